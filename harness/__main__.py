@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+"""`python -m harness` is the command line."""
+
+from harness.cli import main
+
+main()

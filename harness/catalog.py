@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""The data in configs/ and kernel-patches/, read from YAML and checked."""
+
+import difflib
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import PlanError
+from harness.model import Architecture, Frozen, Machine, Package, Scenario, Series
+
+try:
+    from yaml import CSafeLoader as Loader
+except ImportError:
+    from yaml import SafeLoader as Loader  # type: ignore[assignment]
+
+Row = TypeVar("Row", bound=Frozen)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """` (did you mean X?)`, or nothing when no known word is near."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that are allowed where a validation error occurred."""
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            continue
+        inner = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        models = [kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if models:
+            model = models[0]
+    return list(model.model_fields)
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """A validation error as one line for each wrong key."""
+    lines = []
+    for fault in error.errors():
+        location = fault["loc"]
+        key = ".".join(str(part) for part in location)
+        if fault["type"] == "extra_forbidden":
+            hint = nearest(str(location[-1]), known_keys(model, location))
+            lines.append(f"unknown key {key}{hint}")
+        else:
+            lines.append(f"{key}: {fault['msg']}")
+    return "\n".join(lines)
+
+
+def load_yaml(path: Path) -> Any:
+    """The document in a YAML file; raises PlanError that names the file and the line."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"cannot read {path}", why=str(error)) from error
+    except yaml.YAMLError as error:
+        raise PlanError(f"{path} is not YAML", why=str(error), evidence=path) from error
+
+
+def parse_row(model: type[Row], data: Any, path: Path, **extra: Any) -> Row:
+    """One row as a model; raises PlanError that names the file, the key and the nearest one."""
+    if not isinstance(data, dict):
+        raise PlanError(f"{path} holds no mapping", evidence=path)
+    try:
+        return model.model_validate({**data, **extra})
+    except ValidationError as error:
+        raise PlanError(
+            f"{path} is not a valid {model.__name__.lower()}",
+            why=explain(error, model),
+            evidence=path,
+        ) from error
+
+
+class Catalog:
+    """All rows, read when first asked for."""
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self.root = root
+        self.configs = root / "configs"
+        self.patches = root / "kernel-patches"
+
+    def _table(self, file: str, model: type[Row]) -> dict[str, Row]:
+        path = self.configs / file
+        rows = load_yaml(path)
+        if not isinstance(rows, dict):
+            raise PlanError(f"{path} holds no mapping", evidence=path)
+        return {name: parse_row(model, row, path, name=name) for name, row in rows.items()}
+
+    @cached_property
+    def architectures(self) -> dict[str, Architecture]:
+        """Rows of architectures.yaml."""
+        return self._table("architectures.yaml", Architecture)
+
+    @cached_property
+    def machines(self) -> dict[str, Machine]:
+        """Rows of machines.yaml."""
+        return self._table("machines.yaml", Machine)
+
+    @cached_property
+    def scenarios(self) -> dict[str, Scenario]:
+        """One file each in configs/scenarios."""
+        paths = sorted((self.configs / "scenarios").glob("*.yaml"))
+        return {
+            path.stem: parse_row(Scenario, load_yaml(path), path, name=path.stem) for path in paths
+        }
+
+    @cached_property
+    def series(self) -> dict[str, Series]:
+        """One series.yaml in each folder of kernel-patches, saboteurs included."""
+        found = {}
+        for path in sorted(self.patches.glob("**/series.yaml")):
+            name = path.parent.relative_to(self.patches).as_posix()
+            row = parse_row(Series, load_yaml(path), path, name=name)
+            found[name] = row.model_copy(
+                update={
+                    "patches": tuple(
+                        patch.model_copy(update={"file": str(path.parent / patch.file)})
+                        for patch in row.patches
+                    )
+                }
+            )
+        return found
+
+    @cached_property
+    def packages(self) -> tuple[Package, ...]:
+        """Rows of packages.yaml: what the host needs."""
+        path = self.configs / "packages.yaml"
+        return tuple(parse_row(Package, row, path) for row in load_yaml(path))
+
+    def find(self, kind: str, name: str) -> Any:
+        """A row by name: `kind` is series, machines, scenarios or architectures.
+
+        Raises PlanError that names the nearest one.
+        """
+        rows: dict[str, Any] = getattr(self, kind)
+        if name in rows:
+            return rows[name]
+        single = kind if kind == "series" else kind.removesuffix("s")
+        raise PlanError(
+            f"unknown {single} {name}{nearest(name, list(rows))}",
+            advice=f"known: {', '.join(rows)}",
+        )

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: MIT
+"""The command line: the one place that exits."""
+
+import os
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+
+from harness import __version__, process
+from harness import setup as host_setup
+from harness.catalog import ROOT, Catalog
+from harness.checks import CHECKS
+from harness.errors import Exit, HarnessError
+from harness.model import Role, RunResult, Status
+from harness.pipeline import Run, Settings, conclude
+from harness.progress import Progress
+from harness.report import html, junit, text
+from harness.request import (
+    DEFAULT_MACHINE,
+    DEFAULT_SERIES,
+    DEFAULT_SOURCE,
+    PROGRAM,
+    Asked,
+    prepare,
+    repeat_command,
+)
+from harness.runfolder import RunFolder
+from harness.store import Cache, default_runs, new_run_folder, write_text
+
+_EXITS = {
+    Status.PASS: Exit.PASS,
+    Status.SKIP: Exit.ERROR,
+    Status.INCONCLUSIVE: Exit.ERROR,
+    Status.ERROR: Exit.ERROR,
+    Status.FAIL: Exit.FAIL,
+}
+
+HELP = """Does a Linux kernel keep its perf counters while it adjusts the sampling period?
+
+Builds a kernel without and with a patch, boots both in QEMU with a virtual
+PMU, runs perf workloads in the guest, and says with evidence whether every
+event kept its counter and its counts.
+
+\b
+Examples:
+  ./pmu-harness run                               the 2010 callbacks, against a kernel without
+  ./pmu-harness run --patch my.patch              your patch, against the kernel without it
+  ./pmu-harness run --source path:~/linux         your tree as it is
+  ./pmu-harness run --series pre-callbacks        a kernel that loses its counters: exits 1
+  ./pmu-harness judge RUN                         judge a stored run again, offline
+  ./pmu-harness test                              the project's own tests
+
+\b
+Exit status:
+  0  every check passes, and what the series claims holds
+  1  the kernel under test is at fault: a check, its patch, its build, its boot
+  2  what was asked for does not exist
+  3  no verdict: the host or the harness is at fault, or the data do not decide
+"""
+
+
+@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pmu-harness")
+def cli() -> None:
+    """The group that holds the commands."""
+
+
+def _names(kind: str) -> Any:
+    """Completion for the names of a kind of row."""
+
+    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+        return [name for name in getattr(Catalog(), kind) if name.startswith(incomplete)]
+
+    return complete
+
+
+@cli.command()
+@click.option(
+    "--series",
+    metavar="NAME",
+    shell_complete=_names("series"),
+    help=f"A series of kernel-patches/ to judge, against what it stands on.  "
+    f"[default: {DEFAULT_SERIES}]",
+)
+@click.option(
+    "--patch",
+    "patches",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A patch to judge, against the source without it.  Repeat for several, in order.",
+)
+@click.option(
+    "--source",
+    default=DEFAULT_SOURCE,
+    show_default=True,
+    metavar="KIND:WHERE",
+    help="The kernel: debian:6.12 (package linux-source-6.12), debian:auto (the newest that "
+    "the series fits), or path:DIR (your tree; it is only read).",
+)
+@click.option(
+    "--machine",
+    default=DEFAULT_MACHINE,
+    show_default=True,
+    metavar="NAME",
+    shell_complete=_names("machines"),
+    help="The virtual machine, a row of configs/machines.yaml.",
+)
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=_names("scenarios"),
+    help="Only this one of configs/scenarios/; repeat for several.",
+)
+@click.option(
+    "--alone", is_flag=True, help="Without a reference: boot and test the candidate only."
+)
+@click.option("--rerun", is_flag=True, help="Boot again what an identical machine did before.")
+@click.option("--refresh", is_flag=True, help="Ask Debian for newer kernel sources.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"The run's folder.  [default: a new one in {default_runs()}]",
+)
+@click.option("--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Guests at a time.")
+@click.option(
+    "--timeout-scale",
+    type=click.FloatRange(0.1),
+    default=1.0,
+    help="Patience with guests, for slow hosts.",
+)
+@click.option("--yes", is_flag=True, help="Install missing packages without asking.")
+@click.option("--brief", is_flag=True, help="Print only what did not pass.")
+def run(**options: Any) -> None:
+    """Build, boot and judge a kernel with a series or a patch, against one without.
+
+    Without options: the start/stop callbacks of 2010 against a kernel that
+    releases and re-acquires its counters.
+    """
+    _finish(_run(Console(), options), brief=options["brief"])
+
+
+def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
+    catalog, cache = Catalog(), Cache()
+    _ensure_packages(catalog, yes=options["yes"], testing=False)
+    asked = Asked(**{name: options[name] for name in Asked.__dataclass_fields__})
+    with Progress(console) as progress:
+        prepared = prepare(catalog, cache, asked, progress.say)
+        plan = prepared.plan
+        name = plan.subjects[Role.CANDIDATE].name
+        path = new_run_folder(options["output"], time.strftime("%Y%m%d-%H%M%S"), name)
+        progress.say(f"{name} on {plan.machine.name}, {len(plan.cells)} guests; results in {path}")
+        result = Run(
+            prepared=prepared,
+            catalog=catalog,
+            cache=cache,
+            folder=RunFolder(path),
+            progress=progress,
+            settings=Settings(
+                rerun=options["rerun"],
+                jobs=options["jobs"],
+                timeout_scale=options["timeout_scale"],
+            ),
+            command=shlex.join([PROGRAM, *sys.argv[1:]]),
+            repeat=lambda cell: repeat_command(plan, asked, cell),
+        ).execute()
+    return result, path
+
+
+def _ensure_packages(catalog: Catalog, *, yes: bool, testing: bool) -> None:
+    host_setup.ensure(
+        catalog.packages,
+        yes=yes,
+        testing=testing,
+        say=lambda text: click.echo(text, err=True),
+        ask=lambda question: click.confirm(question, default=True, err=True),
+    )
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
+@click.option("--brief", is_flag=True, help="Print only what did not pass.")
+def judge(run_folder: Path, brief: bool) -> None:
+    """Judge a stored run again, with the checks of today; no kernel, no QEMU."""
+    folder = RunFolder(run_folder)
+    before = folder.read_results()
+    result = conclude(
+        folder,
+        folder.read_plan(),
+        failures=[],
+        command=before.command,
+        started=before.started,
+        seconds=before.seconds,
+        cells={cell.cell.id: (cell.repeat, cell.reused, cell.seconds) for cell in before.cells},
+    )
+    _finish((result, run_folder), brief=brief)
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
+@click.option("--brief", is_flag=True, help="Print only what did not pass.")
+def report(run_folder: Path, brief: bool) -> None:
+    """Show a stored run's results, and write its reports anew."""
+    _finish((RunFolder(run_folder).read_results(), run_folder), brief=brief)
+
+
+@cli.command(name="list")
+def list_() -> None:
+    """The series, machines, scenarios and checks that there are."""
+    catalog = Catalog()
+    tables = {
+        "series": {name: row.title for name, row in catalog.series.items()},
+        "machines": {name: row.title for name, row in catalog.machines.items()},
+        "scenarios": {name: row.title for name, row in catalog.scenarios.items()},
+        "checks": {name: check.question for name, check in CHECKS.items()},
+    }
+    for kind, rows in tables.items():
+        click.secho(kind, bold=True)
+        for name, title in rows.items():
+            click.echo(f"  {name:<34} {title}")
+
+
+@cli.command()
+@click.option("--yes", is_flag=True, help="Install without asking.")
+def setup(yes: bool) -> None:
+    """Install what the host lacks: QEMU, a cross compiler, kernel build tools."""
+    _ensure_packages(Catalog(), yes=yes, testing=True)
+    click.echo("Nothing is missing.")
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.option("--yes", is_flag=True, help="Install missing packages without asking.")
+@click.argument("tox_arguments", nargs=-1, type=click.UNPROCESSED)
+def test(yes: bool, tox_arguments: tuple[str, ...]) -> NoReturn:
+    """Run the project's own tests through tox: unit, component, guest, lint.
+
+    TOX_ARGUMENTS go to tox, such as `-e unit` or `-e guest -- -k retention`.
+    """
+    _ensure_packages(Catalog(), yes=yes, testing=True)
+    tox = str(Path(sys.executable).parent / "tox")
+    os.chdir(ROOT)
+    os.execv(tox, [tox, "run", *tox_arguments])
+
+
+def _finish(outcome: tuple[RunResult, Path], *, brief: bool) -> NoReturn:
+    """Write the reports, show the text, exit with the run's status."""
+    result, path = outcome
+    folder = RunFolder(path)
+    records = {cell.cell.id: folder.observed(cell.cell).records for cell in result.cells}
+    subjects = {cell.cell.subject: folder.facts(cell.cell.subject) for cell in result.cells}
+    write_text(path / "junit.xml", junit.render(result))
+    write_text(path / "report.html", html.render(result, records, subjects))
+    text.show(Console(), result, str(path), full=not brief)
+    sys.exit(_EXITS[result.status])
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> NoReturn:
+    """Run the command line; turn every failure into a message and an exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    try:
+        cli.main(prog_name=PROGRAM, standalone_mode=False)
+        sys.exit(Exit.PASS)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.Abort:
+        _stopped()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(Exit.PLAN)
+    except HarnessError as error:
+        click.echo("\n".join(error.lines()), err=True)
+        sys.exit(error.blame.exit_code)
+    except OSError as error:
+        click.echo(f"error:    {error}", err=True)
+        click.echo("next:     check the disk (df) and the permissions, then run it again", err=True)
+        sys.exit(Exit.ERROR)
+    except KeyboardInterrupt:
+        _stopped()
+
+
+def _stopped() -> NoReturn:
+    process.stop_all()
+    click.echo("interrupted: all children are ended; run the same command to go on", err=True)
+    sys.exit(Exit.INTERRUPTED)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""Failures that a user sees, each with whose fault it is and what to do next."""
+
+from enum import Enum, IntEnum
+from pathlib import Path
+
+
+class Exit(IntEnum):
+    """Exit codes, stable."""
+
+    PASS = 0
+    FAIL = 1
+    PLAN = 2
+    ERROR = 3
+    INTERRUPTED = 130
+
+
+class Blame(Enum):
+    """Whose fault a failure is."""
+
+    PLAN = "plan"
+    HOST = "host"
+    SUBJECT = "subject"
+
+    @property
+    def exit_code(self) -> Exit:
+        """The exit code of a run that ends by this fault."""
+        return {Blame.PLAN: Exit.PLAN, Blame.HOST: Exit.ERROR, Blame.SUBJECT: Exit.FAIL}[self]
+
+
+class HarnessError(Exception):
+    """Something that ends a run or a cell: what happened, why, where to look, what to do."""
+
+    blame = Blame.HOST
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str = "",
+        evidence: Path | None = None,
+        advice: str = "",
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.evidence = evidence
+        self.advice = advice
+
+    def lines(self) -> list[str]:
+        """The failure as labelled lines, for a terminal or a log."""
+        rows = [("error", self.what), ("why", self.why)]
+        rows += [("evidence", str(self.evidence or "")), ("next", self.advice)]
+        return [
+            f"{label + ':':<10}" + text.rstrip().replace("\n", "\n" + " " * 10)
+            for label, text in rows
+            if text
+        ]
+
+
+class PlanError(HarnessError):
+    """What was asked for does not exist, or contradicts itself."""
+
+    blame = Blame.PLAN
+
+
+class HostError(HarnessError):
+    """The host, or the harness itself, could not do its part."""
+
+    blame = Blame.HOST
+
+
+class SubjectError(HarnessError):
+    """The kernel under test is at fault: its patch, its build or its boot."""
+
+    blame = Blame.SUBJECT
+
+
+class PatchError(SubjectError):
+    """A patch does not apply."""
+
+
+class BuildError(SubjectError):
+    """A kernel, or a module against it, does not compile."""

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""One cell in one guest: a batch goes in, records come out, the end is named."""
+
+import json
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import HostError
+from harness.guest.records import HEADER, RecordsError, channel_bytes, parse
+from harness.image.build import GuestImage, overlay
+from harness.image.recipe import batch
+from harness.machine import qemu
+from harness.machine.argv import CHANNEL_BYTES, Files
+from harness.machine.console import Watch, watch
+from harness.machine.crash import recognize
+from harness.model import GuestEnd, Machine, Outcome, Scenario
+
+CONSOLE = "console.log"
+RECORDS = "records.jsonl"
+OUTCOME = "outcome.json"
+BATCH = "batch"
+REGISTERS = "registers.txt"
+
+_CAUSES = {
+    Watch.CLOSED: None,
+    Watch.SILENT: GuestEnd.HANG,
+    Watch.FLOODED: GuestEnd.FLOOD,
+}
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What one cell boots: a kernel, its observer, the image, on a machine."""
+
+    kernel: Path
+    observer: Path
+    image: GuestImage
+    machine: Machine
+    scenario: Scenario
+
+
+def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
+    """Boot, perform the batch, and leave the observation in `folder`.
+
+    Raises HostError when QEMU does not start; whatever the guest does is an
+    outcome.
+    """
+    lines = batch(guest.scenario)
+    (folder / BATCH).write_text(lines, encoding="ascii")
+    files = _files(guest, folder, lines)
+    try:
+        with qemu.running(guest.machine, files, folder / "qemu.log") as machine:
+            silence_s = guest.machine.timeout_s * timeout_scale
+            seen = watch(machine.console, folder / CONSOLE, silence_s)
+            if seen is Watch.SILENT:
+                (folder / REGISTERS).write_text(machine.where())
+            if seen is Watch.CLOSED:
+                status = machine.finish()
+                if status:
+                    _blame_qemu(status, folder)
+        outcome = recognize((folder / CONSOLE).read_bytes(), cause=_CAUSES[seen])
+        outcome = _with_records(outcome, files.channel, folder)
+    finally:
+        files.channel.unlink(missing_ok=True)
+        files.initramfs.unlink(missing_ok=True)
+    (folder / OUTCOME).write_text(json.dumps(outcome.model_dump(mode="json"), indent=1) + "\n")
+    return outcome
+
+
+def _blame_qemu(status: int, folder: Path) -> None:
+    raise HostError(
+        f"QEMU ended with status {status}",
+        why=(folder / "qemu.log").read_text(errors="replace")[-2000:],
+        evidence=folder / "qemu.log",
+    )
+
+
+def _files(guest: Guest, folder: Path, lines: str) -> Files:
+    """The initramfs of this cell (image, then overlay) and an empty channel."""
+    part = folder / "overlay.cpio"
+    overlay(part, lines, guest.observer if guest.scenario.observe else None)
+    initramfs = folder / "initramfs.cpio"
+    initramfs.write_bytes(guest.image.initramfs.read_bytes() + part.read_bytes())
+    part.unlink()
+    channel = folder / "channel"
+    with channel.open("wb") as file:
+        file.truncate(CHANNEL_BYTES)
+    return Files(kernel=guest.kernel, initramfs=initramfs, channel=channel)
+
+
+def _with_records(outcome: Outcome, channel: Path, folder: Path) -> Outcome:
+    """Store the records; a guest that ended well must have left whole ones."""
+    with channel.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        _, length = HEADER.unpack_from(view)
+        held = view[: HEADER.size + min(length, CHANNEL_BYTES)]
+    try:
+        lines = channel_bytes(held)
+        (folder / RECORDS).write_bytes(lines)
+        complete = parse(lines).complete
+    except RecordsError as error:
+        return Outcome(end=GuestEnd.STOPPED_EARLY, stage="batch", summary=str(error))
+    if outcome.end is GuestEnd.DONE and not complete:
+        return Outcome(
+            end=GuestEnd.STOPPED_EARLY, stage="batch", summary="the records end too early"
+        )
+    return outcome

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: MIT
+"""Records: what probes, init and the observer say, read from the channel and typed.
+
+A guest is untrusted: everything is bounded and checked, and what is not a
+record is an error that shows it.
+"""
+
+import struct
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+# "PMUREC1", as in guest-images/probes/record.c.
+MAGIC = 0x31434552554D50
+HEADER = struct.Struct("<QQ")
+
+
+class RecordsError(Exception):
+    """The channel's content is not what the guest's programs write."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Step(_Record):
+    """A line of the batch, performed; `status` is its exit status."""
+
+    kind: Literal["step"]
+    number: int
+    status: int
+
+
+class End(_Record):
+    """The last record: all that was measured is here."""
+
+    kind: Literal["end"]
+    steps: int
+
+
+class ProbeError(_Record):
+    """A probe could not do its work: `what` failed with `errno`."""
+
+    kind: Literal["error"]
+    what: str
+    errno: int
+    text: str
+
+
+class Event(_Record):
+    """An event that a probe opened; `frequency` is 0 unless in frequency mode (Hz)."""
+
+    kind: Literal["event"]
+    name: str
+    id: int
+    cpu: int
+    task: bool
+    type: int
+    config: int
+    frequency: int
+    exclude_kernel: bool
+    leader: int
+
+
+class Phase(_Record):
+    """A phase of a probe began; times are CLOCK_MONOTONIC, in ns."""
+
+    kind: Literal["phase"]
+    phase: int
+    name: str
+    time: int
+
+
+class Read(_Record):
+    """read(2) of the target's group: counts, and times in ns."""
+
+    kind: Literal["read"]
+    id: int
+    time: int
+    phase: int
+    enabled: int
+    running: int
+    value: int
+    twin: int
+
+
+class Sample(_Record):
+    """A PERF_RECORD_SAMPLE of the target, with its group's counts."""
+
+    kind: Literal["sample"]
+    id: int
+    time: int
+    period: int
+    enabled: int
+    running: int
+    value: int
+    twin: int
+
+
+class Throttle(_Record):
+    """PERF_RECORD_THROTTLE or PERF_RECORD_UNTHROTTLE."""
+
+    kind: Literal["throttle", "unthrottle"]
+    id: int
+    time: int
+
+
+class Lost(_Record):
+    """PERF_RECORD_LOST: the ring was full."""
+
+    kind: Literal["lost"]
+    id: int
+    lost: int
+
+
+class Index(_Record):
+    """The mmap page's index changed since the last look: hardware index + 1, 0 for none.
+
+    `switches` counts the context switches of the task between the two looks.
+    """
+
+    kind: Literal["index"]
+    name: str
+    id: int
+    time: int
+    phase: int
+    switches: int
+    old: int = Field(alias="from")
+    new: int = Field(alias="to")
+
+
+class Interruption(_Record):
+    """The clock (ticks at `hz`) and the user-space count behind an interruption."""
+
+    kind: Literal["interruption"]
+    phase: Literal["baseline", "adjusting"]
+    clock: int
+    hz: int
+    user: int
+
+
+Pair = tuple[int, int]
+
+
+class Callback(_Record):
+    """A call into the PMU, or a tick; pairs are (before, after) the call.
+
+    `state` holds PERF_HES_STOPPED (1) and PERF_HES_UPTODATE (2); `tick` is true
+    inside perf_event_task_tick().
+    """
+
+    kind: Literal["callback"]
+    call: Literal["add", "del", "start", "stop", "tick"]
+    time: int
+    cpu: int
+    id: int = 0
+    tick: bool = False
+    flags: int = 0
+    ret: int = 0
+    caller: str = ""
+    idx: Pair = (-1, -1)
+    state: Pair = (0, 0)
+    left: Pair = (0, 0)
+    period: Pair = (0, 0)
+    count: Pair = (0, 0)
+    prev: Pair = (0, 0)
+
+
+Record = Annotated[
+    Step
+    | End
+    | ProbeError
+    | Event
+    | Phase
+    | Read
+    | Sample
+    | Throttle
+    | Lost
+    | Index
+    | Interruption
+    | Callback,
+    Field(discriminator="kind"),
+]
+_RECORD: TypeAdapter[Record] = TypeAdapter(Record)
+
+Kind = TypeVar("Kind", bound=_Record)
+
+
+class Records:
+    """All records of one cell, in the order written."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self.all = records
+
+    def of(self, kind: type[Kind]) -> list[Kind]:
+        """Those of one kind."""
+        return [record for record in self.all if isinstance(record, kind)]
+
+    @property
+    def complete(self) -> bool:
+        """True if the guest said that this is all."""
+        return bool(self.all) and isinstance(self.all[-1], End)
+
+    def event(self, name: str) -> Event | None:
+        """The first event that a probe opened under a name."""
+        return next((event for event in self.of(Event) if event.name == name), None)
+
+    def names(self) -> dict[int, str]:
+        """Event ids and the names that the probe gave them; `holder 2` where several share one."""
+        names: dict[int, str] = {}
+        events = self.of(Event)
+        for event in events:
+            same = [other.id for other in events if other.name == event.name]
+            number = f" {same.index(event.id) + 1}" if len(same) > 1 else ""
+            names[event.id] = event.name + number
+        return names
+
+
+def channel_bytes(channel: bytes) -> bytes:
+    """The valid bytes of the channel; raises RecordsError for an impossible header."""
+    if len(channel) < HEADER.size:
+        raise RecordsError("the channel is shorter than its header")
+    magic, length = HEADER.unpack_from(channel)
+    if magic == 0:
+        return b""
+    if magic != MAGIC or length > len(channel) - HEADER.size:
+        raise RecordsError(f"the channel's header is garbage: magic {magic:#x}, length {length}")
+    return channel[HEADER.size : HEADER.size + length]
+
+
+def parse(lines: bytes) -> Records:
+    """JSON lines as records; raises RecordsError that shows the first bad line."""
+    records = []
+    for number, line in enumerate(lines.splitlines(), 1):
+        try:
+            records.append(_RECORD.validate_json(line))
+        except ValidationError as error:
+            shown = line[:200].decode(errors="replace")
+            reason = error.errors()[0]["msg"]
+            raise RecordsError(f"record {number} is not one: {reason}: {shown!r}") from error
+    return Records(records)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The guest image: recipe (pure) and build."""

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""Building the guest image: busybox, the probes and init, as one initramfs."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.debian import Archive, extract
+from harness.errors import HostError
+from harness.image.recipe import BATCH, COMPILE, FOLDERS, INIT, OBSERVER, PROBES
+from harness.kernel.build import toolchain
+from harness.model import Architecture
+from harness.process import CommandError, capture, logged
+from harness.store import Cache, digest, file_digest, write_text
+
+INITRAMFS = "initramfs.cpio"
+
+
+@dataclass(frozen=True)
+class GuestImage:
+    """The part of the initramfs that is the same for every cell of an architecture."""
+
+    initramfs: Path
+    sha256: str
+
+
+def pack(folder: Path, target: Path) -> None:
+    """A folder as a cpio archive that depends on names and contents only."""
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*"))
+    for name in (Path(), *names):
+        os.utime(folder / name, (0, 0), follow_symlinks=False)
+    listing = "".join(f"{name}\0" for name in names).encode()
+    argv = ["cpio", "--create", "--quiet", "--format=newc", "--null", "--reproducible"]
+    argv += ["--owner=0:0", f"--file={target}"]
+    capture(argv, cwd=folder, stdin=listing)
+
+
+def overlay(target: Path, batch: str, observer: Path | None) -> None:
+    """The part of the initramfs that is one cell's: the batch and, if wanted, the observer.
+
+    The kernel unpacks concatenated archives one after the other
+    (Documentation/driver-api/early-userspace/buffer-format.rst).
+    """
+    folder = target.with_suffix(".d")
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / OBSERVER).parent.mkdir(parents=True)
+    (folder / BATCH).write_text(batch, encoding="ascii")
+    if observer:
+        shutil.copyfile(observer, folder / OBSERVER)
+    pack(folder, target)
+    shutil.rmtree(folder)
+
+
+class ImageBuilder:
+    """Builds the guest image of one architecture from guest-images/."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        architecture: Architecture,
+        archive: Archive,
+        sources: Path,
+        say: Callable[[str], None],
+    ) -> None:
+        self.cache = cache
+        self.architecture = architecture
+        self.archive = archive
+        self.probes = sources / "probes"
+        self.init = sources / "rootfs" / INIT
+        self.say = say
+
+    def build(self) -> GuestImage:
+        """The image, from the store if it is there; raises HostError."""
+        inputs = [path.read_bytes() for path in sorted(self.probes.iterdir()) if path.is_file()]
+        name = digest(
+            self.architecture.model_dump_json(),
+            toolchain(self.architecture),
+            repr((FOLDERS, PROBES, COMPILE)),
+            self.init.read_bytes(),
+            *inputs,
+        )
+        place = self.cache.artifacts / f"image-{name}"
+        if not (place / INITRAMFS).exists():
+            with self.cache.lock(f"image-{name}"):
+                if not (place / INITRAMFS).exists():
+                    self._make(place)
+        sha256 = (place / "sha256").read_text().strip()
+        return GuestImage(place / INITRAMFS, sha256)
+
+    def _make(self, place: Path) -> None:
+        with self.cache.publish(place) as new:
+            root = new / "root"
+            for folder in FOLDERS:
+                (root / folder).mkdir(parents=True)
+            shutil.copyfile(self.init, root / INIT)
+            (root / INIT).chmod(0o755)
+            self._busybox(new, root / "bin" / "busybox")
+            for probe, files in PROBES.items():
+                self._compile(files, root / "probes" / probe, new / "build.log")
+            pack(root, new / INITRAMFS)
+            shutil.rmtree(root)
+            write_text(new / "sha256", file_digest(new / INITRAMFS) + "\n")
+
+    def _busybox(self, scratch: Path, target: Path) -> None:
+        self.say(f"fetching busybox for {self.architecture.debian}")
+        with self.cache.lock(f"debian-{self.architecture.debian}"):
+            self.archive.update()
+            package = self.archive.download("busybox-static")
+        extract(package, scratch / "busybox")
+        found = [scratch / "busybox" / place / "busybox" for place in ("bin", "usr/bin")]
+        binary = next((path for path in found if path.is_file()), None)
+        if binary is None:
+            raise HostError("Debian's busybox-static holds no busybox", evidence=package)
+        shutil.copyfile(binary, target)
+        target.chmod(0o755)
+        shutil.rmtree(scratch / "busybox")
+        package.unlink()
+
+    def _compile(self, files: tuple[str, ...], target: Path, log: Path) -> None:
+        compiler = f"{self.architecture.triplet}-gcc"
+        sources = [str(self.probes / file) for file in files]
+        try:
+            logged([compiler, *COMPILE, "-o", str(target), *sources], log)
+        except CommandError as error:
+            raise HostError(
+                f"the probe {target.name} does not compile for {self.architecture.name}",
+                why=error.output,
+            ) from error

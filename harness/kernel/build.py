@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: MIT
+"""From a subject to an image and an observer module, in a persistent build folder."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import sandbox
+from harness.errors import BuildError
+from harness.kernel import kconfig
+from harness.kernel.source import Source
+from harness.kernel.tree import patched
+from harness.model import Architecture, Subject
+from harness.process import CommandError, capture, environment, logged
+from harness.store import Cache, digest, file_digest, update_files, write_json, write_text
+
+# Fixed, so that a patch that changes no code gives the identical image.
+REPRODUCIBLE = {
+    "KBUILD_BUILD_TIMESTAMP": "2020-01-01",
+    "KBUILD_BUILD_USER": "pmu-harness",
+    "KBUILD_BUILD_HOST": "localhost",
+    "KBUILD_BUILD_VERSION": "1",
+}
+IMAGE = "Image"
+OBSERVER = "pmu_observer.ko"
+LOG = "build.log"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What a build left in the store: the image, the module, and what they were made of."""
+
+    subject: Subject
+    folder: Path
+    digest: str
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """`image_sha256`, `observer_sha256`, `toolchain`, `sandbox`, ..."""
+        return dict(json.loads((self.folder / "build.json").read_text(encoding="utf-8")))
+
+
+def toolchain(architecture: Architecture) -> str:
+    """The cross compiler's first line of --version."""
+    return capture([f"{architecture.triplet}-gcc", "--version"]).splitlines()[0]
+
+
+class Builder:
+    """Builds the subjects of one source for one architecture, one after the other."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        source: Source,
+        architecture: Architecture,
+        *,
+        configs: Path,
+        modules: Path,
+        say: Callable[[str], None],
+    ) -> None:
+        self.cache = cache
+        self.source = source
+        self.architecture = architecture
+        self.modules = modules
+        self.say = say
+        self.toolchain = toolchain(architecture)
+        self.folder = cache.builds / f"{source.tree.folder.name}-{architecture.name}"
+        files = kconfig.fragments_for(architecture.kconfig, source.version)
+        self.fragment = "".join((configs / file).read_text(encoding="utf-8") for file in files)
+        # The one log of the build that runs now; the artifact gets a copy.
+        self.log = self.folder / LOG
+
+    def check(self, subject: Subject) -> None:
+        """See that the patches apply, before anything is built; raises PatchError."""
+        with self._locked():
+            patched(self.source.tree, self.source.pristine, subject.patches)
+
+    def _locked(self) -> AbstractContextManager[None]:
+        waiting = f"another run works in {self.source.tree.folder}: waiting"
+        return self.cache.lock(f"source-{self.source.tree.folder.name}", lambda: self.say(waiting))
+
+    def build(self, subject: Subject) -> Kernel:
+        """The subject's kernel, from the store if it is there.
+
+        Raises PatchError or BuildError, with the log as evidence.
+        """
+        with self._locked():
+            pristine, tree = patched(self.source.tree, self.source.pristine, subject.patches)
+            kernel = self._kernel(subject, pristine, tree)
+            if not (kernel.folder / "build.json").exists():
+                self.source.tree.checkout(tree)
+                self._make(kernel, tree)
+        return kernel
+
+    def _kernel(self, subject: Subject, pristine: str, tree: str) -> Kernel:
+        modules = [path.read_bytes() for path in sorted(self.modules.iterdir())]
+        name = digest(
+            self.source.digest,
+            self.source.tree.difference(pristine, tree),
+            self.architecture.model_dump_json(),
+            self.fragment,
+            self.toolchain,
+            json.dumps(REPRODUCIBLE),
+            *modules,
+        )
+        return Kernel(subject, self.cache.artifacts / f"kernel-{name}", name)
+
+    def _make(self, kernel: Kernel, tree: str) -> None:
+        began = time.monotonic()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.log.unlink(missing_ok=True)
+        self._configure(tree)
+        self._run_make("kernel", Path(self.architecture.image).name, "modules")
+        observer = self._observer()
+        with self.cache.publish(kernel.folder) as new:
+            image = self.folder / self.architecture.image
+            shutil.copyfile(image, new / IMAGE)
+            shutil.copyfile(observer, new / OBSERVER)
+            for name, target in ((".config", "config"), ("System.map", "System.map")):
+                shutil.copyfile(self.folder / name, new / target)
+            shutil.copyfile(self.log, new / LOG)
+            write_json(
+                new / "build.json",
+                {
+                    "subject": kernel.subject.name,
+                    "source": self.source.spec,
+                    "source_digest": self.source.digest,
+                    "version": self.source.version,
+                    "image_sha256": file_digest(new / IMAGE),
+                    "observer_sha256": file_digest(new / OBSERVER),
+                    "toolchain": self.toolchain,
+                    "sandbox": sandbox.why_unavailable() or "bubblewrap, no network",
+                    "seconds": f"{time.monotonic() - began:.1f}",
+                },
+            )
+
+    def _configure(self, tree: str) -> None:
+        """Make .config from the fragments, unless nothing that it depends on changed."""
+        fragment = self.folder / "fragment.config"
+        stamp = self.folder / "config.stamp"
+        key = digest(self.fragment, self.toolchain, self.source.tree.kconfig_digest(tree))
+        if stamp.exists() and stamp.read_text() == key and (self.folder / ".config").exists():
+            return
+        stamp.unlink(missing_ok=True)
+        write_text(fragment, self.fragment)
+        self._run_make("kconfig", f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig")
+        got = (self.folder / ".config").read_text(encoding="utf-8")
+        lost = kconfig.lost(self.fragment, got)
+        if lost:
+            raise BuildError(
+                "kconfig: what was asked for did not survive",
+                why="\n".join(lost),
+                evidence=self.folder / ".config",
+                advice="this kernel lacks a symbol, or a dependency of it is not set: see "
+                "configs/kconfig",
+            )
+        write_text(stamp, key)
+
+    def _observer(self) -> Path:
+        """Build the observer module against this subject."""
+        place = self.folder / "observer"
+        update_files(self.modules, place)
+        self._run_make("observer module", f"M={place}", "modules")
+        return place / OBSERVER
+
+    def _run_make(self, what: str, *targets: str) -> None:
+        tree = self.source.tree.work
+        argv = ["make", "-C", str(tree), f"O={self.folder}", f"-j{os.cpu_count()}"]
+        argv += [f"ARCH={self.architecture.kernel}"]
+        argv += [f"CROSS_COMPILE={self.architecture.triplet}-", *targets]
+        confined = sandbox.confine(argv, readable=[tree], writable=[self.folder])
+        try:
+            logged(confined, self.log, env=environment(REPRODUCIBLE))
+        except CommandError as error:
+            raise BuildError(
+                f"the {what} does not build",
+                why=compiler_errors(self.log.read_text(errors="replace")) or error.output,
+                evidence=self.log,
+            ) from error
+
+
+def compiler_errors(log: str) -> str:
+    """The lines of a build log that say what is wrong, without make's echoes of them."""
+    said = (": error:", ": fatal error:", "undefined reference", "undefined!")
+    wanted = [line for line in log.splitlines() if any(words in line for words in said)]
+    return "\n".join(wanted[:10])

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: MIT
+"""The run: sources, kernels, image, guests, verdicts, reports, in this order."""
+
+import os
+import platform
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import __version__, process, sandbox
+from harness.catalog import Catalog
+from harness.errors import Blame, BuildError, HarnessError, HostError
+from harness.guest import batch
+from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, Guest
+from harness.image import recipe
+from harness.image.build import GuestImage, ImageBuilder
+from harness.judge import judge_all, judge_run
+from harness.kernel.build import IMAGE, LOG, OBSERVER, Builder, Kernel
+from harness.machine.argv import Descriptors, Files, build_argv
+from harness.model import (
+    Cell,
+    CellResult,
+    GuestEnd,
+    Outcome,
+    Plan,
+    Regime,
+    Role,
+    RunResult,
+    Scenario,
+    Status,
+    Subject,
+)
+from harness.progress import Progress
+from harness.request import Prepared
+from harness.runfolder import RunFolder
+from harness.store import Cache, digest, update_files
+
+# An end that depends on the host is asked for again; any other is the guest's own.
+_HOSTS_OWN = (GuestEnd.HANG, GuestEnd.QEMU_FAILED, GuestEnd.NOT_STARTED)
+_OBSERVATION = (batch.BATCH, CONSOLE, RECORDS, OUTCOME)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is carried out, as opposed to what it is about."""
+
+    rerun: bool = False
+    jobs: int = os.cpu_count() or 1
+    timeout_scale: float = 1.0
+
+
+@dataclass
+class Run:
+    """One run in progress."""
+
+    prepared: Prepared
+    catalog: Catalog
+    cache: Cache
+    folder: RunFolder
+    progress: Progress
+    settings: Settings
+    command: str
+    repeat: Callable[[Cell], str]
+    began: float = field(default_factory=time.monotonic)
+    seconds: dict[str, float] = field(default_factory=dict)
+    reused: set[str] = field(default_factory=set)
+    failures: list[HarnessError] = field(default_factory=list)
+
+    @property
+    def plan(self) -> Plan:
+        """What is to be done."""
+        return self.prepared.plan
+
+    def execute(self) -> RunResult:
+        """Build, boot, judge; whatever fails is in the result, and on disk."""
+        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.folder.begin(self.plan, host_facts(self.plan.machine.qemu))
+        try:
+            self._observe()
+        except HarnessError as error:
+            self.failures.append(error)
+        return conclude(
+            self.folder,
+            self.plan,
+            failures=self.failures,
+            command=self.command,
+            started=started,
+            seconds=time.monotonic() - self.began,
+            cells={
+                cell.id: (self.repeat(cell), cell.id in self.reused, self.seconds.get(cell.id, 0.0))
+                for cell in self.plan.cells
+            },
+        )
+
+    def _observe(self) -> None:
+        """Kernels one after the other; guests as soon as theirs is there."""
+        architecture = self.catalog.architectures[self.plan.machine.architecture]
+        sources = self.catalog.root / "guest-images"
+        builder = Builder(
+            self.cache,
+            self.prepared.source,
+            architecture,
+            configs=self.catalog.configs,
+            modules=sources / "modules",
+            say=self.progress.say,
+        )
+        image_builder = ImageBuilder(
+            self.cache, architecture, self.prepared.archive, sources, self.progress.say
+        )
+        for subject in self.plan.subjects.values():
+            builder.check(subject)
+        pool = ThreadPoolExecutor(max_workers=self.settings.jobs, thread_name_prefix="guest")
+        try:
+            image = pool.submit(image_builder.build)
+            guests = []
+            for role, subject in self.plan.subjects.items():
+                kernel = self._kernel(builder, role, subject)
+                guests += self._start_guests(pool, role, kernel, image)
+            for guest in guests:
+                guest.result()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                process.stop_all()
+            pool.shutdown(wait=True, cancel_futures=not isinstance(error, BuildError))
+            raise
+        pool.shutdown()
+
+    def _kernel(self, builder: Builder, role: Role, subject: Subject) -> Kernel:
+        """Build one subject; a reference that does not build is not its candidate's fault."""
+        try:
+            with self.progress.stage(f"build {subject.name}", builder.log):
+                kernel = builder.build(subject)
+        except BuildError as error:
+            place = self.folder.subject(subject.name)
+            place.mkdir(parents=True, exist_ok=True)
+            if builder.log.exists():
+                shutil.copyfile(builder.log, place / LOG)
+            error.evidence = place / LOG
+            if role is Role.REFERENCE:
+                raise HostError(
+                    f"the reference {subject.name}: {error.what}",
+                    why=error.why,
+                    evidence=error.evidence,
+                    advice="the patch under test is not to blame",
+                ) from error
+            error.what = f"{subject.name}: {error.what}"
+            raise
+        place = self.folder.subject(subject.name)
+        place.mkdir(parents=True, exist_ok=True)
+        for name in ("config", "build.json", LOG):
+            shutil.copyfile(kernel.folder / name, place / name)
+        return kernel
+
+    def _start_guests(
+        self, pool: ThreadPoolExecutor, role: Role, kernel: Kernel, image: "Future[GuestImage]"
+    ) -> list["Future[None]"]:
+        scenarios = {scenario.name: scenario for scenario in self.plan.scenarios}
+        return [
+            pool.submit(self._cell, cell, scenarios[cell.scenario], kernel, image)
+            for cell in self.plan.cells
+            if cell.role is role
+        ]
+
+    def _cell(
+        self, cell: Cell, scenario: Scenario, kernel: Kernel, image: "Future[GuestImage]"
+    ) -> None:
+        """Observe one cell, or reuse what the same machine did before."""
+        guest = Guest(
+            kernel=kernel.folder / IMAGE,
+            observer=kernel.folder / OBSERVER,
+            image=image.result(),
+            machine=self.plan.machine,
+            scenario=scenario,
+        )
+        exact = self.plan.machine.regime is Regime.EXACT
+        stored = self.cache.observations / self._key(guest, kernel)
+        if exact and stored.exists() and not self.settings.rerun:
+            update_files(stored, self.folder.cell(cell))
+            self.reused.add(cell.id)
+            return
+        began = time.monotonic()
+        place = self.folder.cell(cell)
+        try:
+            with self.progress.stage(f"guest {cell.id}"):
+                outcome = batch.run(guest, place, self.settings.timeout_scale)
+        except HostError as error:
+            outcome = Outcome(
+                end=GuestEnd.QEMU_FAILED,
+                stage="none",
+                summary=error.what,
+                evidence=tuple(error.why.splitlines()[-10:]),
+            )
+            self.folder.write_outcome(cell, outcome)
+        self.seconds[cell.id] = round(time.monotonic() - began, 2)
+        if exact and outcome.end not in _HOSTS_OWN:
+            self._remember(cell, place, stored)
+
+    def _remember(self, cell: Cell, place: Path, stored: Path) -> None:
+        """Keep an exact observation; one that differs from an earlier one is an error."""
+        names = [name for name in _OBSERVATION if (place / name).exists()]
+        if stored.exists():
+            differing = [
+                name
+                for name in names
+                if (stored / name).read_bytes() != (place / name).read_bytes()
+            ]
+            if differing:
+                self.failures.append(
+                    HostError(
+                        f"{cell.id}: the same guest did something else than before",
+                        why=f"{', '.join(differing)} differ from {stored}; the exact regime "
+                        "promises the same bytes",
+                        evidence=place,
+                        advice="report it: something outside reached into the guest",
+                    )
+                )
+            return
+        with self.cache.publish(stored) as new:
+            for name in names:
+                shutil.copyfile(place / name, new / name)
+
+    def _key(self, guest: Guest, kernel: Kernel) -> str:
+        """Everything that a guest's run depends on, as a name."""
+        facts = kernel.facts
+        nowhere = Files(kernel=Path("kernel"), initramfs=Path("initramfs"), channel=Path("channel"))
+        argv = build_argv(guest.machine, nowhere, Descriptors(console=3, monitor=4))
+        return digest(
+            facts["image_sha256"],
+            facts["observer_sha256"] if guest.scenario.observe else "",
+            guest.image.sha256,
+            recipe.batch(guest.scenario),
+            shlex.join(argv),
+            qemu_version(guest.machine.qemu),
+        )
+
+
+def qemu_version(qemu: str) -> str:
+    """QEMU's own first line."""
+    return process.capture([qemu, "--version"]).splitlines()[0]
+
+
+def host_facts(qemu: str) -> dict[str, Any]:
+    """What the run was made on."""
+    return {
+        "harness": __version__,
+        "python": sys.version.split()[0],
+        "host": platform.platform(),
+        "cpus": os.cpu_count(),
+        "qemu": qemu_version(qemu),
+        "build_sandbox": sandbox.why_unavailable() or "bubblewrap",
+    }
+
+
+def conclude(
+    folder: RunFolder,
+    plan: Plan,
+    *,
+    failures: list[HarnessError],
+    command: str,
+    started: str,
+    seconds: float,
+    cells: dict[str, tuple[str, bool, float]],
+) -> RunResult:
+    """Judge what lies on disk and write results.json."""
+    observed = {cell.id: folder.observed(cell) for cell in plan.cells}
+    verdicts = judge_all(plan, observed)
+    results = tuple(
+        CellResult(
+            cell=cell,
+            outcome=observed[cell.id].outcome,
+            verdicts=verdicts[cell.id],
+            repeat=cells[cell.id][0],
+            reused=cells[cell.id][1],
+            seconds=cells[cell.id][2],
+        )
+        for cell in plan.cells
+    )
+    status, headline, claim = judge_run(plan, results)
+    if failures:
+        subject = any(failure.blame is Blame.SUBJECT for failure in failures)
+        status = Status.FAIL if subject else Status.ERROR
+        headline = failures[0].what
+    result = RunResult(
+        command=command,
+        plan=f"{plan.series or 'no series'} on {plan.source}, {plan.machine.name}",
+        started=started,
+        seconds=round(seconds, 2),
+        status=status,
+        headline=headline,
+        claim=claim,
+        cells=results,
+        failures=tuple("\n".join(failure.lines()) for failure in failures),
+    )
+    folder.write_results(result)
+    return result

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""From what was asked to a plan: subjects x machine x scenarios, as cells."""
+
+from collections.abc import Iterable
+
+from harness.errors import PlanError
+from harness.model import (
+    Cell,
+    Claim,
+    Machine,
+    PatchFile,
+    Plan,
+    Role,
+    Scenario,
+    Series,
+    Subject,
+    parse_version,
+)
+
+
+def stack(series: Series, catalog: dict[str, Series]) -> list[Series]:
+    """A series and all that it stands on, lowest first.
+
+    Raises PlanError when one is missing or they stand on each other.
+    """
+    layers = [series]
+    while (below := layers[0].stands_on) is not None:
+        if below not in catalog:
+            raise PlanError(f"series {layers[0].name} stands on {below}, which does not exist")
+        if catalog[below] in layers:
+            raise PlanError(f"series {below} stands on itself")
+        layers.insert(0, catalog[below])
+    return layers
+
+
+def fits(series: Series, version: str, catalog: dict[str, Series]) -> bool:
+    """True if every layer has patches for this kernel release."""
+    return all(layer.patches_for(version) for layer in stack(series, catalog))
+
+
+def newest_fitting(
+    versions: Iterable[str], series: Series | None, catalog: dict[str, Series]
+) -> str:
+    """The newest kernel version among those offered that a series has patches for.
+
+    Raises PlanError when there is none.
+    """
+    offered = sorted(versions, key=parse_version, reverse=True)
+    for version in offered:
+        if series is None or fits(series, version, catalog):
+            return version
+    wanted = f"series {series.name} fits" if series else "there is to build"
+    raise PlanError(
+        f"no kernel source that {wanted}",
+        why="offered: " + (", ".join(offered) or "none"),
+        advice="name one with --source debian:VERSION or --source path:DIR",
+    )
+
+
+def short_version(version: str) -> str:
+    """6.12.117 as 6.12."""
+    return ".".join(str(number) for number in parse_version(version)[:2])
+
+
+def subject_of_series(
+    series: Series | None,
+    source: str,
+    version: str,
+    catalog: dict[str, Series],
+    texts: dict[str, str],
+) -> Subject:
+    """The subject that a series makes of a source; `texts` maps patch files to their text.
+
+    Raises PlanError when the series has no patch for this kernel.
+    """
+    base = short_version(version)
+    if series is None:
+        return Subject(name=base, source=source, version=version, patches=())
+    patches = []
+    for layer in stack(series, catalog):
+        files = layer.patches_for(version)
+        if not files:
+            ranges = "; ".join(sorted({str(patch.versions) for patch in layer.patches}))
+            raise PlanError(
+                f"series {layer.name} has no patch for kernel {version}",
+                why=f"it is for {ranges}",
+                advice="choose a kernel with --source, or add a patch to its series.yaml",
+            )
+        patches += [PatchFile(path=file, text=texts[file]) for file in files]
+    return Subject(
+        name=f"{base}+{series.name}", source=source, version=version, patches=tuple(patches)
+    )
+
+
+def make_plan(
+    *,
+    source: str,
+    series: str,
+    claim: Claim,
+    candidate: Subject,
+    reference: Subject | None,
+    machine: Machine,
+    scenarios: tuple[Scenario, ...],
+) -> Plan:
+    """Expand into cells, the reference's before the candidate's."""
+    subjects = {Role.REFERENCE: reference} if reference else {}
+    subjects[Role.CANDIDATE] = candidate
+    cells = tuple(
+        Cell(subject=subject.name, role=role, machine=machine.name, scenario=scenario.name)
+        for role, subject in subjects.items()
+        for scenario in scenarios
+    )
+    return Plan(
+        source=source,
+        series=series,
+        claim=claim,
+        subjects=subjects,
+        machine=machine,
+        scenarios=scenarios,
+        cells=cells,
+    )

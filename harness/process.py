@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: MIT
+"""Every child process: started in a session of its own, logged, never left behind."""
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from harness.errors import HostError
+
+GRACE_S = 3.0
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class CommandError(Exception):
+    """A command ended with a status other than 0."""
+
+    def __init__(self, argv: Sequence[str], status: int, output: str) -> None:
+        super().__init__(f"{shlex.join(argv)}: exit status {status}")
+        self.argv = tuple(argv)
+        self.status = status
+        self.output = output
+
+
+class _Running:
+    """The children that live now; once stopped, no new one starts."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.children: set[subprocess.Popen[bytes]] = set()
+        self.stopping = False
+
+
+_running = _Running()
+
+
+def has(command: str) -> bool:
+    """True if a command is on the search path, system folders included."""
+    return shutil.which(command, path=os.environ.get("PATH", "") + ":" + PATH) is not None
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a child sees: the search path, a plain locale, and what is asked for."""
+    kept = {key: os.environ[key] for key in ("HOME", "TMPDIR") if key in os.environ}
+    return {**kept, "PATH": PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(extra or {})}
+
+
+def _dies_with_harness(argv: Sequence[str]) -> list[str]:
+    """The kernel ends the child when the thread that started it is gone (prctl(2))."""
+    return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+
+
+def start(
+    argv: Sequence[str],
+    *,
+    stdout: int | IO[bytes] = subprocess.DEVNULL,
+    stderr: int | IO[bytes] = subprocess.STDOUT,
+    stdin: int = subprocess.DEVNULL,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a child that is ended with the harness, whatever ends the harness.
+
+    Raises HostError when the command does not exist, KeyboardInterrupt when the
+    harness is being stopped.
+    """
+    with _running.lock:
+        if _running.stopping:
+            raise KeyboardInterrupt
+        try:
+            child = subprocess.Popen(
+                _dies_with_harness(argv),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                cwd=cwd,
+                env=dict(env) if env is not None else environment(),
+                pass_fds=tuple(pass_fds),
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise HostError(f"cannot start {argv[0]}", why=str(error)) from error
+        _running.children.add(child)
+    return child
+
+
+def end(child: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:
+    """End a child and its session: ask, wait, kill.  Returns its status."""
+    if child.poll() is None:
+        _signal(child, signal.SIGTERM)
+        try:
+            child.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            _signal(child, signal.SIGKILL)
+    status = child.wait()
+    with _running.lock:
+        _running.children.discard(child)
+    return status
+
+
+def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, number)
+
+
+def stop_all() -> None:
+    """End all children and refuse new ones: the harness is being stopped."""
+    with _running.lock:
+        _running.stopping = True
+        children = list(_running.children)
+    for child in children:
+        _signal(child, signal.SIGTERM)
+    for child in children:
+        end(child)
+
+
+def capture(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+) -> str:
+    """Run a short command; return its standard output, decoded.
+
+    Raises CommandError, with standard error as its output, for a status other than 0.
+    """
+    child = start(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        env=env,
+    )
+    try:
+        out, err = child.communicate(stdin)
+    finally:
+        status = end(child)
+    if status:
+        raise CommandError(argv, status, err.decode(errors="replace"))
+    return out.decode(errors="replace")
+
+
+def logged(
+    argv: Sequence[str],
+    log: Path,
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Run a long command, its command line and output appended to a log.
+
+    Raises CommandError, with the log's last lines as its output.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        file.write(f"$ {shlex.join(argv)}\n".encode())
+        file.flush()
+        child = start(argv, stdout=file, cwd=cwd, env=env)
+        try:
+            child.wait()
+        finally:
+            status = end(child)
+    if status:
+        raise CommandError(argv, status, tail(log))
+
+
+def tail(path: Path, lines: int = 20, size: int = 16384) -> str:
+    """The last lines of a file, without reading more than `size` bytes."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - size))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""

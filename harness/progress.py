@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""What a person sees while it works: stages with their elapsed time and log."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress as Bars
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+
+class Progress:
+    """Live lines on a terminal, a plain line for each begin and end elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.began = time.monotonic()
+        self.bars: Bars | None = None
+        if console.is_terminal:
+            self.bars = Bars(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                TimeElapsedColumn(),
+                TextColumn("[dim]{task.fields[log]}"),
+                console=console,
+                transient=True,
+            )
+
+    def __enter__(self) -> "Progress":
+        if self.bars:
+            self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bars:
+            self.bars.stop()
+
+    def say(self, text: str) -> None:
+        """One line that stays, with the time since the start."""
+        elapsed = time.monotonic() - self.began
+        self.console.print(f"[dim]{elapsed:7.1f} s[/]  {escape(text)}", soft_wrap=True)
+
+    @contextmanager
+    def stage(self, title: str, log: Path | None = None) -> Iterator[None]:
+        """Something long: shown while it lasts, and its duration when it is over."""
+        began = time.monotonic()
+        place = f"log: {log}" if log else ""
+        task = None
+        if self.bars:
+            task = self.bars.add_task(escape(title), total=None, log=escape(place))
+        elif log:
+            self.say(f"{title} ... {place}")
+        try:
+            yield
+        except BaseException:
+            self.say(f"{title}: did not end well after {time.monotonic() - began:.1f} s")
+            raise
+        finally:
+            if self.bars and task is not None:
+                self.bars.remove_task(task)
+        self.say(f"{title}: {time.monotonic() - began:.1f} s")

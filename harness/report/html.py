@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""A run's results as one HTML page: verdicts, evidence, and which counter an event was on when."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+
+from jinja2 import Environment
+
+from harness.guest.records import Records
+from harness.model import Role, RunResult
+from harness.report.table import rows, subject_names
+from harness.report.timeline import Timeline, timeline
+
+
+def _lanes(result: RunResult, records: Mapping[str, Records]) -> dict[str, dict[str, Timeline]]:
+    """Timelines by scenario and subject, of the cells that have a callback log."""
+    lanes: dict[str, dict[str, Timeline]] = {}
+    for cell in result.cells:
+        line = timeline(records[cell.cell.id])
+        if line:
+            lanes.setdefault(cell.cell.scenario, {})[cell.cell.subject] = line
+    return lanes
+
+
+def render(
+    result: RunResult,
+    records: Mapping[str, Records],
+    subjects: Mapping[str, Mapping[str, str]],
+) -> str:
+    """The page, self-contained; everything that a guest said is escaped.
+
+    `records` are by cell id, `subjects` (what each was built from) by name.
+    """
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(
+        files("harness.report").joinpath("report.html").read_text(encoding="utf-8")
+    )
+    names = subject_names(result)
+    return template.render(
+        result=result,
+        rows=rows(result),
+        names={role.value: name for role, name in names.items()},
+        compared=Role.REFERENCE in names,
+        lanes=_lanes(result, records),
+        subjects=subjects,
+        repeats=list(dict.fromkeys(cell.repeat for cell in result.cells)),
+    )

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""A run's results as rows: scenario x check, the reference beside the candidate."""
+
+from dataclasses import dataclass
+
+from harness.model import CellResult, Role, RunResult, Status, Verdict
+
+
+@dataclass(frozen=True)
+class Row:
+    """One check in one scenario; `reference` is None where nothing is compared."""
+
+    scenario: str
+    check: str
+    reference: Verdict | None
+    candidate: Verdict
+    repeat: str
+
+    @property
+    def quiet(self) -> bool:
+        """True if there is nothing to look at: both passed."""
+        both = (self.reference, self.candidate)
+        return all(verdict is None or verdict.status is Status.PASS for verdict in both)
+
+
+def subject_names(result: RunResult) -> dict[Role, str]:
+    """The names of the reference, if there is one, and of the candidate."""
+    return {cell.cell.role: cell.cell.subject for cell in result.cells}
+
+
+def rows(result: RunResult) -> list[Row]:
+    """All rows, in the plan's order."""
+    references = {
+        cell.cell.scenario: cell for cell in result.cells if cell.cell.role is Role.REFERENCE
+    }
+    found = []
+    for cell in result.cells:
+        if cell.cell.role is Role.CANDIDATE:
+            found += _cell_rows(cell, references.get(cell.cell.scenario))
+    return found
+
+
+def _cell_rows(candidate: CellResult, reference: CellResult | None) -> list[Row]:
+    before = {verdict.check: verdict for verdict in reference.verdicts} if reference else {}
+    return [
+        Row(
+            scenario=candidate.cell.scenario,
+            check=verdict.check,
+            reference=before.get(verdict.check),
+            candidate=verdict,
+            repeat=candidate.repeat,
+        )
+        for verdict in candidate.verdicts
+    ]

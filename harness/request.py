@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""From what a person asked for to a plan, with its kernel source resolved."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.catalog import Catalog
+from harness.debian import Archive
+from harness.errors import PlanError
+from harness.kernel.source import Request, Source, offered_versions, resolve
+from harness.model import Cell, Claim, PatchFile, Plan, Series, Subject
+from harness.plan import make_plan, newest_fitting, stack, subject_of_series
+from harness.store import Cache
+
+PROGRAM = "./pmu-harness"
+DEFAULT_SERIES = "start-stop-callbacks"
+DEFAULT_SOURCE = "debian:auto"
+DEFAULT_MACHINE = "aarch64-tcg"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of `run` that say what is to be judged."""
+
+    series: str | None = None
+    patches: tuple[Path, ...] = ()
+    source: str = DEFAULT_SOURCE
+    machine: str = DEFAULT_MACHINE
+    scenarios: tuple[str, ...] = ()
+    alone: bool = False
+    refresh: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan, and what it takes to carry it out."""
+
+    plan: Plan
+    source: Source
+    archive: Archive
+
+
+def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], None]) -> Prepared:
+    """The plan for what was asked; raises PlanError for what does not exist."""
+    series = _series(catalog, asked)
+    machine = catalog.find("machines", asked.machine)
+    names = asked.scenarios or tuple(catalog.scenarios)
+    scenarios = tuple(catalog.find("scenarios", name) for name in names)
+    archive = Archive(cache.debian, catalog.architectures[machine.architecture].debian)
+    request = Request(cache, archive, asked.refresh, say)
+    spec = asked.source
+    if spec == DEFAULT_SOURCE:
+        spec = "debian:" + newest_fitting(offered_versions(request), series, catalog.series)
+    source = resolve(spec, request)
+    candidate, reference = _subjects(catalog, series, source, asked)
+    plan = make_plan(
+        source=source.spec,
+        series=series.name if series else "",
+        claim=series.claim if series else Claim(),
+        candidate=candidate,
+        reference=None if asked.alone else reference,
+        machine=machine,
+        scenarios=scenarios,
+    )
+    return Prepared(plan, source, archive)
+
+
+def _series(catalog: Catalog, asked: Asked) -> Series | None:
+    """The series that was asked for; none for a patch, or for a tree as it is."""
+    if asked.patches and asked.series:
+        raise PlanError("--patch and --series exclude each other")
+    if asked.patches or (asked.series is None and asked.source.startswith("path:")):
+        return None
+    found: Series = catalog.find("series", asked.series or DEFAULT_SERIES)
+    return found
+
+
+def _subjects(
+    catalog: Catalog, series: Series | None, source: Source, asked: Asked
+) -> tuple[Subject, Subject | None]:
+    """(candidate, reference); a tree as it is has no reference."""
+    layers = stack(series, catalog.series) if series else []
+    files = {file for layer in layers for file in layer.patches_for(source.version)}
+    texts = {file: Path(file).read_text(encoding="utf-8") for file in files}
+
+    def subject(of: Series | None) -> Subject:
+        return subject_of_series(of, source.spec, source.version, catalog.series, texts)
+
+    if asked.patches:
+        bare = subject(None)
+        patches = tuple(
+            PatchFile(path=str(path), text=path.read_text(encoding="utf-8", errors="replace"))
+            for path in asked.patches
+        )
+        name = f"{bare.name}+{asked.patches[-1].stem}"
+        return bare.model_copy(update={"name": name, "patches": patches}), bare
+    if series is None:
+        return subject(None), None
+    below = catalog.series[series.stands_on] if series.stands_on else None
+    return subject(series), subject(below)
+
+
+def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
+    """The command that repeats one cell, its reference included."""
+    words = [PROGRAM, "run", "--source", plan.source]
+    for patch in asked.patches:
+        words += ["--patch", str(patch)]
+    if plan.series:
+        words += ["--series", plan.series]
+    words += ["--machine", cell.machine, "--scenario", cell.scenario, "--rerun"]
+    return shlex.join([*words, *(["--alone"] if asked.alone else [])])

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""Where things are kept: the cache, artifacts by digest, and the folder of a run."""
+
+import filecmp
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from filelock import FileLock, Timeout
+
+APPLICATION = "pmu-harness"
+
+
+def digest(*parts: str | bytes) -> str:
+    """A name for content: SHA-256 over the parts and their lengths, 20 hex digits."""
+    whole = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        whole.update(len(data).to_bytes(8, "little"))
+        whole.update(data)
+    return whole.hexdigest()[:20]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside its place and rename it, so that it is whole or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(beside).chmod(0o644)
+        Path(beside).rename(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON for people and programs: indented, keys in the order given."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+class Cache:
+    """Sources, build folders, artifacts and observations, shared by all runs."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or Path(platformdirs.user_cache_dir(APPLICATION))
+        self.debian = self.root / "debian"
+        self.sources = self.root / "sources"
+        self.builds = self.root / "builds"
+        self.artifacts = self.root / "artifacts"
+        self.observations = self.root / "observations"
+
+    @contextmanager
+    def lock(self, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """One run at a time; `waiting` is called once if another one holds it.
+
+        The lock goes with its process, so that none outlives a killed run.
+        """
+        path = self.root / "locks" / f"{name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if waiting:
+                waiting()
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def publish(self, place: Path) -> Iterator[Path]:
+        """A folder to fill, which becomes `place` when the block ends well.
+
+        What a killed run left half-filled stays beside, and is swept by the next.
+        """
+        place.parent.mkdir(parents=True, exist_ok=True)
+        self._sweep(place)
+        beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.{os.getpid()}."))
+        try:
+            yield beside
+            beside.chmod(0o755)
+            if place.exists():
+                shutil.rmtree(place)
+            beside.rename(place)
+        finally:
+            if beside.exists():
+                shutil.rmtree(beside, ignore_errors=True)
+
+    @staticmethod
+    def _sweep(place: Path) -> None:
+        for left in place.parent.glob(f".{place.name}.*.*"):
+            owner = left.name.removeprefix(f".{place.name}.").split(".")[0]
+            if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def default_runs() -> Path:
+    """Where runs go when --output does not say."""
+    return Path(platformdirs.user_state_dir(APPLICATION)) / "runs"
+
+
+def new_run_folder(place: Path | None, stamp: str, label: str) -> Path:
+    """A new, empty run folder; a `latest` link beside it where the place is ours."""
+    if place is not None:
+        place.mkdir(parents=True, exist_ok=True)
+        return place.resolve()
+    runs = default_runs()
+    runs.mkdir(parents=True, exist_ok=True)
+    safe = "".join(char if char.isalnum() or char in "+.-" else "-" for char in label)
+    folder = Path(tempfile.mkdtemp(dir=runs, prefix=f"{stamp}-{safe}-"))
+    folder.chmod(0o755)
+    link = runs / f".latest.{os.getpid()}"
+    with suppress(OSError):
+        link.symlink_to(folder.name)
+        link.rename(runs / "latest")
+    return folder
+
+
+def update_files(source: Path, target: Path) -> None:
+    """Make the plain files of one folder stand in another, rewriting only what differs."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in source.iterdir():
+        copy = target / path.name
+        if path.is_file() and not (copy.exists() and filecmp.cmp(path, copy, shallow=False)):
+            shutil.copyfile(path, copy)
