@@ -18,6 +18,7 @@ from harness.model import (
 )
 
 HEALTH = "kernel.health"
+NOT_MEASURED = "not measured: "
 _HOST_ENDS = (GuestEnd.QEMU_FAILED, GuestEnd.NOT_STARTED)
 
 
@@ -49,7 +50,7 @@ def judge_health(outcome: Outcome, reference: Outcome | None) -> Verdict:
 
 def _not_measured(check: str, why: str) -> Verdict:
     return Verdict(
-        check=check, status=Status.ERROR, measured="not measured: " + why, expected="a measurement"
+        check=check, status=Status.ERROR, measured=NOT_MEASURED + why, expected="a measurement"
     )
 
 
@@ -123,34 +124,42 @@ def judge_claim(plan: Plan, results: tuple[CellResult, ...]) -> dict[str, bool]:
     return held
 
 
+def _with_status(results: tuple[CellResult, ...], role: Role, *statuses: Status) -> dict[str, None]:
+    """Checks that have one of these statuses in some cell of a role, in order."""
+    return dict.fromkeys(
+        verdict.check
+        for result in results
+        if result.cell.role is role
+        for verdict in result.verdicts
+        if verdict.status in statuses
+    )
+
+
 def judge_run(plan: Plan, results: tuple[CellResult, ...]) -> tuple[Status, str, dict[str, bool]]:
     """(status, headline, claim) of a run whose subjects were all built."""
-    candidate = by_check(results, Role.CANDIDATE)
-    reference = by_check(results, Role.REFERENCE)
     claim = judge_claim(plan, results)
     name = plan.subjects[Role.CANDIDATE].name
-    failed = sorted(check for check, status in candidate.items() if status is Status.FAIL)
+    failed = _with_status(results, Role.CANDIDATE, Status.FAIL)
     if failed:
         return Status.FAIL, f"{name} fails {', '.join(failed)}", claim
-    undecided = _undecided(candidate, reference)
+    crashed = [
+        result
+        for result in results
+        if result.cell.role is Role.REFERENCE and result.outcome.end is not GuestEnd.DONE
+    ]
+    if crashed and HEALTH not in plan.claim.fixes:
+        first = crashed[0]
+        text = f"the reference {first.cell.subject} does not get through"
+        return Status.ERROR, f"{text}: {first.outcome.summary}", claim
+    undecided = list(_with_status(results, Role.CANDIDATE, Status.ERROR, Status.INCONCLUSIVE))
+    undecided += [
+        f"{check} (reference)" for check in _with_status(results, Role.REFERENCE, Status.ERROR)
+    ]
     if undecided:
         return Status.ERROR, f"no verdict: {', '.join(undecided)}", claim
-    broken = sorted(check for check, held in claim.items() if not held)
+    broken = [check for check, held in claim.items() if not held]
     if broken:
-        text = f"its claim does not hold: {', '.join(broken)} did not fail before"
+        text = f"its claim does not hold: {', '.join(broken)} did not turn"
         return Status.FAIL, f"{name} passes, and {text}", claim
     held = f"; the claim holds: {', '.join(claim)} turned from fail to pass" if claim else ""
     return Status.PASS, f"{name} passes every check{held}", claim
-
-
-def _undecided(candidate: dict[str, Status], reference: dict[str, Status]) -> list[str]:
-    """Checks without a decision: any of the candidate's, and errors of the reference."""
-    mine = {
-        check
-        for check, status in candidate.items()
-        if status in (Status.ERROR, Status.INCONCLUSIVE)
-    }
-    theirs = {
-        f"{check} (reference)" for check, status in reference.items() if status is Status.ERROR
-    }
-    return sorted(mine | theirs)

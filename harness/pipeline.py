@@ -21,7 +21,7 @@ from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, Guest
 from harness.image import recipe
 from harness.image.build import GuestImage, ImageBuilder
 from harness.judge import judge_all, judge_run
-from harness.kernel.build import IMAGE, LOG, OBSERVER, Builder, Kernel
+from harness.kernel.build import IMAGE, LOG, OBSERVER, SYMBOLS, Builder, Kernel
 from harness.machine.argv import Descriptors, Files, build_argv
 from harness.model import (
     Cell,
@@ -42,7 +42,7 @@ from harness.runfolder import RunFolder
 from harness.store import Cache, digest, update_files
 
 # An end that depends on the host is asked for again; any other is the guest's own.
-_HOSTS_OWN = (GuestEnd.HANG, GuestEnd.QEMU_FAILED, GuestEnd.NOT_STARTED)
+_HOSTS_OWN = (GuestEnd.HANG, GuestEnd.FLOOD, GuestEnd.QEMU_FAILED, GuestEnd.NOT_STARTED)
 _OBSERVATION = (batch.BATCH, CONSOLE, RECORDS, OUTCOME)
 
 
@@ -174,6 +174,7 @@ class Run:
         guest = Guest(
             kernel=kernel.folder / IMAGE,
             observer=kernel.folder / OBSERVER,
+            symbols=kernel.folder / SYMBOLS,
             image=image.result(),
             machine=self.plan.machine,
             scenario=scenario,

@@ -141,27 +141,41 @@ def _in_user_phase(observation: Observation, time: int) -> bool:
 def _page_contradicts_log(
     observation: Observation, moves: list[tuple[Adjustment, int, int]]
 ) -> list[str]:
-    """What one witness of a counter's identity saw and the other did not."""
+    """What one witness of a counter's identity saw and the other did not.
+
+    The page and the driver number counters differently, and kernels differ in
+    how; so it is the moves that must match, and one number must always stand
+    for the same other one.
+    """
     pages = observation.records.of(Index)
-    watched = {index.id for index in pages}
-    faults = []
+    watched = {page.id for page in pages}
+    faults: list[str] = []
+    matched: list[Index] = []
+    numbers: dict[int, int] = {}
     for adjustment, before, after in moves:
-        time = adjustment.tick.time
-        later = [page for page in pages if page.id == adjustment.event and page.time > time]
-        if adjustment.event not in watched or not _in_user_phase(observation, time):
+        time, event = adjustment.tick.time, adjustment.event
+        if event not in watched or not _in_user_phase(observation, time):
             continue
-        if not later or later[0].old != before + 1:
+        page = next((page for page in pages if page.id == event and page.time > time), None)
+        if page is None or page.switches:
             faults.append(
-                f"log: event {adjustment.event} moved from counter {before} to {after} at "
+                f"log: event {event} moved from counter {before} to {after} at "
                 f"{milliseconds(time)}; its page showed no change then"
             )
-    logged = {(adjustment.event, before + 1, after + 1) for adjustment, before, after in moves}
-    for page in _moves_on_page(observation):
-        if (page.id, page.old, page.new) not in logged:
-            faults.append(
-                f"page: event {page.id} went from index {page.old} to {page.new} by "
-                f"{milliseconds(page.time)}; the log shows no such move"
-            )
+            continue
+        matched.append(page)
+        for counter, index in ((before, page.old), (after, page.new)):
+            if numbers.setdefault(counter, index) != index:
+                faults.append(
+                    f"counter {counter} of the log is index {index} on the page of event {event} "
+                    f"at {milliseconds(page.time)}, and was {numbers[counter]} before"
+                )
+    faults += [
+        f"page: event {page.id} went from index {page.old} to {page.new} by "
+        f"{milliseconds(page.time)}; the log shows no move then"
+        for page in _moves_on_page(observation)
+        if page not in matched
+    ]
     return faults
 
 

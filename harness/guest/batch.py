@@ -13,7 +13,7 @@ from harness.image.recipe import batch
 from harness.machine import qemu
 from harness.machine.argv import CHANNEL_BYTES, Files
 from harness.machine.console import Watch, watch
-from harness.machine.crash import recognize
+from harness.machine.crash import locate, recognize
 from harness.model import GuestEnd, Machine, Outcome, Scenario
 
 CONSOLE = "console.log"
@@ -35,6 +35,7 @@ class Guest:
 
     kernel: Path
     observer: Path
+    symbols: Path
     image: GuestImage
     machine: Machine
     scenario: Scenario
@@ -53,19 +54,25 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
         with qemu.running(guest.machine, files, folder / "qemu.log") as machine:
             silence_s = guest.machine.timeout_s * timeout_scale
             seen = watch(machine.console, folder / CONSOLE, silence_s)
-            if seen is Watch.SILENT:
-                (folder / REGISTERS).write_text(machine.where())
+            where = _where(guest, machine, folder) if seen is Watch.SILENT else ""
             if seen is Watch.CLOSED:
                 status = machine.finish()
                 if status:
                     _blame_qemu(status, folder)
-        outcome = recognize((folder / CONSOLE).read_bytes(), cause=_CAUSES[seen])
+        outcome = recognize((folder / CONSOLE).read_bytes(), cause=_CAUSES[seen], where=where)
         outcome = _with_records(outcome, files.channel, folder)
     finally:
         files.channel.unlink(missing_ok=True)
         files.initramfs.unlink(missing_ok=True)
     (folder / OUTCOME).write_text(json.dumps(outcome.model_dump(mode="json"), indent=1) + "\n")
     return outcome
+
+
+def _where(guest: Guest, machine: qemu.Qemu, folder: Path) -> str:
+    """The function that a silent guest is in; its registers are kept as evidence."""
+    registers = machine.registers()
+    (folder / REGISTERS).write_text(registers)
+    return locate(registers, guest.symbols.read_text(encoding="ascii"))
 
 
 def _blame_qemu(status: int, folder: Path) -> None:

@@ -28,6 +28,7 @@ REPRODUCIBLE = {
 }
 IMAGE = "Image"
 OBSERVER = "pmu_observer.ko"
+SYMBOLS = "System.map"
 LOG = "build.log"
 
 
@@ -121,7 +122,7 @@ class Builder:
             image = self.folder / self.architecture.image
             shutil.copyfile(image, new / IMAGE)
             shutil.copyfile(observer, new / OBSERVER)
-            for name, target in ((".config", "config"), ("System.map", "System.map")):
+            for name, target in ((".config", "config"), (SYMBOLS, SYMBOLS)):
                 shutil.copyfile(self.folder / name, new / target)
             shutil.copyfile(self.log, new / LOG)
             write_json(

@@ -10,6 +10,7 @@ READY = "pmu-harness: ready"
 DONE = "pmu-harness: done"
 _STEP = re.compile(r"^pmu-harness: step (\d+): (.*)$", re.MULTILINE)
 
+_PROGRAM_COUNTER = re.compile(r"\b(?:PC|RIP)=\s*([0-9a-f]{8,16})", re.IGNORECASE)
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STAMP = re.compile(r"^\[\s*\d+\.\d+\]\s?(\[\s*[TC]\d+\]\s?)?", re.MULTILINE)
 
@@ -20,7 +21,7 @@ _SIGNS: tuple[tuple[GuestEnd, re.Pattern[str]], ...] = (
     (
         GuestEnd.STALL,
         re.compile(
-            r"watchdog: BUG: soft lockup|rcu: INFO: .* detected .*stall"
+            r"watchdog: BUG: soft lockup|rcu: INFO: .*\bdetected\b.*stall"
             r"|INFO: task .* blocked for more than"
         ),
     ),
@@ -33,12 +34,24 @@ _SIGNS: tuple[tuple[GuestEnd, re.Pattern[str]], ...] = (
     (GuestEnd.WARNING, re.compile(r"WARNING: (?:CPU: \d+ PID: \d+ at )?\S+")),
 )
 _EVIDENCE_LINES = 16
+_REPORT_LINES = 80
+_REGISTER = re.compile(r"(?:pc|lr) : |RIP: ")
+_TRACE = re.compile(r"Call [Tt]race:")
 
 
 def clean(console: bytes) -> str:
     """A console's text without escape sequences and control characters."""
     text = console.decode("utf-8", errors="replace").replace("\r\n", "\n")
     return _CONTROL.sub("", text)
+
+
+def _telling(lines: list[str]) -> list[str]:
+    """Of a crash report: its first line, where the CPU was, and the innermost frames."""
+    where = [line for line in lines[:_REPORT_LINES] if _REGISTER.match(line)][:2]
+    trace = next((i for i, line in enumerate(lines) if _TRACE.match(line)), None)
+    if not where or trace is None:
+        return lines[:_EVIDENCE_LINES]
+    return [lines[0], *where, *lines[trace : trace + _EVIDENCE_LINES // 2]]
 
 
 def _sign(text: str) -> tuple[GuestEnd, int] | None:
@@ -53,17 +66,35 @@ def stage(text: str) -> Literal["boot", "batch"]:
     return "batch" if READY in text else "boot"
 
 
-def recognize(console: bytes, *, cause: GuestEnd | None = None) -> Outcome:
+def locate(registers: str, symbols: str) -> str:
+    """`function+0x10`: where the program counter is, from QEMU's `info registers`.
+
+    `symbols` is a System.map.  Empty where the registers name no address of it.
+    """
+    match = _PROGRAM_COUNTER.search(registers)
+    if not match:
+        return ""
+    address = int(match[1], 16)
+    lines = [line.split() for line in symbols.splitlines()]
+    table = [(int(line[0], 16), line[2]) for line in lines if len(line) == 3]
+    below = [entry for entry in table if entry[0] <= address]
+    if not below:
+        return ""
+    start, name = max(below)
+    return f"{name}+{address - start:#x}"
+
+
+def recognize(console: bytes, *, cause: GuestEnd | None = None, where: str = "") -> Outcome:
     """How a guest ended, from its console.
 
     `cause` is what the host saw (a hang, a flood, QEMU's death) and holds where
-    the console names nothing worse.
+    the console names nothing worse; `where` is the function that it hangs in.
     """
     text = _STAMP.sub("", clean(console))
     sign = _sign(text)
     if sign:
         end, start = sign
-        lines = text[start:].splitlines()[:_EVIDENCE_LINES]
+        lines = _telling(text[start:].splitlines())
         return Outcome(
             end=end,
             stage=stage(text),
@@ -72,9 +103,8 @@ def recognize(console: bytes, *, cause: GuestEnd | None = None) -> Outcome:
         )
     last = tuple(text.splitlines()[-_EVIDENCE_LINES:])
     if cause is not None:
-        return Outcome(
-            end=cause, stage=stage(text), summary=f"{cause.value} {_where(text)}", evidence=last
-        )
+        summary = f"{cause.value} {_where(text)}" + (f", in {where}" if where else "")
+        return Outcome(end=cause, stage=stage(text), summary=summary, evidence=last[-4:])
     if DONE in text:
         return Outcome(end=GuestEnd.DONE, stage="batch", summary="done")
     return Outcome(

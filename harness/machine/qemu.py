@@ -44,7 +44,7 @@ class Qemu:
                 evidence=self.log,
             ) from error
 
-    def where(self) -> str:
+    def registers(self) -> str:
         """The registers of a machine that does not answer, or nothing."""
         return str(self._command("human-monitor-command", {"command-line": "info registers"}) or "")
 

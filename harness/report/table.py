@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 
+from harness.judge import NOT_MEASURED
 from harness.model import CellResult, Role, RunResult, Status, Verdict
 
 
@@ -15,6 +16,11 @@ class Row:
     reference: Verdict | None
     candidate: Verdict
     repeat: str
+
+    @property
+    def measured(self) -> bool:
+        """False if the candidate's guest did not get so far: its health says why."""
+        return not self.candidate.measured.startswith(NOT_MEASURED)
 
     @property
     def quiet(self) -> bool:

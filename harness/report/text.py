@@ -6,6 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from harness.judge import HEALTH
 from harness.machine.crash import clean
 from harness.model import Role, RunResult, Status, Verdict
 from harness.report.table import Row, rows, subject_names
@@ -17,6 +18,9 @@ STYLES = {
     Status.ERROR: "magenta",
     Status.FAIL: "bold red",
 }
+
+
+_EVIDENCE_LINES = 4
 
 
 def safe(text: str) -> str:
@@ -61,7 +65,7 @@ def _evidence(result: RunResult) -> list[str]:
             style = STYLES[verdict.status]
             title = f"{cell.cell.id}  {verdict.check}"
             lines.append(f"[{style}]{verdict.status.value}[/]  [bold]{safe(title)}[/]")
-            lines += [f"    {safe(line)}" for line in verdict.evidence[:3]]
+            lines += [f"    {safe(line)}" for line in verdict.evidence[:_EVIDENCE_LINES]]
     return lines
 
 
@@ -76,6 +80,7 @@ def _repeats(result: RunResult) -> list[str]:
 def render(result: RunResult, folder: str, *, full: bool = True) -> ConsoleRenderable:
     """Table, evidence, headline, and where the rest is."""
     shown = [row for row in rows(result) if full or not row.quiet]
+    shown = [row for row in shown if row.check == HEALTH or row.measured]
     parts: list[ConsoleRenderable] = [_table(result, shown), Text("")]
     evidence = _evidence(result)
     if evidence:

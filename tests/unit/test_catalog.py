@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""The data: all of it is valid, and what is wrong is named with its file and key."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.catalog import Catalog
+from harness.checks import CHECKS
+from harness.errors import PlanError
+from harness.judge import HEALTH
+
+
+def test_every_scenario_asks_known_checks_and_probes(catalog):
+    from harness.image.recipe import PROBES
+
+    for scenario in catalog.scenarios.values():
+        assert set(scenario.checks) <= CHECKS.keys(), scenario.name
+        assert scenario.probe[0] in PROBES, scenario.name
+
+
+def test_every_check_is_asked_somewhere(catalog):
+    asked = {check for scenario in catalog.scenarios.values() for check in scenario.checks}
+    assert asked == CHECKS.keys()
+
+
+def test_every_check_has_a_saboteur(catalog):
+    broken = {check for series in catalog.series.values() for check in series.claim.breaks}
+    assert broken == CHECKS.keys() | {HEALTH}
+
+
+def test_every_patch_exists_and_is_one(catalog):
+    from harness.kernel.series import touched
+    from harness.model import PatchFile
+
+    for series in catalog.series.values():
+        for patch in series.patches:
+            text = Path(patch.file).read_text()
+            assert touched((PatchFile(path=patch.file, text=text),)), patch.file
+
+
+def test_every_machine_has_its_architecture(catalog):
+    for machine in catalog.machines.values():
+        architecture = catalog.architectures[machine.architecture]
+        for fragment in architecture.kconfig:
+            assert (catalog.configs / fragment.file).is_file()
+
+
+@pytest.fixture
+def copy(tmp_path, catalog):
+    shutil.copytree(catalog.configs, tmp_path / "configs")
+    shutil.copytree(catalog.patches, tmp_path / "kernel-patches")
+    return tmp_path
+
+
+def test_a_misspelt_key_names_the_file_and_the_nearest_key(copy):
+    path = copy / "configs" / "machines.yaml"
+    path.write_text(path.read_text().replace("memory_mib", "memory_mbi"))
+    with pytest.raises(PlanError) as raised:
+        _ = Catalog(copy).machines
+    assert str(path) in raised.value.what
+    assert "memory_mbi (did you mean memory_mib?)" in raised.value.why
+
+
+def test_a_misspelt_key_inside_a_list_too(copy):
+    path = copy / "kernel-patches" / "pre-callbacks" / "series.yaml"
+    path.write_text(path.read_text().replace("- file: 6.12", "- fiel: 6.12"))
+    with pytest.raises(PlanError) as raised:
+        _ = Catalog(copy).series
+    assert "patches.1.fiel (did you mean file?)" in raised.value.why
+
+
+def test_what_is_not_yaml_is_refused_with_its_line(copy):
+    path = copy / "configs" / "scenarios" / "broken.yaml"
+    path.write_text("title: [unclosed\nprobe: x\n")
+    with pytest.raises(PlanError) as raised:
+        _ = Catalog(copy).scenarios
+    assert "broken.yaml is not YAML" in raised.value.what
+    assert "line 2" in raised.value.why
+
+
+def test_an_unknown_name_gets_the_nearest(catalog):
+    with pytest.raises(
+        PlanError, match=r"unknown series pre-callback \(did you mean pre-callbacks"
+    ):
+        catalog.find("series", "pre-callback")

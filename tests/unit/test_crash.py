@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""Consoles of our own guests: each names its end in its header."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.machine.crash import clean, locate, recognize
+from harness.model import GuestEnd
+
+CONSOLES = sorted((Path(__file__).parents[1] / "data" / "consoles").glob("*.txt"))
+HOST_SAW = {GuestEnd.HANG, GuestEnd.FLOOD}
+
+
+def split(path: Path) -> tuple[dict[str, str], bytes]:
+    header, _, console = path.read_bytes().partition(b"\n\n")
+    return dict(line.split(": ", 1) for line in header.decode().splitlines()), console
+
+
+@pytest.mark.parametrize("path", CONSOLES, ids=lambda path: path.stem)
+def test_captured(path):
+    expected, console = split(path)
+    end = GuestEnd(expected["end"])
+    outcome = recognize(console, cause=end if end in HOST_SAW else None)
+    assert outcome.end is end
+    assert outcome.stage == expected["stage"]
+    assert outcome.summary.startswith(expected["summary"])
+
+
+def test_an_oops_names_where():
+    _, console = split(next(path for path in CONSOLES if path.stem == "oops-in-adjust"))
+    outcome = recognize(console)
+    assert any("pc : perf_adjust" in line for line in outcome.evidence)
+
+
+@pytest.mark.parametrize(
+    ("line", "end"),
+    [
+        ("watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [adjust:41]", GuestEnd.STALL),
+        ("rcu: INFO: rcu_sched self-detected stall on CPU", GuestEnd.STALL),
+        ("INFO: task adjust:41 blocked for more than 120 seconds.", GuestEnd.STALL),
+        ("kernel BUG at kernel/events/core.c:12!", GuestEnd.OOPS),
+        ("Internal error: Oops: 96000004 [#1] SMP", GuestEnd.OOPS),
+        ("BUG: kernel NULL pointer dereference, address: 0", GuestEnd.OOPS),
+        ("Kernel panic - not syncing: No working init found.", GuestEnd.INIT_FAILED),
+        (
+            "Kernel panic - not syncing: Attempted to kill init! exitcode=0x100",
+            GuestEnd.INIT_FAILED,
+        ),
+        ("WARNING: CPU: 0 PID: 1 at kernel/events/core.c:42 f+0x1/0x2", GuestEnd.WARNING),
+    ],
+)
+def test_signs(line, end):
+    console = f"pmu-harness: ready\n[    1.000000] {line}\n".encode()
+    outcome = recognize(console)
+    assert outcome.end is end
+    assert outcome.evidence[0] == line
+
+
+@pytest.mark.parametrize("console", [b"", b"\x00\xff\xfe", b"\x1b[2Jgarbage", b"pmu-harness: re"])
+def test_garbage_is_an_early_stop(console):
+    outcome = recognize(console)
+    assert outcome.end is GuestEnd.STOPPED_EARLY
+    assert outcome.stage == "boot"
+
+
+def test_a_worse_sign_wins_over_done():
+    console = b"pmu-harness: ready\nWARNING: CPU: 0 PID: 1 at a.c:1 f\npmu-harness: done\n"
+    assert recognize(console).end is GuestEnd.WARNING
+
+
+def test_control_characters_do_not_reach_a_terminal():
+    shown = clean(b"\x1b]0;owned\x07a\x1b[31mred\xc2\x9b2Jz\r\n")
+    assert shown == "]0;ownedared2Jz\n"
+
+
+def test_a_program_counter_gets_its_function():
+    symbols = "ffff800080000000 T _text\nffff800080001000 t spin\nffff800080002000 T next\n"
+    assert locate(" PC=ffff800080001008 X00=0", symbols) == "spin+0x8"
+    assert locate("RIP=ffff800080002000 RFL=0", symbols) == "next+0x0"
+    assert locate("nothing", symbols) == ""
+    assert locate("PC=0000000000000010", symbols) == ""

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Series, versions and cells: what is planned, and what is refused."""
+
+import pytest
+
+from harness.errors import PlanError
+from harness.model import Claim, Role, Series, SeriesPatch, Subject, VersionRange, parse_version
+from harness.plan import fits, make_plan, newest_fitting, stack, subject_of_series
+
+
+def series(name, stands_on=None, since="6.1", before="6.2"):
+    patch = SeriesPatch(file=f"{name}.patch", versions=VersionRange(since=since, before=before))
+    return Series(name=name, title=name, stands_on=stands_on, patches=(patch,))
+
+
+@pytest.mark.parametrize(
+    ("text", "release"),
+    [("6.1", (6, 1)), ("6.12.117-1~deb12u1", (6, 12, 117)), ("6.10", (6, 10))],
+)
+def test_versions_are_numbers(text, release):
+    assert parse_version(text) == release
+
+
+def test_ranges_are_half_open():
+    versions = VersionRange(since="6.1", before="6.12")
+    inside = ["6.1", "6.1.192", "6.2", "6.11.9"]
+    assert [v for v in ["6.0.9", *inside, "6.12", "6.12.1"] if v in versions] == inside
+
+
+def test_a_version_that_yaml_read_as_a_number_is_refused():
+    with pytest.raises(ValueError, match="quote it"):
+        VersionRange(since=6.10)
+
+
+def test_a_series_brings_what_it_stands_on():
+    catalog = {"low": series("low"), "high": series("high", "low")}
+    assert [layer.name for layer in stack(catalog["high"], catalog)] == ["low", "high"]
+
+
+def test_a_series_cannot_stand_on_itself():
+    catalog = {"a": series("a", "b"), "b": series("b", "a")}
+    with pytest.raises(PlanError, match="itself"):
+        stack(catalog["a"], catalog)
+
+
+def test_a_series_cannot_stand_on_nothing():
+    with pytest.raises(PlanError, match="does not exist"):
+        stack(series("a", "gone"), {})
+
+
+def test_the_newest_kernel_that_fits_is_taken():
+    catalog = {"s": series("s", since="6.1", before="6.2")}
+    assert newest_fitting(["6.1", "6.12"], catalog["s"], catalog) == "6.1"
+    assert newest_fitting(["6.1", "6.12", "6.2"], None, catalog) == "6.12"
+    assert fits(catalog["s"], "6.1.192", catalog)
+
+
+def test_no_kernel_fits():
+    catalog = {"s": series("s", since="7.0", before=None)}
+    with pytest.raises(PlanError) as raised:
+        newest_fitting(["6.1"], catalog["s"], catalog)
+    assert "6.1" in raised.value.why
+
+
+def test_a_series_without_a_patch_for_the_kernel_says_for_which_it_is():
+    catalog = {"s": series("s")}
+    with pytest.raises(PlanError) as raised:
+        subject_of_series(catalog["s"], "debian:6.12", "6.12.1", catalog, {})
+    assert "6.1 up to, not including, 6.2" in raised.value.why
+
+
+def test_cells_are_stable_and_the_reference_comes_first(catalog):
+    candidate = Subject(name="6.1+x", source="path:/t", version="6.1.1", patches=())
+    reference = candidate.model_copy(update={"name": "6.1"})
+    plan = make_plan(
+        source="path:/t",
+        series="x",
+        claim=Claim(),
+        candidate=candidate,
+        reference=reference,
+        machine=catalog.machines["aarch64-tcg"],
+        scenarios=tuple(catalog.scenarios.values())[:2],
+    )
+    assert [(cell.role, cell.id) for cell in plan.cells] == [
+        (Role.REFERENCE, "6.1/aarch64-tcg/cost-cycles"),
+        (Role.REFERENCE, "6.1/aarch64-tcg/cost-instructions"),
+        (Role.CANDIDATE, "6.1+x/aarch64-tcg/cost-cycles"),
+        (Role.CANDIDATE, "6.1+x/aarch64-tcg/cost-instructions"),
+    ]
+
+
+def test_a_plan_survives_the_disk(catalog):
+    subject = Subject(name="6.1", source="path:/t", version="6.1.1", patches=())
+    plan = make_plan(
+        source="path:/t",
+        series="",
+        claim=Claim(),
+        candidate=subject,
+        reference=None,
+        machine=catalog.machines["aarch64-tcg"],
+        scenarios=tuple(catalog.scenarios.values()),
+    )
+    assert type(plan).model_validate_json(plan.model_dump_json()) == plan

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""The channel's bytes: whole, truncated, garbage."""
+
+import pytest
+
+from harness.guest.records import HEADER, MAGIC, Callback, RecordsError, channel_bytes, parse
+
+LINE = b'{"kind":"step","number":1,"status":0}\n'
+
+
+def channel(payload=LINE, magic=MAGIC, length=None, room=64):
+    size = len(payload) if length is None else length
+    return HEADER.pack(magic, size) + payload + bytes(room)
+
+
+def test_what_was_published_is_read():
+    assert channel_bytes(channel()) == LINE
+
+
+def test_a_guest_that_never_wrote():
+    assert channel_bytes(bytes(128)) == b""
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b"", b"short", channel(magic=0xDEAD), channel(length=1 << 40), channel(length=200)],
+)
+def test_an_impossible_header_is_refused(bad):
+    with pytest.raises(RecordsError):
+        channel_bytes(bad)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"not json",
+        b'{"kind":"unknown"}',
+        b'{"kind":"step","number":1}',
+        b'{"kind":"step","number":1,"status":0,"more":1}',
+        b'{"kind":"step","number":"\xff","status":0}',
+        LINE[:20],
+    ],
+)
+def test_what_is_no_record_is_shown(line):
+    with pytest.raises(RecordsError, match="record 2"):
+        parse(LINE + line)
+
+
+def test_64_bit_values_survive():
+    line = b'{"kind":"callback","call":"stop","time":1,"cpu":0,"prev":[0,18446744073709551615]}\n'
+    assert parse(line).of(Callback)[0].prev[1] == (1 << 64) - 1
+
+
+def test_completeness_is_said_by_the_guest(load):
+    records = load("task-start-stop-callbacks")
+    assert records.complete
+    assert not type(records)(records.all[:-1]).complete
+
+
+def test_events_that_share_a_name_are_numbered(load):
+    names = set(load("task-start-stop-callbacks").names().values())
+    assert names == {"holder 1", "holder 2", "holder 3", "target", "twin", "filler 1", "filler 2"}
