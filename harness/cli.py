@@ -18,7 +18,7 @@ from harness.catalog import ROOT, Catalog
 from harness.checks import CHECKS
 from harness.errors import Exit, HarnessError
 from harness.model import Role, RunResult, Status
-from harness.pipeline import Run, Settings, conclude
+from harness.pipeline import Run, Settings, rejudge
 from harness.progress import Progress
 from harness.report import html, junit, text
 from harness.request import (
@@ -189,18 +189,7 @@ def _ensure_packages(catalog: Catalog, *, yes: bool, testing: bool) -> None:
 @click.option("--brief", is_flag=True, help="Print only what did not pass.")
 def judge(run_folder: Path, brief: bool) -> None:
     """Judge a stored run again, with the checks of today; no kernel, no QEMU."""
-    folder = RunFolder(run_folder)
-    before = folder.read_results()
-    result = conclude(
-        folder,
-        folder.read_plan(),
-        failures=[],
-        command=before.command,
-        started=before.started,
-        seconds=before.seconds,
-        cells={cell.cell.id: (cell.repeat, cell.reused, cell.seconds) for cell in before.cells},
-    )
-    _finish((result, run_folder), brief=brief)
+    _finish((rejudge(RunFolder(run_folder)), run_folder), brief=brief)
 
 
 @cli.command()

@@ -133,7 +133,6 @@ class Series(Frozen):
     stands_on: str | None = None
     patches: tuple[SeriesPatch, ...] = Field(min_length=1)
     claim: Claim = Claim()
-    scenario: str | None = None
 
     def patches_for(self, version: str) -> tuple[str, ...]:
         """Files, in order, for one kernel release; empty when the series has none for it."""

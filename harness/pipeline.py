@@ -85,6 +85,13 @@ class Run:
             self._observe()
         except HarnessError as error:
             self.failures.append(error)
+        except KeyboardInterrupt:
+            self.failures.append(HostError("interrupted"))
+            self._conclude(started)
+            raise
+        return self._conclude(started)
+
+    def _conclude(self, started: str) -> RunResult:
         return conclude(
             self.folder,
             self.plan,
@@ -299,4 +306,23 @@ def conclude(
         failures=tuple("\n".join(failure.lines()) for failure in failures),
     )
     folder.write_results(result)
+    return result
+
+
+def rejudge(folder: RunFolder) -> RunResult:
+    """Judge a stored run again; what ended it before its guests had run stays true."""
+    before = folder.read_results()
+    result = conclude(
+        folder,
+        folder.read_plan(),
+        failures=[],
+        command=before.command,
+        started=before.started,
+        seconds=before.seconds,
+        cells={cell.cell.id: (cell.repeat, cell.reused, cell.seconds) for cell in before.cells},
+    )
+    if before.failures:
+        kept = {name: getattr(before, name) for name in ("status", "headline", "failures")}
+        result = result.model_copy(update=kept)
+        folder.write_results(result)
     return result

@@ -71,6 +71,8 @@ def start(
     Raises HostError when the command does not exist, KeyboardInterrupt when the
     harness is being stopped.
     """
+    if not has(argv[0]):
+        raise HostError(f"{argv[0]} is not installed", advice="./pmu-harness setup")
     with _running.lock:
         if _running.stopping:
             raise KeyboardInterrupt
@@ -85,7 +87,7 @@ def start(
                 pass_fds=tuple(pass_fds),
                 start_new_session=True,
             )
-        except FileNotFoundError as error:
+        except OSError as error:
             raise HostError(f"cannot start {argv[0]}", why=str(error)) from error
         _running.children.add(child)
     return child

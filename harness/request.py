@@ -58,7 +58,8 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
     plan = make_plan(
         source=source.spec,
         series=series.name if series else "",
-        claim=series.claim if series else Claim(),
+        # A claim is about the whole suite: some of its scenarios do not decide it.
+        claim=series.claim if series and not asked.scenarios else Claim(),
         candidate=candidate,
         reference=None if asked.alone else reference,
         machine=machine,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import sandbox
-from harness.errors import BuildError
+from harness.errors import BuildError, HostError
 from harness.kernel import kconfig
 from harness.kernel.source import Source
 from harness.kernel.tree import patched
@@ -28,6 +28,7 @@ REPRODUCIBLE = {
 }
 IMAGE = "Image"
 OBSERVER = "pmu_observer.ko"
+DISK_FULL = "No space left on device"
 SYMBOLS = "System.map"
 LOG = "build.log"
 
@@ -178,9 +179,17 @@ class Builder:
         try:
             logged(confined, self.log, env=environment(REPRODUCIBLE))
         except CommandError as error:
+            text = self.log.read_text(errors="replace")
+            if DISK_FULL in text:
+                raise HostError(
+                    f"the disk is full: the {what} was not built",
+                    why=f"{DISK_FULL}, below {self.folder}",
+                    evidence=self.log,
+                    advice=f"make room, such as by removing what is old in {self.cache.root}",
+                ) from error
             raise BuildError(
                 f"the {what} does not build",
-                why=compiler_errors(self.log.read_text(errors="replace")) or error.output,
+                why=compiler_errors(text) or error.output,
                 evidence=self.log,
             ) from error
 

@@ -64,7 +64,7 @@ class Tree:
         """Make the git store, once."""
         if (self.git_dir / "HEAD").exists():
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.work.mkdir(parents=True, exist_ok=True)
         env = environment({"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"})
         capture(["git", "init", "--quiet", "--bare", str(self.git_dir)], env=env)
         for key, value in {
@@ -153,7 +153,6 @@ class Tree:
 
     def checkout(self, tree: str) -> None:
         """Make the work tree hold a git tree; heals what an interrupted checkout left."""
-        self.work.mkdir(parents=True, exist_ok=True)
         self._git("read-tree", "--reset", "-u", tree)
 
     def difference(self, pristine: str, tree: str) -> str:

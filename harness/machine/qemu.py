@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """QEMU's lifetime: started, watched through QMP, ended politely, killed if not."""
 
+import asyncio
 import logging
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
-from qemu.qmp import QMPError
-from qemu.qmp.legacy import QEMUMonitorProtocol
+from qemu.qmp import QMPClient, QMPError
 
 from harness import process
 from harness.errors import HostError
@@ -17,59 +18,87 @@ from harness.machine.argv import Descriptors, Files, build_argv
 from harness.model import Machine
 
 HANDSHAKE_S = 20.0
+COMMAND_S = 5.0
 QUIT_S = 5.0
+
+Result = TypeVar("Result")
+
+# What speaking to a QEMU that is gone, or that does not answer, raises.
+_SILENCE = (QMPError, OSError, TimeoutError, EOFError)
+
+
+class Monitor:
+    """QMP over a socket; every exchange is bounded in time."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._runner = asyncio.Runner()
+        self._client = QMPClient()
+
+    def _bounded(self, work: Coroutine[None, None, Result], seconds: float) -> Result:
+        return self._runner.run(asyncio.wait_for(work, seconds))
+
+    def connect(self) -> None:
+        """Take QEMU's greeting and leave negotiation mode."""
+        self._bounded(self._client.connect(self._connection), HANDSHAKE_S)
+
+    def execute(self, command: str, arguments: dict[str, object] | None = None) -> object:
+        """What QEMU returns for a command; raises QMPError, OSError or TimeoutError."""
+        return self._bounded(self._client.execute(command, arguments), COMMAND_S)
+
+    def close(self) -> None:
+        """Let go of the socket and of what waits on it."""
+        with suppress(*_SILENCE):
+            self._bounded(self._client.disconnect(), COMMAND_S)
+        self._runner.close()
 
 
 class Qemu:
     """One running QEMU."""
 
-    def __init__(self, child: "subprocess.Popen[bytes]", console: socket.socket, log: Path) -> None:
+    def __init__(
+        self,
+        child: "subprocess.Popen[bytes]",
+        console: socket.socket,
+        monitor: Monitor,
+        log: Path,
+    ) -> None:
         self.child = child
         self.console = console
+        self.monitor = monitor
         self.log = log
-        self.monitor: QEMUMonitorProtocol | None = None
 
-    def connect(self, monitor: socket.socket) -> None:
-        """Speak QMP; raises HostError when QEMU does not get that far."""
-        protocol = QEMUMonitorProtocol(monitor)
+    def release(self) -> None:
+        """Let the machine run; raises HostError when QEMU does not get that far."""
         try:
-            protocol.settimeout(HANDSHAKE_S)
-            protocol.connect()
-            self.monitor = protocol
-            protocol.cmd("cont")
-        except (QMPError, OSError, TimeoutError) as error:
+            self.monitor.connect()
+            self.monitor.execute("cont")
+        except _SILENCE as error:
+            process.end(self.child)
             raise HostError(
                 "QEMU does not start",
-                why=process.tail(self.log) or str(error),
+                why=process.tail(self.log) or str(error) or "it does not answer",
                 evidence=self.log,
             ) from error
 
     def registers(self) -> str:
         """The registers of a machine that does not answer, or nothing."""
-        return str(self._command("human-monitor-command", {"command-line": "info registers"}) or "")
-
-    def _command(self, name: str, arguments: dict[str, object] | None = None) -> object:
-        if self.monitor is None:
-            return None
-        with suppress(QMPError, OSError, TimeoutError):
-            return self.monitor.cmd_raw(name, arguments).get("return")
-        return None
+        command: dict[str, object] = {"command-line": "info registers"}
+        try:
+            return str(self.monitor.execute("human-monitor-command", command))
+        except _SILENCE:
+            return ""
 
     def finish(self) -> int:
         """Wait for the end that the guest chose, or bring it about; QEMU's status."""
         try:
             self.child.wait(QUIT_S)
         except subprocess.TimeoutExpired:
-            self._command("quit")
+            with suppress(*_SILENCE):
+                self.monitor.execute("quit")
             with suppress(subprocess.TimeoutExpired):
                 self.child.wait(QUIT_S)
         return process.end(self.child)
-
-    def close(self) -> None:
-        """Let go of the sockets, QEMU being gone."""
-        if self.monitor is not None:
-            with suppress(QMPError, OSError, TimeoutError):
-                self.monitor.close()
 
 
 @contextmanager
@@ -89,10 +118,10 @@ def running(machine: Machine, files: Files, log: Path) -> Iterator[Qemu]:
                 stdout=output,
                 pass_fds=(descriptors.console, descriptors.monitor),
             )
-        qemu = Qemu(child, console, log)
+        qemu = Qemu(child, console, Monitor(monitor), log)
         try:
-            qemu.connect(monitor)
+            qemu.release()
             yield qemu
         finally:
             process.end(child)
-            qemu.close()
+            qemu.monitor.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The layers, read from the imports: one direction, a pure core, one owner for each outside thing."""
+"""The layers, read from the imports: one direction, a pure core, an owner for each library."""
 
 import ast
 from pathlib import Path

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""A tiny kernel tree that kbuild's targets build in no time, and a QEMU that is a script."""
+
+import sys
+from pathlib import Path
+
+MAKEFILE = """\
+VERSION = 6
+PATCHLEVEL = 12
+SUBLEVEL = 1
+Image: $(O)/arch/arm64/boot/Image
+$(O)/arch/arm64/boot/Image: kernel/core.c
+\t@mkdir -p $(dir $@)
+\t@grep -q 'error:' $< && { cat $<; exit 1; } || :
+\tcp $< $@
+\tcp $< $(O)/System.map
+allnoconfig:
+\tgrep -v DROPPED $(KCONFIG_ALLCONFIG) > $(O)/.config
+modules:
+\t@test -z "$(M)" || cp $(M)/pmu_observer.c $(M)/pmu_observer.ko
+.PHONY: allnoconfig modules Image
+"""
+
+QEMU = r'''#!{python}
+"""Speaks QMP on one inherited socket, plays a guest's console on the other."""
+import json, os, re, socket, struct, sys, time
+
+words = " ".join(sys.argv)
+monitor = socket.socket(fileno=int(re.search(r"id=monitor,fd=(\d+)", words)[1]))
+console = socket.socket(fileno=int(re.search(r"id=console,fd=(\d+)", words)[1]))
+channel = re.search(r"mem-path=(\S+)", words)[1]
+script = open(re.search(r"-kernel (\S+)", words)[1]).read()
+if "--version" in sys.argv:
+    sys.exit("QEMU emulator version 0")
+
+def say(data):
+    monitor.sendall(json.dumps(data).encode() + b"\r\n")
+
+version = {{"qemu": {{"major": 7, "minor": 2, "micro": 0}}, "package": ""}}
+say({{"QMP": {{"version": version, "capabilities": []}}}})
+buffer = ""
+
+def commands():
+    """JSON objects, one after the other, with nothing between them."""
+    global buffer
+    while data := monitor.recv(4096):
+        buffer += data.decode()
+        try:
+            command, end = json.JSONDecoder().raw_decode(buffer)
+        except ValueError:
+            continue
+        buffer = buffer[end:].lstrip()
+        yield command
+
+def serve(until):
+    for command in commands():
+        reply = {{"return": "PC=0000000000000010" if "human" in command["execute"] else {{}}}}
+        if "id" in command:
+            reply["id"] = command["id"]
+        say(reply)
+        if command["execute"] == until:
+            return
+
+def records(text):
+    with open(channel, "r+b") as file:
+        file.write(struct.pack("<QQ", 0x31434552554D50, len(text)) + text.encode())
+
+serve("cont")
+for line in script.splitlines():
+    verb, _, rest = line.partition(" ")
+    if verb == "print":
+        console.sendall(rest.encode() + b"\r\n")
+    elif verb == "records":
+        records(rest.replace("\\n", "\n"))
+    elif verb == "garbage":
+        with open(channel, "r+b") as file:
+            file.write(b"\xff" * 64)
+    elif verb == "flood":
+        try:
+            while True:
+                console.sendall(b"x" * 4095 + b"\n")
+        except OSError:
+            break
+    elif verb == "hang":
+        serve("quit")
+    elif verb == "crash":
+        os.abort()
+'''
+
+END = '{"kind":"end","steps":1}'
+DONE = f"print pmu-harness: ready\nrecords {END}\\n\nprint pmu-harness: done\n"
+
+
+def make_tree(folder: Path, content: str = DONE) -> Path:
+    """A tree whose only kernel file becomes the image."""
+    (folder / "kernel").mkdir(parents=True)
+    (folder / "Makefile").write_text(MAKEFILE)
+    (folder / "Kconfig").write_text("")
+    (folder / "kernel" / "core.c").write_text(content)
+    return folder
+
+
+def make_qemu(folder: Path) -> Path:
+    """An executable that takes QEMU's command line and plays the script in the kernel's file."""
+    script = folder / "qemu"
+    script.write_text(QEMU.format(python=sys.executable))
+    script.chmod(0o755)
+    return script
+
+
+def diff(path: str, old: str, new: str) -> str:
+    """A patch that changes the first line of a file."""
+    head = f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n"
+    return f"{head}@@ -1 +1 @@\n-{old}\n+{new}\n"
+
+
+def added(path: str, line: str = "x", mode: str = "100644") -> str:
+    """A patch that adds a file of one line."""
+    head = f"diff --git a/{path} b/{path}\nnew file mode {mode}\n--- /dev/null\n+++ b/{path}\n"
+    return f"{head}@@ -0,0 +1 @@\n+{line}\n"

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""Building: a tiny tree through the real builder and its sandbox."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from harness import sandbox
+from harness.errors import BuildError, HostError
+from harness.kernel.build import Builder
+from harness.kernel.source import Request, resolve
+from harness.model import PatchFile, Subject
+from harness.store import Cache
+from tests.component.fakes import diff, make_tree
+
+pytestmark = pytest.mark.needs("git", "make", "setpriv", "aarch64-linux-gnu-gcc")
+
+
+@pytest.fixture
+def place(tmp_path, catalog):
+    """A user's tree, and a function that builds it with patches."""
+    user = make_tree(tmp_path / "user", "one\n")
+    cache = Cache(tmp_path / "cache")
+    configs = tmp_path / "configs"
+    (configs / "kconfig").mkdir(parents=True)
+    for name in ("base", "arm64", "arm64-pmuv3"):
+        (configs / "kconfig" / f"{name}.config").write_text(f"CONFIG_{name.upper()[:4]}=y\n")
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "pmu_observer.c").write_text("observer\n")
+
+    def build(*patches, name="s"):
+        source = resolve(f"path:{user}", Request(cache, None, False, lambda _: None))
+        builder = Builder(
+            cache,
+            source,
+            catalog.architectures["arm64"],
+            configs=configs,
+            modules=modules,
+            say=lambda _: None,
+        )
+        files = tuple(PatchFile(path=f"{n}.patch", text=text) for n, text in enumerate(patches))
+        return builder.build(
+            Subject(name=name, source=source.spec, version=source.version, patches=files)
+        )
+
+    build.user, build.configs, build.cache = user, configs, cache
+    return build
+
+
+def image(kernel):
+    return (kernel.folder / "Image").read_text()
+
+
+def test_an_artifact_holds_what_it_was_made_of(place):
+    kernel = place(diff("kernel/core.c", "one", "two"))
+    assert image(kernel) == "two\n"
+    assert kernel.facts["version"] == "6.12.1"
+    assert kernel.facts["toolchain"].startswith("aarch64-linux-gnu-gcc")
+    names = {path.name for path in kernel.folder.iterdir()}
+    assert names == {
+        "Image", "System.map", "build.json", "build.log", "config", "pmu_observer.ko",
+    }  # fmt: skip
+
+
+def test_what_was_built_is_not_built_again(place):
+    first = place(diff("kernel/core.c", "one", "two"))
+    stamp = (first.folder / "build.json").stat().st_mtime_ns
+    other = place(name="bare")
+    again = place(diff("kernel/core.c", "one", "two"))
+    assert again.digest == first.digest != other.digest
+    assert (again.folder / "build.json").stat().st_mtime_ns == stamp
+
+
+def test_the_same_content_by_another_way_is_the_same_kernel(place):
+    bare = place()
+    there_and_back = place(diff("kernel/core.c", "one", "two"), diff("kernel/core.c", "two", "one"))
+    assert there_and_back.digest == bare.digest
+
+
+def test_a_users_change_is_another_kernel(place):
+    first = place()
+    (place.user / "kernel" / "core.c").write_text("changed\n")
+    assert image(place()) == "changed\n"
+    assert place().digest != first.digest
+
+
+def test_what_does_not_compile_shows_the_compilers_words(place):
+    with pytest.raises(BuildError) as raised:
+        place(diff("kernel/core.c", "one", "core.c:1:1: error: expected ';'"))
+    assert "error: expected ';'" in raised.value.why
+    assert raised.value.evidence.read_text().startswith("$ ")
+    assert image(place()) == "one\n"
+
+
+def test_a_kconfig_symbol_that_is_lost_is_listed(place):
+    (place.configs / "kconfig" / "arm64.config").write_text("CONFIG_DROPPED=y\n")
+    with pytest.raises(BuildError) as raised:
+        place()
+    assert raised.value.why == "CONFIG_DROPPED=y, got n"
+
+
+def test_a_full_disk_is_the_hosts_fault(place):
+    makefile = place.user / "Makefile"
+    text = "cp: error writing 'x': No space left on device"
+    makefile.write_text(makefile.read_text() + f'\nImage: full\nfull:\n\t@echo "{text}"; exit 1\n')
+    with pytest.raises(HostError, match="the disk is full"):
+        place()
+
+
+def build_log(place):
+    return next(place.cache.builds.glob("*/build.log")).read_text()
+
+
+def rule(command):
+    return f"\nmodules: evil\nevil:\n\t{command}\n.PHONY: evil\n"
+
+
+@pytest.mark.needs("bwrap")
+@pytest.mark.parametrize("target", ["{user}/Makefile", "{cache}/owned", "/etc/owned", "/owned"])
+def test_a_build_cannot_write_outside_its_folder(place, target):
+    assert not sandbox.why_unavailable()
+    path = target.format(user=place.user, cache=place.cache.root)
+    makefile = place.user / "Makefile"
+    text = makefile.read_text() + rule(f"echo owned >> {path}")
+    makefile.write_text(text)
+    with suppress(BuildError):  # below /tmp it writes to a /tmp of its own
+        place()
+    assert "owned >> " in build_log(place)
+    assert makefile.read_text() == text
+    assert path == str(makefile) or not Path(path).exists()
+
+
+@pytest.mark.needs("bwrap", "python3")
+def test_a_build_has_no_network(place):
+    probe = "python3 -c 'import os; print(sorted(os.listdir(\"/sys/class/net\")))'"
+    reach = "python3 -c 'import socket; socket.create_connection((\"192.0.2.1\", 80), 2)'"
+    makefile = place.user / "Makefile"
+    makefile.write_text(makefile.read_text() + rule(f"{probe}; {reach}"))
+    with pytest.raises(BuildError) as raised:
+        place()
+    assert "Network is unreachable" in raised.value.why

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+"""The command line as a process: messages, exit codes, offline judging."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.component.fakes import make_tree
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests" / "data"
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Run the command line with a cache and a state of its own: (status, stdout, stderr)."""
+    env = {
+        **os.environ,
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }
+
+    def run(*argv, start=False):
+        command = [sys.executable, "-m", "harness", *map(str, argv)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        child = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, **pipes)
+        if start:
+            return child
+        out, err = child.communicate(timeout=120)
+        return child.returncode, out, err
+
+    return run
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return make_tree(tmp_path / "linux", "one\n")
+
+
+def test_help_teaches(call):
+    status, out, _ = call("--help")
+    assert status == 0
+    assert "./pmu-harness run --patch my.patch" in out
+    assert "Exit status:" in out
+
+
+def test_list_names_everything(call, catalog):
+    status, out, _ = call("list")
+    assert status == 0
+    for name in [*catalog.series, *catalog.machines, *catalog.scenarios, "retention.counter"]:
+        assert f"  {name} " in out
+
+
+@pytest.mark.needs("git", "make", "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "cpio")
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--series", "pre-callback"], "unknown series pre-callback (did you mean pre-callbacks?)"),
+        (["--machine", "aarch64-tgc"], "did you mean aarch64-tcg?"),
+        (["--scenario", "cycle-cpu"], "did you mean cycles-cpu?"),
+        (["--source", "debain:6.12"], "did you mean debian?"),
+        (["--source", "path:/nowhere"], "/nowhere is no kernel tree"),
+        (["--patch", "/nowhere.patch"], "does not exist"),
+        (["--sereis", "x"], "--series"),
+    ],
+)
+def test_what_does_not_exist_is_a_plan_error(call, argv, said):
+    status, _, err = call("run", *argv)
+    assert status == 2
+    assert said in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.needs("git", "make", "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "cpio")
+def test_a_patch_that_does_not_apply_is_the_subjects_fault(call, tree, tmp_path):
+    patch = tmp_path / "stale.patch"
+    patch.write_text("--- a/kernel/core.c\n+++ b/kernel/core.c\n@@ -1 +1 @@\n-zero\n+two\n")
+    status, out, _ = call("run", "--source", f"path:{tree}", "--patch", patch)
+    assert status == 1
+    assert "stale.patch does not apply" in out
+    assert "-zero" in out
+    assert (tree / "kernel" / "core.c").read_text() == "one\n"
+
+
+@pytest.mark.needs("git", "make", "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "cpio")
+def test_a_tree_that_does_not_build_is_the_subjects_fault(call, tree):
+    (tree / "kernel" / "core.c").write_text("core.c:1:1: error: expected ';'\n")
+    makefile = tree / "Makefile"
+    makefile.write_text(makefile.read_text().replace("grep -v DROPPED", "cat"))
+    status, out, _ = call("run", "--source", f"path:{tree}", "--output", tree.parent / "run")
+    assert status == 1
+    assert "6.12: the kernel does not build" in out
+    assert "error: expected ';'" in out
+    assert (tree.parent / "run" / "subjects" / "6.12" / "build.log").exists()
+    assert '"status": "fail"' in (tree.parent / "run" / "results.json").read_text()
+
+
+@pytest.mark.needs("git", "make", "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "cpio")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_leaves_nothing_running(call, tree, number):
+    makefile = tree / "Makefile"
+    makefile.write_text(makefile.read_text() + "\nImage: slow\nslow:\n\t@echo begun; sleep 4321\n")
+    run = tree.parent / "run"
+    child = call("run", "--source", f"path:{tree}", "--output", run, start=True)
+    wait_for(lambda: any("begun" in log.read_text() for log in tree.parent.rglob("build.log")))
+    child.send_signal(number)
+    out, err = child.communicate(timeout=30)
+    assert child.returncode == 130, out + err
+    assert "interrupted" in err
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
+    assert not any(b"4321" in command for command in commands)
+    assert '"headline": "interrupted"' in (run / "results.json").read_text()
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_folder_without_a_run_is_a_plan_error(call, tmp_path):
+    for command in ("judge", "report"):
+        status, _, err = call(command, tmp_path)
+        assert status == 2
+        assert "holds no results" in err
+
+
+def test_missing_packages_without_a_terminal_are_named(call, tmp_path, monkeypatch):
+    code = (
+        "import os; os.environ.pop('CI', None)\n"
+        "from harness import setup\nfrom harness.model import Package\n"
+        "row = Package(package='no-such', provides='no-such-command', why='a test')\n"
+        "from harness.errors import HostError\n"
+        "try:\n"
+        "    setup.ensure((row,), yes=False, testing=False, say=print, ask=lambda q: False)\n"
+        "except HostError as error:\n    print(error.lines())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, check=True)  # fmt: skip
+    assert "no-such                  a test" in done.stdout
+    assert "apt-get install --quiet --yes --no-install-recommends no-such" in done.stdout

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""One guest's run with a QEMU that is a script: every end has its name."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HostError
+from harness.guest import batch
+from harness.guest.batch import Guest
+from harness.image.build import GuestImage
+from harness.machine.console import LIMIT_BYTES
+from harness.model import GuestEnd
+from tests.component.fakes import DONE, make_qemu
+
+pytestmark = pytest.mark.needs("cpio", "setpriv")
+OOPS = "print [    1.0] Unable to handle kernel NULL pointer dereference\n"
+
+
+@pytest.fixture
+def run(tmp_path, catalog):
+    qemu = make_qemu(tmp_path)
+    image = tmp_path / "image.cpio"
+    image.write_bytes(b"")
+    machine = catalog.machines["aarch64-tcg"].model_copy(update={"qemu": str(qemu), "timeout_s": 2})
+
+    def play(script, machine=machine):
+        kernel = tmp_path / "Image"
+        kernel.write_text(script)
+        symbols = tmp_path / "System.map"
+        symbols.write_text("0000000000000008 t stuck\n")
+        observer = tmp_path / "observer.ko"
+        observer.write_text("module")
+        folder = tmp_path / "cell"
+        folder.mkdir()
+        scenario = catalog.scenarios["cycles-task"]
+        guest = Guest(kernel, observer, symbols, GuestImage(image, ""), machine, scenario)
+        outcome = batch.run(guest, folder)
+        return outcome, folder
+
+    play.machine = machine
+    return play
+
+
+@pytest.mark.parametrize(
+    ("script", "end", "said"),
+    [
+        (DONE, GuestEnd.DONE, "done"),
+        (OOPS, GuestEnd.OOPS, "oops while booting: Unable to handle"),
+        ("print Kernel panic - not syncing: x", GuestEnd.PANIC, "panic while booting"),
+        ("print pmu-harness: ready", GuestEnd.STOPPED_EARLY, "without a word"),
+        ("", GuestEnd.STOPPED_EARLY, "while booting"),
+        ("print pmu-harness: done", GuestEnd.STOPPED_EARLY, "the records end too early"),
+        (f"garbage\n{DONE.splitlines()[-1]}", GuestEnd.STOPPED_EARLY, "garbage"),
+        ("records nonsense\\n\nprint pmu-harness: done", GuestEnd.STOPPED_EARLY, "record 1"),
+        ("print Linux\nhang", GuestEnd.HANG, "hang while booting, in stuck+0x8"),
+        ("flood", GuestEnd.FLOOD, "flood while booting"),
+    ],
+)
+def test_every_end_has_its_name(run, script, end, said):
+    outcome, folder = run(script)
+    assert outcome.end is end
+    assert said in outcome.summary
+    assert (folder / "outcome.json").exists()
+    assert not (folder / "channel").exists() and not (folder / "initramfs.cpio").exists()
+
+
+def test_the_batch_is_what_the_scenario_says(run):
+    _, folder = run(DONE)
+    lines = (folder / "batch").read_text().splitlines()
+    assert lines[:3] == [
+        "sysctl kernel/perf_cpu_time_max_percent 0",
+        "sysctl kernel/perf_user_access 1",
+        "observe",
+    ]
+    assert lines[3].startswith("probe adjust --event=0:0 --scope=task")
+
+
+def test_a_flood_is_cut(run):
+    _, folder = run("flood")
+    assert (folder / "console.log").stat().st_size == LIMIT_BYTES
+
+
+def test_a_qemu_that_dies_is_the_hosts_fault(run):
+    with pytest.raises(HostError, match=f"QEMU ended with status -{signal.SIGABRT.value}"):
+        run("print Linux\ncrash")
+
+
+def test_a_qemu_that_does_not_start_is_the_hosts_fault(run, tmp_path):
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho 'qemu: no such machine' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    with pytest.raises(HostError) as raised:
+        run(DONE, run.machine.model_copy(update={"qemu": str(broken)}))
+    assert "no such machine" in raised.value.why
+
+
+def test_no_qemu_at_all(run):
+    with pytest.raises(HostError, match="qemu-none is not installed"):
+        run(DONE, run.machine.model_copy(update={"qemu": "qemu-none"}))
+
+
+def test_nothing_is_left_behind(run):
+    run("hang")
+    left = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(status.read_text().rsplit(")", 1)[1].split()[1])
+        except FileNotFoundError:
+            continue
+        if parent == os.getpid():
+            left.append(status)
+    assert not left

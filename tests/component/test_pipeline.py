@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""A whole run with a tiny tree and a QEMU that is a script: blame, reuse, offline judging."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness import pipeline
+from harness.catalog import Catalog
+from harness.image.build import GuestImage, ImageBuilder
+from harness.model import Machine, Series, SeriesPatch, Status
+from harness.pipeline import Run, Settings, rejudge
+from harness.progress import Progress
+from harness.request import Asked, prepare
+from harness.runfolder import RunFolder
+from harness.store import Cache
+from tests.component.fakes import diff, make_qemu, make_tree
+
+pytestmark = pytest.mark.needs("git", "make", "cpio", "setpriv", "aarch64-linux-gnu-gcc")
+
+DATA = Path(__file__).parents[1] / "data" / "records"
+
+
+def played(name):
+    """A one-line guest: it prints its milestones and leaves captured records."""
+    text = (DATA / f"{name}.jsonl").read_text().replace("\n", "\\n")
+    return f"print pmu-harness: ready~records {text}~print pmu-harness: done"
+
+
+CLEAN = played("task-start-stop-callbacks")
+BEFORE = played("task-pre-callbacks")
+PANIC = "print Kernel panic - not syncing: saboteur"
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """A catalog with a fake QEMU and one scenario; a function that runs a plan in it."""
+    qemu = make_qemu(tmp_path)
+    qemu.write_text(qemu.read_text().replace("script.splitlines()", 'script.strip().split("~")'))
+    catalog = Catalog()
+    machine = catalog.machines["aarch64-tcg"]
+    row = Machine.model_validate({**machine.model_dump(), "qemu": str(qemu), "timeout_s": 5})
+    catalog.__dict__["machines"] = {row.name: row}
+    wanted = "cycles-task"
+    catalog.__dict__["scenarios"] = {wanted: catalog.scenarios[wanted]}
+    image = tmp_path / "image.cpio"
+    image.write_bytes(b"")
+    monkeypatch.setattr(ImageBuilder, "build", lambda _: GuestImage(image, "sha"))
+    monkeypatch.setattr(pipeline, "qemu_version", lambda _: "fake")
+    catalog.__dict__["series"] = {}
+    cache = Cache(tmp_path / "cache")
+    tree = make_tree(tmp_path / "linux", "bare\n")
+    folder = tmp_path / "run"
+
+    def add_series(name, old, new, stands_on=None, **claim):
+        file = tmp_path / f"{name}.patch"
+        file.write_text(diff("kernel/core.c", old, new))
+        catalog.series[name] = Series(
+            name=name,
+            title=name,
+            stands_on=stands_on,
+            patches=(SeriesPatch(file=str(file)),),
+            claim=claim,
+        )
+
+    def run(settings=None, **asked):
+        request = Asked(source=f"path:{tree}", **asked)
+        progress = Progress(Console(file=io.StringIO()))
+        prepared = prepare(catalog, cache, request, lambda _: None)
+        folder.mkdir(exist_ok=True)
+        return Run(
+            prepared=prepared,
+            catalog=catalog,
+            cache=cache,
+            folder=RunFolder(folder),
+            progress=progress,
+            settings=settings or Settings(),
+            command="test",
+            repeat=lambda cell: f"again {cell.id}",
+        ).execute()
+
+    run.add_series, run.folder, run.tree, run.cache, run.qemu = (
+        add_series,
+        folder,
+        tree,
+        cache,
+        qemu,
+    )
+    return run
+
+
+CLAIM = ("retention.release", "retention.pairing", "retention.counter")
+
+
+def test_a_claim_holds(world):
+    world.add_series("old", "bare", BEFORE)
+    world.add_series("new", BEFORE, CLEAN, stands_on="old", fixes=CLAIM)
+    result = world(series="new")
+    assert result.status is Status.PASS, result.headline
+    assert [cell.cell.subject for cell in result.cells] == ["6.12+old", "6.12+new"]
+    names = {path.name for path in world.folder.iterdir()}
+    assert {"plan.json", "host.json", "results.json", "cells", "subjects"} <= names
+
+
+def test_a_candidate_that_loses_its_counter_fails(world):
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    world.add_series("bad", CLEAN, BEFORE)
+    result = world(series="bad")
+    assert result.status is Status.FAIL
+    assert "6.12+bad fails retention.release" in result.headline
+
+
+def test_a_panic_is_the_candidates_if_the_reference_gets_through(world):
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    world.add_series("bad", CLEAN, PANIC)
+    assert world(series="bad").headline == "6.12+bad fails kernel.health"
+
+
+def test_a_panic_of_both_is_nobodys(world):
+    (world.tree / "kernel" / "core.c").write_text(PANIC + "\n")
+    world.add_series("same", PANIC, PANIC + " too")
+    result = world(series="same")
+    assert result.status is Status.ERROR
+    assert "the reference 6.12 does not get through" in result.headline or (
+        "no verdict" in result.headline
+    )
+
+
+def test_a_reference_that_does_not_build_is_no_fault_of_the_candidate(world):
+    (world.tree / "kernel" / "core.c").write_text("core.c:1:1: error: x\n")
+    world.add_series("new", "core.c:1:1: error: x", CLEAN)
+    result = world(series="new")
+    assert result.status is Status.ERROR
+    assert "the reference 6.12: the kernel does not build" in result.headline
+    assert {cell.outcome.end.value for cell in result.cells} == {"not started"}
+
+
+def test_a_candidate_that_does_not_build_keeps_the_references_cells(world):
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    world.add_series("bad", CLEAN, "core.c:1:1: error: x")
+    result = world(series="bad")
+    assert result.status is Status.FAIL
+    assert result.headline == "6.12+bad: the kernel does not build"
+    assert [cell.outcome.end.value for cell in result.cells] == ["done", "not started"]
+
+
+def test_a_machine_that_did_this_before_is_not_booted_again(world):
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    first = world()
+    again = world()
+    assert [cell.reused for cell in first.cells] == [False]
+    assert [cell.reused for cell in again.cells] == [True]
+    assert again.cells[0].verdicts == first.cells[0].verdicts
+
+
+def test_a_machine_that_does_something_else_than_before_is_an_error(world):
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    assert world().status is Status.PASS
+    assert world(settings=Settings(rerun=True)).status is Status.PASS
+    text = world.qemu.read_text()
+    world.qemu.write_text(text.replace('b"\\r\\n")\n    elif', 'b"!\\r\\n")\n    elif'))
+    result = world(settings=Settings(rerun=True))
+    assert result.status is Status.ERROR
+    assert "the same guest did something else than before" in result.headline
+
+
+def test_a_stored_run_is_judged_offline(world):
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    first = world()
+    folder = RunFolder(world.folder)
+    again = rejudge(folder)
+    assert again == first == folder.read_results()
+
+
+def test_a_build_that_failed_is_no_pass_offline_either(world):
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    world.add_series("bad", CLEAN, "core.c:1:1: error: x")
+    first = world(series="bad")
+    assert rejudge(RunFolder(world.folder)) == first
+
+
+def test_a_cell_that_is_lost_is_no_pass(world):
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    world.qemu.write_text("#!/bin/sh\nexit 1\n")
+    result = world()
+    assert result.status is Status.ERROR
+    assert result.cells[0].outcome.end.value == "qemu failed"

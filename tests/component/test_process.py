@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""Children: logged, ended with their session, gone with the harness."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import process
+from harness.errors import HostError
+
+ROOT = Path(__file__).parents[2]
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def wait_until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen"
+        time.sleep(0.01)
+
+
+def test_output_and_status(tmp_path):
+    assert process.capture(["sh", "-c", "cat; echo done"], stdin=b"in\n") == "in\ndone\n"
+    with pytest.raises(process.CommandError) as raised:
+        process.capture(["sh", "-c", "echo why >&2; exit 3"])
+    assert raised.value.status == 3
+    assert raised.value.output == "why\n"
+
+
+def test_a_log_holds_the_command_and_its_last_words(tmp_path):
+    log = tmp_path / "deep" / "log"
+    with pytest.raises(process.CommandError) as raised:
+        process.logged(["sh", "-c", "echo one; echo two >&2; exit 1"], log)
+    assert log.read_text() == "$ sh -c 'echo one; echo two >&2; exit 1'\none\ntwo\n"
+    assert raised.value.output.endswith("one\ntwo")
+
+
+def test_a_command_that_does_not_exist():
+    with pytest.raises(HostError, match="not installed"):
+        process.capture(["no-such-command-at-all"])
+
+
+def test_the_environment_is_not_inherited(monkeypatch):
+    monkeypatch.setenv("MAKEFLAGS", "-k")
+    assert "MAKEFLAGS" not in process.capture(["env"])
+
+
+def test_end_takes_the_whole_session(tmp_path):
+    mark = tmp_path / "pid"
+    child = process.start(["sh", "-c", f"trap '' TERM; sleep 60 & echo $! > {mark}; wait"])
+    wait_until(lambda: mark.exists() and mark.read_text().strip())
+    process.end(child, grace_s=0.2)
+    wait_until(lambda: not alive(int(mark.read_text())))
+    assert child.poll() is not None
+
+
+def test_children_go_when_the_harness_is_killed(tmp_path):
+    mark = tmp_path / "pid"
+    code = (
+        "from harness import process; import time\n"
+        f"child = process.start(['sleep', '60']); open({str(mark)!r}, 'w').write(str(child.pid))\n"
+        "time.sleep(60)\n"
+    )
+    harness = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    wait_until(lambda: mark.exists() and mark.read_text())
+    os.kill(harness.pid, signal.SIGKILL)
+    harness.wait()
+    wait_until(lambda: not alive(int(mark.read_text())))
+
+
+def test_after_stop_all_nothing_starts():
+    code = (
+        "from harness import process\n"
+        "child = process.start(['sleep', '60']); process.stop_all()\n"
+        "assert child.poll() is not None\n"
+        "try:\n    process.start(['true'])\n"
+        "except KeyboardInterrupt:\n    print('refused')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    assert done.stdout == b"refused\n"
+
+
+def test_tail_reads_only_the_end(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("".join(f"{n}\n" for n in range(100000)))
+    assert process.tail(log, lines=2) == "99998\n99999"
+    assert process.tail(tmp_path / "none") == ""

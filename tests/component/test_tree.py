@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""A tree of the harness's own: git switches it, the user's is only read."""
+
+import subprocess
+
+import pytest
+
+from harness.errors import PatchError
+from harness.kernel.tree import Tree, patched
+from harness.model import PatchFile
+from tests.component.fakes import added, diff, make_tree
+
+pytestmark = pytest.mark.needs("git", "setpriv")
+
+
+def patch(text):
+    return PatchFile(path="my.patch", text=text)
+
+
+ONE = patch(diff("kernel/core.c", "one", "two"))
+TWO = patch(diff("kernel/core.c", "two", "three"))
+NEW = patch(added("n.c", "n"))
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """As unpacked from an archive."""
+    tree = Tree(tmp_path / "source")
+    make_tree(tree.work, "one\n")
+    tree.prepare()
+    return tree
+
+
+def core(tree):
+    return (tree.work / "kernel" / "core.c").read_text()
+
+
+def test_patches_are_applied_one_after_the_other(tree):
+    _, result = patched(tree, None, (ONE, TWO, NEW))
+    assert core(tree) == "one\n"
+    tree.checkout(result)
+    assert core(tree) == "three\n"
+    assert (tree.work / "n.c").read_text() == "n\n"
+
+
+def test_switching_back_restores_and_touches_nothing_else(tree):
+    pristine, one = patched(tree, None, (ONE, NEW))
+    tree.checkout(one)
+    makefile = (tree.work / "Makefile").stat().st_mtime_ns
+    tree.checkout(pristine)
+    assert core(tree) == "one\n"
+    assert not (tree.work / "n.c").exists()
+    assert (tree.work / "Makefile").stat().st_mtime_ns == makefile
+
+
+def test_a_file_is_tracked_as_it_was_before_any_patch(tree):
+    _, one = patched(tree, None, (NEW,))
+    tree.checkout(one)
+    pristine, other = patched(tree, None, (ONE, NEW))
+    tree.checkout(other)
+    assert core(tree) == "two\n"
+    assert tree.difference(pristine, other) != tree.difference(pristine, pristine)
+
+
+def test_an_interrupted_checkout_heals(tree):
+    _, one = patched(tree, None, (ONE,))
+    tree.checkout(one)
+    (tree.work / "kernel" / "core.c").write_text("half writ")
+    tree.checkout(one)
+    assert core(tree) == "two\n"
+
+
+def test_the_same_change_is_the_same_difference(tree):
+    pristine, one = patched(tree, None, (ONE, TWO))
+    _, squashed = patched(tree, None, (patch(diff("kernel/core.c", "one", "three")),))
+    assert tree.difference(pristine, one) == tree.difference(pristine, squashed)
+
+
+def test_a_patch_that_does_not_apply_shows_its_hunk(tree):
+    with pytest.raises(PatchError) as raised:
+        patched(tree, None, (patch(diff("kernel/core.c", "zero", "two")),))
+    assert raised.value.what == "my.patch does not apply"
+    assert "patch failed: kernel/core.c:1" in raised.value.why
+    assert "-zero" in raised.value.why
+
+
+def test_a_patch_that_is_in_already_is_said_to_be(tree):
+    with pytest.raises(PatchError, match="in this kernel already"):
+        patched(tree, None, (patch(diff("kernel/core.c", "zero", "one")),))
+
+
+@pytest.mark.parametrize("path", ["../outside.c", "kernel/../../outside.c", "/tmp/outside.c"])
+def test_a_patch_cannot_leave_the_tree(tree, path, tmp_path):
+    evil = patch(added(path))
+    with pytest.raises(PatchError):
+        patched(tree, None, (evil,))
+    assert not (tmp_path / "outside.c").exists()
+
+
+def test_a_patch_cannot_follow_a_link_out(tree, tmp_path):
+    link = added("l", str(tmp_path), mode="120000") + "\\ No newline at end of file\n"
+    through = added("l/x")
+    with pytest.raises(PatchError):
+        patched(tree, None, (patch(link), patch(through)))
+    assert not (tmp_path / "x").exists()
+
+
+def git(folder, *argv):
+    identity = ["-c", "user.name=t", "-c", "user.email=t@t"]
+    subprocess.run(["git", *identity, *argv], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("managed", [True, False])
+def test_a_users_tree_is_only_read(tmp_path, managed):
+    user = make_tree(tmp_path / "user", "one\n")
+    (user / ".gitignore").write_text("*.o\n")
+    if managed:
+        git(user, "init", "-q")
+        git(user, "add", ".")
+        git(user, "commit", "-qm", "x")
+    (user / "kernel" / "core.o").write_text("object")
+    (user / "kernel" / "added.c").write_text("uncommitted\n")
+    before = sorted((path, path.stat().st_mtime_ns) for path in user.rglob("*"))
+    tree = Tree(tmp_path / "source")
+    tree.prepare()
+    pristine = tree.snapshot(user)
+    _, one = patched(tree, pristine, (ONE,))
+    tree.checkout(one)
+    assert core(tree) == "two\n"
+    assert (tree.work / "kernel" / "added.c").exists()
+    assert not (tree.work / "kernel" / "core.o").exists()
+    assert sorted((path, path.stat().st_mtime_ns) for path in user.rglob("*")) == before
+
+
+def test_a_users_change_and_removal_are_followed(tmp_path):
+    user = make_tree(tmp_path / "user", "one\n")
+    (user / "gone.c").write_text("")
+    tree = Tree(tmp_path / "source")
+    tree.prepare()
+    first = tree.snapshot(user)
+    assert tree.snapshot(user) == first
+    (user / "kernel" / "core.c").write_text("changed\n")
+    (user / "gone.c").unlink()
+    second = tree.snapshot(user)
+    tree.checkout(first)
+    tree.checkout(second)
+    assert core(tree) == "changed\n"
+    assert not (tree.work / "gone.c").exists()
