@@ -7,10 +7,13 @@ the machine's own untouched.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import HostError
 from harness.process import CommandError, capture, environment, logged
+from harness.store import Cache
 
 KEYRINGS = (
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
@@ -49,12 +52,17 @@ def machine_archives() -> list[tuple[str, str, str]]:
 
 
 class Archive:
-    """The packages of one Debian architecture, for the machine's own suite."""
+    """The packages of one Debian architecture, for the machine's own suite.
 
-    def __init__(self, folder: Path, architecture: str) -> None:
-        self.folder = folder / architecture
+    Its lists are fetched once in a run, when they are first needed.
+    """
+
+    def __init__(self, cache: Cache, architecture: str) -> None:
+        self.cache = cache
+        self.folder = cache.debian / architecture
         self.architecture = architecture
         self.log = self.folder / "apt.log"
+        self._updated = False
 
     @property
     def _config(self) -> Path:
@@ -91,12 +99,20 @@ class Archive:
             'Dir::Etc::sourceparts "/dev/null";\n'
         )
 
-    def _apt(self, *argv: str) -> str:
+    def _apt(self, *argv: str, cwd: Path | None = None) -> str:
         env = {**_apt_environment(), "APT_CONFIG": str(self._config)}
-        return capture(argv, cwd=self.folder, env=env)
+        return capture(argv, cwd=cwd, env=env)
 
-    def update(self) -> None:
-        """Fetch the lists of packages anew; raises HostError."""
+    @contextmanager
+    def _lists(self) -> Iterator[None]:
+        """The package lists of today, and apt to ourselves; raises HostError."""
+        with self.cache.lock(f"apt-{self.architecture}"):
+            if not self._updated:
+                self._update()
+                self._updated = True
+            yield
+
+    def _update(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._configure()
         env = {**_apt_environment(), "APT_CONFIG": str(self._config)}
@@ -112,22 +128,22 @@ class Archive:
 
     def kernel_sources(self) -> list[str]:
         """Versions X.Y for which there is a package linux-source-X.Y."""
-        names = self._apt("apt-cache", "search", "--names-only", r"^linux-source-[0-9.]+$")
+        with self._lists():
+            names = self._apt("apt-cache", "search", "--names-only", r"^linux-source-[0-9.]+$")
         return re.findall(r"^linux-source-(\d+\.\d+) ", names, flags=re.MULTILINE)
 
-    def download(self, package: str) -> Path:
-        """Fetch a package's file; raises HostError."""
-        for old in self.folder.glob(f"{package}_*.deb"):
-            old.unlink()
+    def download(self, package: str, folder: Path) -> Path:
+        """Fetch a package's file into a folder; raises HostError."""
         try:
-            self._apt("apt-get", "download", package)
+            with self._lists():
+                self._apt("apt-get", "download", package, cwd=folder)
         except CommandError as error:
             raise HostError(
                 f"cannot fetch Debian's package {package} for {self.architecture}",
                 why=error.output,
-                advice="check the network, and the package's name",
+                advice="check the network, the disk and the package's name",
             ) from error
-        return next(self.folder.glob(f"{package}_*.deb"))
+        return next(folder.glob(f"{package}_*.deb"))
 
 
 def package_version(package: Path) -> str:

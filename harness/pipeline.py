@@ -7,15 +7,16 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness import __version__, process, sandbox
 from harness.catalog import Catalog
-from harness.errors import Blame, BuildError, HarnessError, HostError
+from harness.errors import Blame, BuildError, HarnessError, HostError, SubjectError
 from harness.guest import batch
 from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, Guest
 from harness.image import recipe
@@ -120,8 +121,9 @@ class Run:
         image_builder = ImageBuilder(
             self.cache, architecture, self.prepared.archive, sources, self.progress.say
         )
-        for subject in self.plan.subjects.values():
-            builder.check(subject)
+        for role, subject in self.plan.subjects.items():
+            with _blaming(role, subject):
+                builder.check(subject)
         pool = ThreadPoolExecutor(max_workers=self.settings.jobs, thread_name_prefix="guest")
         try:
             image = pool.submit(image_builder.build)
@@ -139,24 +141,17 @@ class Run:
         pool.shutdown()
 
     def _kernel(self, builder: Builder, role: Role, subject: Subject) -> Kernel:
-        """Build one subject; a reference that does not build is not its candidate's fault."""
+        """Build one subject, and keep what it was built from, or why not, in the run."""
         try:
-            with self.progress.stage(f"build {subject.name}", builder.log):
+            stage = self.progress.stage(f"build {subject.name}", builder.log)
+            with _blaming(role, subject), stage:
                 kernel = builder.build(subject)
-        except BuildError as error:
+        except HarnessError as error:
             place = self.folder.subject(subject.name)
             place.mkdir(parents=True, exist_ok=True)
             if builder.log.exists():
                 shutil.copyfile(builder.log, place / LOG)
             error.evidence = place / LOG
-            if role is Role.REFERENCE:
-                raise HostError(
-                    f"the reference {subject.name}: {error.what}",
-                    why=error.why,
-                    evidence=error.evidence,
-                    advice="the patch under test is not to blame",
-                ) from error
-            error.what = f"{subject.name}: {error.what}"
             raise
         place = self.folder.subject(subject.name)
         place.mkdir(parents=True, exist_ok=True)
@@ -246,6 +241,23 @@ class Run:
             shlex.join(argv),
             qemu_version(guest.machine.qemu),
         )
+
+
+@contextmanager
+def _blaming(role: Role, subject: Subject) -> Iterator[None]:
+    """A reference that cannot be made is nobody's fault but the host's or the plan's."""
+    try:
+        yield
+    except SubjectError as error:
+        error.what = f"{subject.name}: {error.what}"
+        if role is Role.CANDIDATE:
+            raise
+        raise HostError(
+            f"the reference {error.what}",
+            why=error.why,
+            evidence=error.evidence,
+            advice="the patch under test is not to blame",
+        ) from error
 
 
 def qemu_version(qemu: str) -> str:

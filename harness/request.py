@@ -48,7 +48,7 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
     machine = catalog.find("machines", asked.machine)
     names = asked.scenarios or tuple(catalog.scenarios)
     scenarios = tuple(catalog.find("scenarios", name) for name in names)
-    archive = Archive(cache.debian, catalog.architectures[machine.architecture].debian)
+    archive = Archive(cache, catalog.architectures[machine.architecture].debian)
     request = Request(cache, archive, asked.refresh, say)
     spec = asked.source
     if spec == DEFAULT_SOURCE:

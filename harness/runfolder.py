@@ -2,6 +2,7 @@
 """The layout of a run on disk: plan, host facts, subjects, cells, results."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from harness.store import write_json, write_text
 PLAN = "plan.json"
 HOST = "host.json"
 RESULTS = "results.json"
+CELLS = "cells"
+SUBJECTS = "subjects"
 NOT_STARTED = Outcome(end=GuestEnd.NOT_STARTED, stage="none", summary="not started")
 
 
@@ -27,7 +30,18 @@ class RunFolder:
         self.path = path
 
     def begin(self, plan: Plan, host: dict[str, Any]) -> None:
-        """Write the plan, and each cell as not started: nothing lost looks green."""
+        """Write the plan, and each cell as not started: nothing lost looks green.
+
+        Replaces an earlier run in the folder; raises PlanError where it holds
+        anything else.
+        """
+        if not (self.path / PLAN).exists() and any(self.path.iterdir()):
+            raise PlanError(
+                f"{self.path} is not empty, and holds no run", advice="give another --output"
+            )
+        for name in (CELLS, SUBJECTS):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        (self.path / RESULTS).unlink(missing_ok=True)
         write_json(self.path / PLAN, plan.model_dump(mode="json"))
         write_json(self.path / HOST, host)
         for cell in plan.cells:
@@ -35,11 +49,11 @@ class RunFolder:
 
     def cell(self, cell: Cell) -> Path:
         """The folder of one cell."""
-        return self.path / "cells" / cell.id
+        return self.path / CELLS / cell.id
 
     def subject(self, name: str) -> Path:
         """The folder of one subject: config, build log, facts."""
-        return self.path / "subjects" / name
+        return self.path / SUBJECTS / name
 
     def write_outcome(self, cell: Cell, outcome: Outcome) -> None:
         """Say how a cell ended."""

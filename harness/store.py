@@ -92,7 +92,7 @@ class Cache:
         """
         place.parent.mkdir(parents=True, exist_ok=True)
         self._sweep(place)
-        beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.{os.getpid()}."))
+        beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=self._beside(place)))
         try:
             yield beside
             beside.chmod(0o755)
@@ -102,6 +102,20 @@ class Cache:
         finally:
             if beside.exists():
                 shutil.rmtree(beside, ignore_errors=True)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for what is needed only now, on the cache's disk."""
+        place = self.root / "scratch" / "work"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        self._sweep(place)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=self._beside(place)) as name:
+            yield Path(name)
+
+    @staticmethod
+    def _beside(place: Path) -> str:
+        """How the names of half-made folders begin: they tell whose they are."""
+        return f".{place.name}.{os.getpid()}."
 
     @staticmethod
     def _sweep(place: Path) -> None:

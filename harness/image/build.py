@@ -105,9 +105,7 @@ class ImageBuilder:
 
     def _busybox(self, scratch: Path, target: Path) -> None:
         self.say(f"fetching busybox for {self.architecture.debian}")
-        with self.cache.lock(f"debian-{self.architecture.debian}"):
-            self.archive.update()
-            package = self.archive.download("busybox-static")
+        package = self.archive.download("busybox-static", scratch)
         extract(package, scratch / "busybox")
         found = [scratch / "busybox" / place / "busybox" for place in ("bin", "usr/bin")]
         binary = next((path for path in found if path.is_file()), None)

@@ -70,7 +70,6 @@ def offered_versions(request: Request) -> list[str]:
     if memory.exists() and not request.refresh:
         return list(json.loads(memory.read_text(encoding="utf-8")))
     request.say("asking Debian which kernel sources there are")
-    request.archive.update()
     versions = request.archive.kernel_sources()
     write_json(memory, versions)
     return versions
@@ -103,24 +102,23 @@ def _fetch(version: str, request: Request) -> dict[str, Any]:
             advice="choose one of them, or give a tree with --source path:DIR",
         )
     name = f"linux-source-{version}"
-    request.say(f"downloading {name}")
-    package = request.archive.download(name)
-    request.say(f"unpacking {package.name}")
-    folder = f"debian-{version}-{digest(package.name)[:8]}"
-    with request.cache.publish(request.cache.sources / folder) as new:
-        sha256 = _unpack(package, name, new)
-        tree = Tree(new)
-        tree.prepare()
-        found = kernel_version(tree.work)
-    facts = {
-        "package": name,
-        "package_version": package_version(package),
-        "version": found,
-        "sha256": sha256,
-        "folder": folder,
-    }
-    package.unlink()
-    return facts
+    with request.cache.scratch() as scratch:
+        request.say(f"downloading {name}")
+        package = request.archive.download(name, scratch)
+        request.say(f"unpacking {package.name}")
+        folder = f"debian-{version}-{digest(package.name)[:8]}"
+        with request.cache.publish(request.cache.sources / folder) as new:
+            sha256 = _unpack(package, name, new)
+            tree = Tree(new)
+            tree.prepare()
+            found = kernel_version(tree.work)
+        return {
+            "package": name,
+            "package_version": package_version(package),
+            "version": found,
+            "sha256": sha256,
+            "folder": folder,
+        }
 
 
 def _unpack(package: Path, name: str, folder: Path) -> str:

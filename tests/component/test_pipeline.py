@@ -9,6 +9,7 @@ from rich.console import Console
 
 from harness import pipeline
 from harness.catalog import Catalog
+from harness.errors import PlanError
 from harness.image.build import GuestImage, ImageBuilder
 from harness.model import Machine, Series, SeriesPatch, Status
 from harness.pipeline import Run, Settings, rejudge
@@ -144,6 +145,26 @@ def test_a_candidate_that_does_not_build_keeps_the_references_cells(world):
     assert result.status is Status.FAIL
     assert result.headline == "6.12+bad: the kernel does not build"
     assert [cell.outcome.end.value for cell in result.cells] == ["done", "not started"]
+
+
+def test_a_reference_whose_patch_does_not_apply_is_no_fault_of_the_candidate(world):
+    world.add_series("old", "something else", BEFORE)
+    world.add_series("new", BEFORE, CLEAN, stands_on="old", fixes=CLAIM)
+    result = world(series="new")
+    assert result.status is Status.ERROR
+    assert "the reference 6.12+old: " in result.headline
+
+
+def test_a_folder_of_an_earlier_run_is_replaced_and_no_other(world):
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    world()
+    stale = world.folder / "cells" / "stale"
+    stale.mkdir()
+    world()
+    assert not stale.exists()
+    (world.folder / "plan.json").unlink()
+    with pytest.raises(PlanError, match="holds no run"):
+        world()
 
 
 def test_a_machine_that_did_this_before_is_not_booted_again(world):
