@@ -55,11 +55,14 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
             silence_s = guest.machine.timeout_s * timeout_scale
             seen = watch(machine.console, folder / CONSOLE, silence_s)
             where = _where(guest, machine, folder) if seen is Watch.SILENT else ""
+            reason = machine.monitor.shutdown_reason() if seen is Watch.CLOSED else ""
             if seen is Watch.CLOSED:
                 status = machine.finish()
                 if status:
                     _blame_qemu(status, folder)
-        outcome = recognize((folder / CONSOLE).read_bytes(), cause=_CAUSES[seen], where=where)
+        outcome = recognize(
+            (folder / CONSOLE).read_bytes(), cause=_CAUSES[seen], where=where, reason=reason
+        )
         outcome = _with_records(outcome, files.channel, folder)
     finally:
         files.channel.unlink(missing_ok=True)

@@ -84,11 +84,14 @@ def locate(registers: str, symbols: str) -> str:
     return f"{name}+{address - start:#x}"
 
 
-def recognize(console: bytes, *, cause: GuestEnd | None = None, where: str = "") -> Outcome:
+def recognize(
+    console: bytes, *, cause: GuestEnd | None = None, where: str = "", reason: str = ""
+) -> Outcome:
     """How a guest ended, from its console.
 
     `cause` is what the host saw (a hang, a flood, QEMU's death) and holds where
-    the console names nothing worse; `where` is the function that it hangs in.
+    the console names nothing worse; `where` is the function that it hangs in,
+    `reason` why QEMU says that the machine ended.
     """
     text = _STAMP.sub("", clean(console))
     sign = _sign(text)
@@ -110,7 +113,8 @@ def recognize(console: bytes, *, cause: GuestEnd | None = None, where: str = "")
     return Outcome(
         end=GuestEnd.STOPPED_EARLY,
         stage=stage(text),
-        summary=f"the machine stopped {_where(text)} without a word",
+        summary=f"the machine stopped {_where(text)} without a word"
+        + (f" ({reason})" if reason else ""),
         evidence=last,
     )
 

@@ -19,6 +19,7 @@ from harness.model import Machine
 
 HANDSHAKE_S = 20.0
 COMMAND_S = 5.0
+EVENT_S = 1.0
 QUIT_S = 5.0
 
 Result = TypeVar("Result")
@@ -45,6 +46,22 @@ class Monitor:
     def execute(self, command: str, arguments: dict[str, object] | None = None) -> object:
         """What QEMU returns for a command; raises QMPError, OSError or TimeoutError."""
         return self._bounded(self._client.execute(command, arguments), COMMAND_S)
+
+    def shutdown_reason(self) -> str:
+        """Why the machine ended, by QEMU's SHUTDOWN event; empty where it did not say.
+
+        Such as guest-shutdown, guest-reset, host-signal (qapi/run-state.json,
+        ShutdownCause).
+        """
+        with suppress(*_SILENCE):
+            return self._bounded(self._await_shutdown(), EVENT_S)
+        return ""
+
+    async def _await_shutdown(self) -> str:
+        while True:
+            event = await self._client.events.get()
+            if event["event"] == "SHUTDOWN":
+                return str(dict(event["data"]).get("reason", ""))
 
     def close(self) -> None:
         """Let go of the socket and of what waits on it."""

@@ -80,11 +80,13 @@ for line in script.splitlines():
             while True:
                 console.sendall(b"x" * 4095 + b"\n")
         except OSError:
-            break
+            sys.exit()
     elif verb == "hang":
         serve("quit")
     elif verb == "crash":
         os.abort()
+event = {{"event": "SHUTDOWN", "data": {{"guest": True, "reason": "guest-shutdown"}}}}
+say({{**event, "timestamp": {{"seconds": 0, "microseconds": 0}}}})
 '''
 
 END = '{"kind":"end","steps":1}'

@@ -50,7 +50,7 @@ def run(tmp_path, catalog):
         (DONE, GuestEnd.DONE, "done"),
         (OOPS, GuestEnd.OOPS, "oops while booting: Unable to handle"),
         ("print Kernel panic - not syncing: x", GuestEnd.PANIC, "panic while booting"),
-        ("print pmu-harness: ready", GuestEnd.STOPPED_EARLY, "without a word"),
+        ("print pmu-harness: ready", GuestEnd.STOPPED_EARLY, "without a word (guest-shutdown)"),
         ("", GuestEnd.STOPPED_EARLY, "while booting"),
         ("print pmu-harness: done", GuestEnd.STOPPED_EARLY, "the records end too early"),
         (f"garbage\n{DONE.splitlines()[-1]}", GuestEnd.STOPPED_EARLY, "garbage"),
