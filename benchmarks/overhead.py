@@ -23,6 +23,7 @@ from harness.catalog import ROOT, Catalog
 from harness.image.build import INITRAMFS, overlay
 from harness.image.recipe import batch
 from harness.kernel.build import REPRODUCIBLE
+from harness.kernel.tree import Tree
 from harness.machine.argv import CHANNEL_BYTES, Descriptors, Files, build_argv
 from harness.process import environment
 from harness.store import Cache
@@ -91,6 +92,8 @@ def warm():
 def own_tree(folder):
     """A developer's tree: the unpacked Debian source under git, as it comes."""
     source = next(Cache().sources.glob(f"debian-{KERNEL}-*/tree"))
+    pristine = Tree(source.parent)
+    pristine.checkout(pristine.track([]))
     tree = folder / "linux"
     subprocess.run(["cp", "-a", source, tree], check=True)
     identity = ["-c", "user.name=b", "-c", "user.email=b@localhost", "-c", "core.compression=0"]
