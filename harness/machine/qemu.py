@@ -61,7 +61,8 @@ class Monitor:
         while True:
             event = await self._client.events.get()
             if event["event"] == "SHUTDOWN":
-                return str(dict(event["data"]).get("reason", ""))
+                data = event["data"]
+                return str(data.get("reason", "")) if isinstance(data, dict) else ""
 
     def close(self) -> None:
         """Let go of the socket and of what waits on it."""
