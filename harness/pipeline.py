@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,7 @@ def _blaming(role: Role, subject: Subject) -> Iterator[None]:
         ) from error
 
 
+@cache
 def qemu_version(qemu: str) -> str:
     """QEMU's own first line."""
     return process.capture([qemu, "--version"]).splitlines()[0]

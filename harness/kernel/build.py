@@ -74,13 +74,22 @@ class Builder:
         self.folder = cache.builds / f"{source.tree.folder.name}-{architecture.name}"
         files = kconfig.fragments_for(architecture.kconfig, source.version)
         self.fragment = "".join((configs / file).read_text(encoding="utf-8") for file in files)
+        self._trees: dict[str, tuple[str, str]] = {}
         # The one log of the build that runs now; the artifact gets a copy.
         self.log = self.folder / LOG
 
     def check(self, subject: Subject) -> None:
         """See that the patches apply, before anything is built; raises PatchError."""
         with self._locked():
-            patched(self.source.tree, self.source.pristine, subject.patches)
+            self._patched(subject)
+
+    def _patched(self, subject: Subject) -> tuple[str, str]:
+        """(pristine tree, patched tree) of a subject, worked out once."""
+        if subject.name not in self._trees:
+            self._trees[subject.name] = patched(
+                self.source.tree, self.source.pristine, subject.patches
+            )
+        return self._trees[subject.name]
 
     def _locked(self) -> AbstractContextManager[None]:
         waiting = f"another run works in {self.source.tree.folder}: waiting"
@@ -92,7 +101,7 @@ class Builder:
         Raises PatchError or BuildError, with the log as evidence.
         """
         with self._locked():
-            pristine, tree = patched(self.source.tree, self.source.pristine, subject.patches)
+            pristine, tree = self._patched(subject)
             kernel = self._kernel(subject, pristine, tree)
             if not (kernel.folder / "build.json").exists():
                 self.source.tree.checkout(tree)

@@ -11,7 +11,7 @@ from harness.errors import PatchError
 from harness.kernel.series import rejected_hunk, touched
 from harness.model import PatchFile
 from harness.process import CommandError, capture, environment
-from harness.store import digest
+from harness.store import digest, write_text
 
 # Products of a build in the tree, for folders that git does not manage.
 _BUILD_PRODUCTS = (
@@ -45,6 +45,11 @@ class Tree:
         self.folder = folder
         self.work = folder / "tree"
         self.git_dir = folder / "git"
+
+    @property
+    def _state(self) -> Path:
+        """Names the git tree that the work tree holds; absent while that is in doubt."""
+        return self.git_dir / "checked-out"
 
     def _git(
         self, *argv: str, index: str = "index", work: Path | None = None, stdin: bytes = b""
@@ -112,6 +117,7 @@ class Tree:
             present = [path for path in missing if (self.work / path).is_file()]
             if present:
                 self._git("add", "--force", "--", *present, index=index)
+                self._state.unlink(missing_ok=True)  # the work tree's index lacks them
         return self._git("write-tree", index=index).strip()
 
     def apply(self, pristine: str, patches: tuple[PatchFile, ...]) -> str:
@@ -152,8 +158,17 @@ class Tree:
         return True
 
     def checkout(self, tree: str) -> None:
-        """Make the work tree hold a git tree; heals what an interrupted checkout left."""
-        self._git("read-tree", "--reset", "-u", tree)
+        """Make the work tree hold a git tree; heals what an interrupted checkout left.
+
+        From a state that is known, git looks only at what differs.
+        """
+        before = self._state.read_text() if self._state.exists() else ""
+        self._state.unlink(missing_ok=True)
+        if before:
+            self._git("read-tree", "-m", "-u", before, tree)
+        else:
+            self._git("read-tree", "--reset", "-u", tree)
+        write_text(self._state, tree)
 
     def difference(self, pristine: str, tree: str) -> str:
         """Digest of what differs between two trees: mode, blob and path of each file."""
@@ -168,6 +183,5 @@ class Tree:
 
 def patched(tree: Tree, pristine: str | None, patches: tuple[PatchFile, ...]) -> tuple[str, str]:
     """(pristine tree, patched tree); without a pristine tree, of an unpacked archive."""
-    paths = touched(patches)
-    base = pristine or tree.track(paths)
-    return base, tree.apply(base, patches)
+    base = pristine or tree.track(touched(patches))
+    return base, tree.apply(base, patches) if patches else base

@@ -65,6 +65,7 @@ def test_a_file_is_tracked_as_it_was_before_any_patch(tree):
 def test_an_interrupted_checkout_heals(tree):
     _, one = patched(tree, None, (ONE,))
     tree.checkout(one)
+    (tree.git_dir / "checked-out").unlink()
     (tree.work / "kernel" / "core.c").write_text("half writ")
     tree.checkout(one)
     assert core(tree) == "two\n"
