@@ -5,6 +5,9 @@ from enum import Enum, IntEnum
 from pathlib import Path
 
 
+_SHOWN_LINES = 12
+
+
 class Exit(IntEnum):
     """Exit codes, stable."""
 
@@ -28,6 +31,14 @@ class Blame(Enum):
         return {Blame.PLAN: Exit.PLAN, Blame.HOST: Exit.ERROR, Blame.SUBJECT: Exit.FAIL}[self]
 
 
+def _shortened(text: str) -> str:
+    """A long output's first lines, which tell the cause, and its last."""
+    lines = text.splitlines()
+    if len(lines) <= 2 * _SHOWN_LINES:
+        return text
+    return "\n".join([*lines[:_SHOWN_LINES], "...", *lines[-_SHOWN_LINES:]])
+
+
 class HarnessError(Exception):
     """Something that ends a run or a cell: what happened, why, where to look, what to do."""
 
@@ -49,7 +60,7 @@ class HarnessError(Exception):
 
     def lines(self) -> list[str]:
         """The failure as labelled lines, for a terminal or a log."""
-        rows = [("error", self.what), ("why", self.why)]
+        rows = [("error", self.what), ("why", _shortened(self.why))]
         rows += [("evidence", str(self.evidence or "")), ("next", self.advice)]
         return [
             f"{label + ':':<10}" + text.rstrip().replace("\n", "\n" + " " * 10)

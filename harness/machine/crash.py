@@ -105,6 +105,13 @@ def recognize(
             evidence=tuple(lines),
         )
     last = tuple(text.splitlines()[-_EVIDENCE_LINES:])
+    if reason.startswith("host"):
+        return Outcome(
+            end=GuestEnd.QEMU_FAILED,
+            stage=stage(text),
+            summary=f"QEMU was ended from outside ({reason}) {_where(text)}",
+            evidence=last[-4:],
+        )
     if cause is not None:
         summary = f"{cause.value} {_where(text)}" + (f", in {where}" if where else "")
         return Outcome(end=cause, stage=stage(text), summary=summary, evidence=last[-4:])

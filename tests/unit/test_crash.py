@@ -64,6 +64,21 @@ def test_garbage_is_an_early_stop(console):
     assert outcome.stage == "boot"
 
 
+@pytest.mark.parametrize(
+    ("reason", "end"),
+    [
+        ("guest-shutdown", GuestEnd.STOPPED_EARLY),
+        ("guest-reset", GuestEnd.STOPPED_EARLY),
+        ("host-signal", GuestEnd.QEMU_FAILED),
+        ("host-qmp-quit", GuestEnd.QEMU_FAILED),
+    ],
+)
+def test_a_machine_that_the_host_ended_is_not_the_guests_fault(reason, end):
+    outcome = recognize(b"pmu-harness: ready\n", reason=reason)
+    assert outcome.end is end
+    assert reason in outcome.summary
+
+
 def test_a_worse_sign_wins_over_done():
     console = b"pmu-harness: ready\nWARNING: CPU: 0 PID: 1 at a.c:1 f\npmu-harness: done\n"
     assert recognize(console).end is GuestEnd.WARNING

@@ -57,6 +57,12 @@ def test_blame_for_an_error(error, blame, code):
     assert raised.lines() == ["error:    what", "why:      one\n          two", "next:     do this"]
 
 
+def test_a_long_reason_keeps_its_head_and_its_tail():
+    lines = HostError("what", why="\n".join(map(str, range(1000)))).lines()[1].splitlines()
+    assert len(lines) == 25
+    assert lines[0].split() == ["why:", "0"] and lines[-1].split() == ["999"]
+
+
 @pytest.fixture
 def plan(catalog):
     def make(reference=True, claim=FIXES):
