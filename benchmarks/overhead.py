@@ -25,6 +25,7 @@ from harness.image.recipe import batch
 from harness.kernel.build import REPRODUCIBLE
 from harness.kernel.tree import Tree
 from harness.machine.argv import CHANNEL_BYTES, Descriptors, Files, build_argv
+from harness.machine.crash import DONE
 from harness.process import environment
 from harness.store import Cache
 
@@ -51,7 +52,8 @@ def bare_make(tree, build, catalog):
     row = catalog.architectures[catalog.machines[MACHINE].architecture]
     argv = ["make", "-C", tree, f"O={build}", f"-j{os.cpu_count()}", f"ARCH={row.kernel}"]
     argv += [f"CROSS_COMPILE={row.triplet}-"]
-    env = environment(REPRODUCIBLE)
+    # No "+" for a tree under git: the observer that the guests load has none.
+    env = environment({**REPRODUCIBLE, "LOCALVERSION": ""})
     return timed([*argv, Path(row.image).name, "modules"], env=env)
 
 
@@ -79,7 +81,11 @@ def bare_boots(kernel, observer, folder, catalog):
     began = time.monotonic()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(timed, commands))
-    return time.monotonic() - began
+    seconds = time.monotonic() - began
+    for scenario in catalog.scenarios:
+        if DONE not in (folder / scenario / "console").read_text():
+            sys.exit(f"the bare guest of {scenario} did not get through: {folder}")
+    return seconds
 
 
 def warm():

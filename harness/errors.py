@@ -4,7 +4,6 @@
 from enum import Enum, IntEnum
 from pathlib import Path
 
-
 _SHOWN_LINES = 12
 
 
