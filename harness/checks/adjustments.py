@@ -58,3 +58,12 @@ def adjustments(records: Records) -> list[Adjustment]:
         elif call.id in wanted and call.call == "del":
             active.pop(call.id, None)
     return found
+
+
+def completed(records: Records) -> list[tuple[Adjustment, Callback, Callback]]:
+    """(adjustment, its pause, its resume) of those that have both."""
+    return [
+        (adjustment, adjustment.pause, adjustment.resume)
+        for adjustment in adjustments(records)
+        if adjustment.pause is not None and adjustment.resume is not None
+    ]

@@ -12,6 +12,7 @@ from harness.checks.adjustments import (
     PERF_HES_UPTODATE,
     Adjustment,
     adjustments,
+    completed,
 )
 from harness.checks.base import (
     Check,
@@ -326,10 +327,7 @@ def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
     names = records.names()
     stamps: dict[int, int] = {}
     faults, taken, judged = [], 0, 0
-    for adjustment in adjustments(records):
-        pause, resume = adjustment.pause, adjustment.resume
-        if pause is None or resume is None:
-            continue
+    for adjustment, pause, resume in completed(records):
         counted = pause.count[1] > stamps.get(adjustment.event, 0)
         stamps[adjustment.event] = pause.count[1]
         judged += 1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Sampling: the rate comes to what was asked for, by steps that the kernel's filter allows."""
 
-from harness.checks.adjustments import adjustments
+from harness.checks.adjustments import completed
 from harness.checks.base import Check, Observation, inconclusive, milliseconds, verdict
 from harness.guest.records import Phase, Sample
 from harness.model import Verdict
@@ -47,10 +47,7 @@ def judge_step(observation: Observation, _: Observation | None) -> Verdict:
     """
     expected = "no period below 7/8 of the one before it"
     faults, judged, least = [], 0, 1.0
-    for adjustment in adjustments(observation.records):
-        pause, resume = adjustment.pause, adjustment.resume
-        if pause is None or resume is None:
-            continue
+    for adjustment, pause, resume in completed(observation.records):
         judged += 1
         before, after = pause.period[1], resume.period[0]
         least = min(least, after / before if before else 1.0)
