@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import PlanError
-from harness.guest.batch import CONSOLE, OUTCOME, RECORDS
+from harness.guest.batch import OUTCOME, RECORDS
 from harness.guest.records import Records, RecordsError, parse
 from harness.judge import Observed
 from harness.model import Cell, GuestEnd, Outcome, Plan, RunResult
@@ -80,10 +80,6 @@ class RunFolder:
             records = Records([])
             outcome = Outcome(end=GuestEnd.STOPPED_EARLY, stage="batch", summary=str(error))
         return Observed(outcome, records)
-
-    def console(self, cell: Cell) -> Path:
-        """A cell's console log: evidence of whatever went wrong in the guest."""
-        return self.cell(cell) / CONSOLE
 
     def write_results(self, result: RunResult) -> None:
         """Write results.json."""
