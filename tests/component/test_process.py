@@ -76,7 +76,7 @@ def test_children_go_when_the_harness_is_killed(tmp_path):
     harness = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     wait_until(lambda: mark.exists() and mark.read_text())
     os.kill(harness.pid, signal.SIGKILL)
-    harness.wait()
+    assert harness.wait() == -signal.SIGKILL
     wait_until(lambda: not alive(int(mark.read_text())))
 
 
