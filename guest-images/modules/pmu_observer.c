@@ -2,12 +2,14 @@
 /*
  * pmu_observer: the kernel's own log of what perf asks of a PMU.
  *
- * Wraps the callbacks of one struct pmu (add, del, start, stop) and records
- * each call with the event's hardware state before and after it, so that the
- * image under test stays untouched.  A kretprobe on perf_event_task_tick()
- * marks which calls belong to the tick's period adjustment.
+ * Wraps the callbacks of one or more struct pmu (add, del, start, stop) and
+ * records each call with the event's hardware state before and after it, so
+ * that the image under test stays untouched.  A kretprobe on
+ * perf_event_task_tick() marks which calls belong to the tick's period
+ * adjustment; in a tick, pmu_disable and pmu_enable are recorded as well.
  *
- * /sys/kernel/debug/pmu_observer/log gives the log as JSON lines.
+ * /sys/kernel/debug/pmu_observer/log gives the log as JSON lines, the last one
+ * saying how many calls there were and how many the log had room for.
  */
 #include <linux/cpumask.h>
 #include <linux/debugfs.h>
@@ -18,21 +20,39 @@
 #include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
 
+#include "registers.h"
+
 static unsigned int type = PERF_TYPE_HARDWARE;
 module_param(type, uint, 0444);
-MODULE_PARM_DESC(type, "perf_event_attr.type of an event of the PMU to wrap");
+MODULE_PARM_DESC(type, "perf_event_attr.type of an event of the first PMU to wrap");
 
 static ulong config = PERF_COUNT_HW_CPU_CYCLES;
 module_param(config, ulong, 0444);
-MODULE_PARM_DESC(config, "perf_event_attr.config of an event of the PMU to wrap");
+MODULE_PARM_DESC(config, "perf_event_attr.config of an event of the first PMU to wrap");
 
-static unsigned int capacity = 1 << 16;
+#define MAX_PMUS	8
+
+static char *also[MAX_PMUS - 1];
+static int also_number;
+module_param_array(also, charp, &also_number, 0444);
+MODULE_PARM_DESC(also, "symbols of further struct pmu to wrap, such as perf_swevent");
+
+static bool registers;
+module_param(registers, bool, 0444);
+MODULE_PARM_DESC(registers, "log the hardware's registers before and after each call");
+
+static unsigned int capacity = 1 << 15;
 module_param(capacity, uint, 0444);
 MODULE_PARM_DESC(capacity, "calls that the log holds");
 
-enum call { CALL_ADD, CALL_DEL, CALL_START, CALL_STOP, CALL_TICK };
+enum call {
+	CALL_ADD, CALL_DEL, CALL_START, CALL_STOP,
+	CALL_TICK, CALL_TICK_END, CALL_DISABLE, CALL_ENABLE,
+};
 
-static const char * const call_names[] = { "add", "del", "start", "stop", "tick" };
+static const char * const call_names[] = {
+	"add", "del", "start", "stop", "tick", "tick-end", "disable", "enable",
+};
 
 /* What a call may change in an event. */
 struct hw_view {
@@ -40,6 +60,7 @@ struct hw_view {
 	s64 count;
 	u64 prev;
 	u64 period;
+	u64 interrupts;
 	int idx;
 	int state;
 };
@@ -47,19 +68,47 @@ struct hw_view {
 struct entry {
 	u64 time;
 	u64 id;
+	u64 parent;		/* of an inherited event; 0 for none */
 	unsigned long caller;
+	const char *pmu;
 	struct hw_view before, after;
 	int call, cpu, flags, ret;
 	bool tick;
 };
 
+/* The registers around the call of the entry with the same number. */
+struct register_entry {
+	struct registers before, after;
+};
+
+/* `name` is the PMU's own, or the symbol by which it was asked for. */
+struct wrapped {
+	struct pmu *pmu;
+	struct pmu original;
+	const char *name;
+};
+
 static struct entry *entries;
+static struct register_entry *register_entries;
 static atomic_t taken = ATOMIC_INIT(0);
 static DEFINE_PER_CPU(int, in_tick);
 
-static struct pmu *pmu;
-static struct pmu original;
+static struct wrapped pmus[MAX_PMUS];
+static int pmu_number;
 static struct dentry *directory;
+
+static struct wrapped *wrapped_of(struct pmu *pmu)
+{
+	for (int i = 0; i < pmu_number; i++)
+		if (pmus[i].pmu == pmu)
+			return &pmus[i];
+	BUG();
+}
+
+static struct pmu *original_of(struct pmu *pmu)
+{
+	return &wrapped_of(pmu)->original;
+}
 
 static struct hw_view view(struct perf_event *event)
 {
@@ -70,14 +119,20 @@ static struct hw_view view(struct perf_event *event)
 		.count = local64_read(&event->count),
 		.prev = local64_read(&hwc->prev_count),
 		.period = hwc->sample_period,
+		.interrupts = hwc->interrupts,
 		.idx = hwc->idx,
 		.state = hwc->state,
 	};
 }
 
+/* The first PMU is the one with registers; the others are software. */
+static bool has_registers(struct pmu *pmu)
+{
+	return register_entries && pmu == pmus[0].pmu;
+}
+
 /* A free entry with what is known before the call, or NULL when full. */
-static struct entry *begin(enum call call, struct perf_event *event, int flags,
-			   unsigned long caller)
+static struct entry *begin(enum call call, struct pmu *pmu, unsigned long caller)
 {
 	unsigned int slot = atomic_inc_return(&taken) - 1;
 	struct entry *entry;
@@ -88,13 +143,25 @@ static struct entry *begin(enum call call, struct perf_event *event, int flags,
 	entry->time = ktime_get_mono_fast_ns();
 	entry->call = call;
 	entry->cpu = raw_smp_processor_id();
-	entry->flags = flags;
 	entry->caller = caller;
+	entry->pmu = pmu ? wrapped_of(pmu)->name : "";
 	entry->tick = raw_cpu_read(in_tick) > 0;
-	if (event) {
-		entry->id = event->id;
-		entry->before = view(event);
-	}
+	return entry;
+}
+
+static struct entry *begin_event(enum call call, struct perf_event *event, int flags,
+				 unsigned long caller)
+{
+	struct entry *entry = begin(call, event->pmu, caller);
+
+	if (!entry)
+		return NULL;
+	entry->flags = flags;
+	entry->id = event->id;
+	entry->parent = event->parent ? event->parent->id : 0;
+	entry->before = view(event);
+	if (has_registers(event->pmu))
+		read_registers(&register_entries[entry - entries].before);
 	return entry;
 }
 
@@ -104,12 +171,14 @@ static void end(struct entry *entry, struct perf_event *event, int ret)
 		return;
 	entry->after = view(event);
 	entry->ret = ret;
+	if (has_registers(event->pmu))
+		read_registers(&register_entries[entry - entries].after);
 }
 
 static int observed_add(struct perf_event *event, int flags)
 {
-	struct entry *entry = begin(CALL_ADD, event, flags, _RET_IP_);
-	int ret = original.add(event, flags);
+	struct entry *entry = begin_event(CALL_ADD, event, flags, _RET_IP_);
+	int ret = original_of(event->pmu)->add(event, flags);
 
 	end(entry, event, ret);
 	return ret;
@@ -117,37 +186,52 @@ static int observed_add(struct perf_event *event, int flags)
 
 static void observed_del(struct perf_event *event, int flags)
 {
-	struct entry *entry = begin(CALL_DEL, event, flags, _RET_IP_);
+	struct entry *entry = begin_event(CALL_DEL, event, flags, _RET_IP_);
 
-	original.del(event, flags);
+	original_of(event->pmu)->del(event, flags);
 	end(entry, event, 0);
 }
 
 static void observed_start(struct perf_event *event, int flags)
 {
-	struct entry *entry = begin(CALL_START, event, flags, _RET_IP_);
+	struct entry *entry = begin_event(CALL_START, event, flags, _RET_IP_);
 
-	original.start(event, flags);
+	original_of(event->pmu)->start(event, flags);
 	end(entry, event, 0);
 }
 
 static void observed_stop(struct perf_event *event, int flags)
 {
-	struct entry *entry = begin(CALL_STOP, event, flags, _RET_IP_);
+	struct entry *entry = begin_event(CALL_STOP, event, flags, _RET_IP_);
 
-	original.stop(event, flags);
+	original_of(event->pmu)->stop(event, flags);
 	end(entry, event, 0);
+}
+
+static void observed_disable(struct pmu *pmu)
+{
+	if (raw_cpu_read(in_tick))
+		begin(CALL_DISABLE, pmu, _RET_IP_);
+	original_of(pmu)->pmu_disable(pmu);
+}
+
+static void observed_enable(struct pmu *pmu)
+{
+	original_of(pmu)->pmu_enable(pmu);
+	if (raw_cpu_read(in_tick))
+		begin(CALL_ENABLE, pmu, _RET_IP_);
 }
 
 static int tick_entry(struct kretprobe_instance *instance, struct pt_regs *regs)
 {
 	raw_cpu_inc(in_tick);
-	begin(CALL_TICK, NULL, 0, 0);
+	begin(CALL_TICK, NULL, 0);
 	return 0;
 }
 
 static int tick_return(struct kretprobe_instance *instance, struct pt_regs *regs)
 {
+	begin(CALL_TICK_END, NULL, 0);
 	raw_cpu_dec(in_tick);
 	return 0;
 }
@@ -158,34 +242,60 @@ static struct kretprobe tick_probe = {
 	.handler = tick_return,
 };
 
-static int log_show(struct seq_file *seq, void *slot)
+static void show_registers(struct seq_file *seq, const char *name, const struct registers *shown)
 {
-	struct entry *entry = &entries[*(loff_t *)slot];
+	seq_printf(seq, ",\"%s\":{\"enabled\":%llu,\"interrupts\":%llu,\"counters\":[",
+		   name, shown->enabled, shown->interrupts);
+	for (int i = 0; i <= shown->number; i++)
+		seq_printf(seq, "%s%llu", i ? "," : "", shown->counter[i]);
+	seq_puts(seq, "],\"types\":[");
+	for (int i = 0; i <= shown->number; i++)
+		seq_printf(seq, "%s%llu", i ? "," : "", shown->type[i]);
+	seq_puts(seq, "]}");
+}
+
+static void show_call(struct seq_file *seq, struct entry *entry)
+{
 	struct hw_view *before = &entry->before, *after = &entry->after;
 
+	seq_printf(seq, ",\"id\":%llu,\"parent\":%llu,\"tick\":%d,\"flags\":%d,\"ret\":%d,"
+		   "\"caller\":\"%ps\",\"idx\":[%d,%d],\"state\":[%d,%d],\"left\":[%lld,%lld],"
+		   "\"period\":[%llu,%llu],\"count\":[%lld,%lld],\"prev\":[%llu,%llu],"
+		   "\"interrupts\":[%llu,%llu]",
+		   entry->id, entry->parent, entry->tick, entry->flags, entry->ret,
+		   (void *)entry->caller, before->idx, after->idx,
+		   before->state, after->state, before->left, after->left,
+		   before->period, after->period, before->count, after->count,
+		   before->prev, after->prev, before->interrupts, after->interrupts);
+	if (register_entries) {
+		show_registers(seq, "before", &register_entries[entry - entries].before);
+		show_registers(seq, "after", &register_entries[entry - entries].after);
+	}
+}
+
+static int log_show(struct seq_file *seq, void *slot)
+{
+	unsigned int calls = atomic_read(&taken), kept = min(calls, capacity);
+	struct entry *entry = &entries[*(loff_t *)slot];
+
+	if (*(loff_t *)slot == kept) {
+		seq_printf(seq, "{\"kind\":\"observer\",\"calls\":%u,\"kept\":%u}\n", calls, kept);
+		return 0;
+	}
 	seq_printf(seq, "{\"kind\":\"callback\",\"call\":\"%s\",\"time\":%llu,\"cpu\":%d",
 		   call_names[entry->call], entry->time, entry->cpu);
-	if (entry->call != CALL_TICK)
-		seq_printf(seq, ",\"id\":%llu,\"tick\":%d,\"flags\":%d,\"ret\":%d,\"caller\":\"%ps\","
-			   "\"idx\":[%d,%d],\"state\":[%d,%d],\"left\":[%lld,%lld],"
-			   "\"period\":[%llu,%llu],\"count\":[%lld,%lld],\"prev\":[%llu,%llu]",
-			   entry->id, entry->tick, entry->flags, entry->ret,
-			   (void *)entry->caller, before->idx, after->idx,
-			   before->state, after->state, before->left, after->left,
-			   before->period, after->period, before->count, after->count,
-			   before->prev, after->prev);
+	if (*entry->pmu)
+		seq_printf(seq, ",\"pmu\":\"%s\"", entry->pmu);
+	if (entry->call <= CALL_STOP)
+		show_call(seq, entry);
 	seq_puts(seq, "}\n");
 	return 0;
 }
 
-static unsigned int logged(void)
-{
-	return min_t(unsigned int, atomic_read(&taken), capacity);
-}
-
+/* The calls that were kept, and one line after them. */
 static void *log_start(struct seq_file *seq, loff_t *slot)
 {
-	return *slot < logged() ? slot : NULL;
+	return *slot <= min_t(unsigned int, atomic_read(&taken), capacity) ? slot : NULL;
 }
 
 static void *log_next(struct seq_file *seq, void *unused, loff_t *slot)
@@ -227,61 +337,118 @@ static struct pmu *find_pmu(void)
 	return found;
 }
 
-static void wrap(void)
+/*
+ * Software PMUs are static variables of the kernel; kallsyms knows them, and
+ * a kprobe knows where kallsyms is.
+ */
+static struct pmu *find_symbol(const char *name)
 {
-	original = *pmu;
+	static unsigned long (*lookup)(const char *name);
+	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
+	struct pmu *found;
+	int ret;
+
+	if (!lookup) {
+		ret = register_kprobe(&probe);
+		if (ret)
+			return ERR_PTR(ret);
+		lookup = (void *)probe.addr;
+		unregister_kprobe(&probe);
+	}
+	found = (struct pmu *)lookup(name);
+	return found ?: ERR_PTR(-ENOENT);
+}
+
+static void wrap(struct pmu *pmu, const char *name)
+{
+	struct wrapped *place = &pmus[pmu_number];
+
+	place->pmu = pmu;
+	place->original = *pmu;
+	place->name = name;
+	pmu_number++;
+	smp_wmb();	/* the originals are there before the first call */
 	WRITE_ONCE(pmu->add, observed_add);
 	WRITE_ONCE(pmu->del, observed_del);
 	WRITE_ONCE(pmu->start, observed_start);
 	WRITE_ONCE(pmu->stop, observed_stop);
+	WRITE_ONCE(pmu->pmu_disable, observed_disable);
+	WRITE_ONCE(pmu->pmu_enable, observed_enable);
+	pr_info("pmu_observer: watching %s\n", name);
 }
 
-static void unwrap(void)
+static void unwrap(struct wrapped *wrapped)
 {
-	WRITE_ONCE(pmu->add, original.add);
-	WRITE_ONCE(pmu->del, original.del);
-	WRITE_ONCE(pmu->start, original.start);
-	WRITE_ONCE(pmu->stop, original.stop);
+	WRITE_ONCE(wrapped->pmu->add, wrapped->original.add);
+	WRITE_ONCE(wrapped->pmu->del, wrapped->original.del);
+	WRITE_ONCE(wrapped->pmu->start, wrapped->original.start);
+	WRITE_ONCE(wrapped->pmu->stop, wrapped->original.stop);
+	WRITE_ONCE(wrapped->pmu->pmu_disable, wrapped->original.pmu_disable);
+	WRITE_ONCE(wrapped->pmu->pmu_enable, wrapped->original.pmu_enable);
+}
+
+static int wrap_all(void)
+{
+	struct pmu *found[MAX_PMUS];
+
+	found[0] = find_pmu();
+	if (IS_ERR(found[0])) {
+		pr_err("pmu_observer: no PMU takes type %u config %#lx: %ld\n",
+		       type, config, PTR_ERR(found[0]));
+		return PTR_ERR(found[0]);
+	}
+	for (int i = 0; i < also_number; i++) {
+		found[i + 1] = find_symbol(also[i]);
+		if (IS_ERR(found[i + 1])) {
+			pr_err("pmu_observer: no struct pmu %s: %ld\n",
+			       also[i], PTR_ERR(found[i + 1]));
+			return PTR_ERR(found[i + 1]);
+		}
+	}
+	wrap(found[0], found[0]->name);
+	for (int i = 0; i < also_number; i++)
+		wrap(found[i + 1], also[i]);
+	return 0;
 }
 
 static int __init observer_init(void)
 {
-	int ret;
+	int ret = -ENOMEM;
 
 	entries = vzalloc(array_size(capacity, sizeof(*entries)));
-	if (!entries)
-		return -ENOMEM;
-
-	pmu = find_pmu();
-	if (IS_ERR(pmu)) {
-		ret = PTR_ERR(pmu);
-		pr_err("pmu_observer: no PMU takes type %u config %#lx: %d\n", type, config, ret);
+	if (registers)
+		register_entries = vzalloc(array_size(capacity, sizeof(*register_entries)));
+	if (!entries || (registers && !register_entries))
 		goto free;
-	}
 
 	ret = register_kretprobe(&tick_probe);
 	if (ret) {
 		pr_err("pmu_observer: cannot probe %s: %d\n", tick_probe.kp.symbol_name, ret);
 		goto free;
 	}
+	ret = wrap_all();
+	if (ret)
+		goto unprobe;
 
 	directory = debugfs_create_dir("pmu_observer", NULL);
 	debugfs_create_file("log", 0400, directory, NULL, &log_fops);
-	debugfs_create_atomic_t("calls", 0400, directory, &taken);
-	wrap();
-	pr_info("pmu_observer: watching %s, room for %u calls\n", pmu->name, capacity);
 	return 0;
+unprobe:
+	unregister_kretprobe(&tick_probe);
 free:
+	vfree(register_entries);
 	vfree(entries);
 	return ret;
 }
 
 static void __exit observer_exit(void)
 {
-	unwrap();
+	for (int i = 0; i < pmu_number; i++)
+		unwrap(&pmus[i]);
 	unregister_kretprobe(&tick_probe);
 	debugfs_remove(directory);
 	synchronize_rcu();
+	vfree(register_entries);
 	vfree(entries);
 }
 

@@ -28,6 +28,8 @@ struct interruption {
 
 static struct interruption interruptions[MAX_TICKS];
 
+static const struct scope self = { .cpu = -1, .cgroup = -1, .task = "self", .cgroup_name = "" };
+
 /* Note the clock and the ruler behind each of `number` interruptions. */
 static void measure(int number)
 {
@@ -65,7 +67,8 @@ static struct counter open_ruler(void)
 	attr.pinned = 1;
 	attr.exclude_kernel = 1;
 	attr.config1 = CONFIG1_USER_ACCESS;
-	ruler = open_counter("ruler", &attr, 0, -1, NULL);
+	if (!open_counter(&ruler, "ruler", &attr, &self, NULL))
+		record_die("perf_event_open of the ruler");
 	map_counter(&ruler, 0);
 	if (page_index(&ruler) != CYCLE_COUNTER + 1)
 		record_die("the ruler is not on the cycle counter");
@@ -83,7 +86,8 @@ static void run(const char *phase, uint64_t config, uint64_t frequency, int numb
 		attr.sample_freq = frequency;
 		attr.sample_type = PERF_SAMPLE_PERIOD;
 	}
-	target = open_counter("target", &attr, 0, -1, NULL);
+	if (!open_counter(&target, "target", &attr, &self, NULL))
+		record_die("perf_event_open of the target");
 	if (frequency)
 		map_counter(&target, RING_PAGES);
 	control_counter(&target, PERF_EVENT_IOC_ENABLE, 0);

@@ -2,6 +2,7 @@
 /* perf_event_open(2) as the probes use it; see perf.h. */
 #define _GNU_SOURCE
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -33,30 +34,55 @@ struct perf_event_attr new_attr(uint32_t type, uint64_t config)
 		.exclude_hv = 1,
 		.use_clockid = 1,
 		.clockid = CLOCK_MONOTONIC,
-		.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
+		.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING |
+			       PERF_FORMAT_GROUP | PERF_FORMAT_ID,
 	};
 
 	return attr;
 }
 
-struct counter open_counter(const char *name, struct perf_event_attr *attr,
-			    pid_t pid, int cpu, const struct counter *leader)
+void set_sampling(struct perf_event_attr *attr)
 {
-	struct counter counter = { .name = name };
+	attr->sample_type = PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_TID | PERF_SAMPLE_TIME |
+			    PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU | PERF_SAMPLE_PERIOD;
+	/* Before 6.13 the kernel refuses values of inherited events in samples. */
+	if (!attr->inherit)
+		attr->sample_type |= PERF_SAMPLE_READ;
+}
 
-	counter.fd = syscall(SYS_perf_event_open, attr, pid, cpu,
-			     leader ? leader->fd : -1, PERF_FLAG_FD_CLOEXEC);
-	if (counter.fd < 0)
-		record_die(name);
-	if (ioctl(counter.fd, PERF_EVENT_IOC_ID, &counter.id))
-		record_die("PERF_EVENT_IOC_ID");
-	record("{\"kind\":\"event\",\"name\":\"%s\",\"id\":%" PRIu64 ",\"cpu\":%d,\"task\":%d,"
-	       "\"type\":%u,\"config\":%llu,\"frequency\":%llu,\"exclude_kernel\":%d,"
-	       "\"leader\":%" PRIu64 "}",
-	       name, counter.id, cpu, pid >= 0, attr->type, (unsigned long long)attr->config,
+static void announce(const struct counter *counter, const struct scope *scope,
+		     const struct counter *leader)
+{
+	const struct perf_event_attr *attr = &counter->attr;
+
+	record("{\"kind\":\"event\",\"name\":\"%s\",\"id\":%" PRIu64 ",\"leader\":%" PRIu64
+	       ",\"task\":\"%s\",\"cpu\":%d,\"cgroup\":\"%s\",\"type\":%u,\"config\":%llu,"
+	       "\"period\":%llu,\"frequency\":%llu,\"exclude_kernel\":%d,\"exclude_user\":%d,"
+	       "\"pinned\":%d,\"exclusive\":%d,\"inherit\":%d}",
+	       counter->name, counter->id, leader ? leader->id : counter->id,
+	       scope->task, scope->cpu, scope->cgroup_name,
+	       attr->type, (unsigned long long)attr->config,
+	       attr->freq ? 0 : (unsigned long long)attr->sample_period,
 	       attr->freq ? (unsigned long long)attr->sample_freq : 0,
-	       attr->exclude_kernel, leader ? leader->id : counter.id);
-	return counter;
+	       attr->exclude_kernel, attr->exclude_user,
+	       attr->pinned, attr->exclusive, attr->inherit);
+}
+
+bool open_counter(struct counter *counter, const char *name, const struct perf_event_attr *attr,
+		  const struct scope *scope, const struct counter *leader)
+{
+	bool cgroup = scope->cgroup >= 0;
+
+	*counter = (struct counter) { .name = name, .attr = *attr };
+	counter->fd = syscall(SYS_perf_event_open, attr, cgroup ? scope->cgroup : scope->pid,
+			      scope->cpu, leader ? leader->fd : -1,
+			      PERF_FLAG_FD_CLOEXEC | (cgroup ? PERF_FLAG_PID_CGROUP : 0));
+	if (counter->fd < 0)
+		return false;
+	if (ioctl(counter->fd, PERF_EVENT_IOC_ID, &counter->id))
+		record_die("PERF_EVENT_IOC_ID");
+	announce(counter, scope, leader);
+	return true;
 }
 
 void close_counter(struct counter *counter)
@@ -77,10 +103,34 @@ void map_counter(struct counter *counter, size_t pages)
 		record_die("mmap of a perf ring");
 }
 
-void control_counter(const struct counter *counter, unsigned long request, unsigned long flags)
+void control_counter(const struct counter *counter, unsigned long request, unsigned long argument)
 {
-	if (ioctl(counter->fd, request, flags))
+	if (ioctl(counter->fd, request, argument))
 		record_die("perf ioctl");
+}
+
+struct group_values read_group(const struct counter *leader)
+{
+	struct group_values values = { 0 };
+
+	if (read(leader->fd, &values, sizeof(values)) < 0)
+		record_die("read of a group");
+	if (values.number > MAX_GROUP)
+		record_die("a group of an impossible size");
+	return values;
+}
+
+const char *group_json(const struct group_values *values, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (uint64_t i = 0; i < values->number && used < size; i++)
+		used += snprintf(text + used, size - used, "%s[%" PRIu64 ",%" PRIu64 "]",
+				 i ? "," : "", values->counts[i].id, values->counts[i].value);
+	if (used >= size)
+		record_die("a group too large to record");
+	return text;
 }
 
 uint64_t page_index(const struct counter *counter)
@@ -121,10 +171,15 @@ void watch_index(struct counter *counter, int phase)
 	counter->switches = switches;
 }
 
+/* PERF_SAMPLE_* as set_sampling() asks for them, perf_event_open(2). */
 struct sample {
 	struct perf_event_header header;
-	uint64_t identifier, time, period;
-	struct pair values;
+	uint64_t identifier;
+	uint32_t pid, tid;
+	uint64_t time, stream;
+	uint32_t cpu, reserved;
+	uint64_t period;
+	struct group_values values;
 };
 
 struct throttle {
@@ -145,22 +200,32 @@ union ring_record {
 	unsigned char bytes[1024];
 };
 
-static void record_ring_entry(const union ring_record *entry)
+static void record_sample(const struct counter *counter, const struct sample *sample)
+{
+	bool values = counter->attr.sample_type & PERF_SAMPLE_READ;
+	char counts[1024];
+
+	record("{\"kind\":\"sample\",\"id\":%" PRIu64 ",\"stream\":%" PRIu64 ",\"tid\":%u,\"cpu\":%u,"
+	       "\"time\":%" PRIu64 ",\"period\":%" PRIu64 ",\"enabled\":%" PRIu64
+	       ",\"running\":%" PRIu64 ",\"counts\":[%s]}",
+	       sample->identifier, sample->stream, sample->tid, sample->cpu,
+	       sample->time, sample->period,
+	       values ? sample->values.enabled : 0, values ? sample->values.running : 0,
+	       values ? group_json(&sample->values, counts, sizeof(counts)) : "");
+}
+
+static void record_ring_entry(const struct counter *counter, const union ring_record *entry)
 {
 	switch (entry->header.type) {
 	case PERF_RECORD_SAMPLE:
-		record("{\"kind\":\"sample\",\"id\":%" PRIu64 ",\"time\":%" PRIu64 ",\"period\":%" PRIu64
-		       ",\"enabled\":%" PRIu64 ",\"running\":%" PRIu64 ",\"value\":%" PRIu64
-		       ",\"twin\":%" PRIu64 "}",
-		       entry->sample.identifier, entry->sample.time, entry->sample.period,
-		       entry->sample.values.enabled, entry->sample.values.running,
-		       entry->sample.values.leader, entry->sample.values.sibling);
+		record_sample(counter, &entry->sample);
 		break;
 	case PERF_RECORD_THROTTLE:
 	case PERF_RECORD_UNTHROTTLE:
-		record("{\"kind\":\"%s\",\"id\":%" PRIu64 ",\"time\":%" PRIu64 "}",
+		record("{\"kind\":\"%s\",\"id\":%" PRIu64 ",\"stream\":%" PRIu64
+		       ",\"time\":%" PRIu64 "}",
 		       entry->header.type == PERF_RECORD_THROTTLE ? "throttle" : "unthrottle",
-		       entry->throttle.id, entry->throttle.time);
+		       entry->throttle.id, entry->throttle.stream, entry->throttle.time);
 		break;
 	case PERF_RECORD_LOST:
 		record("{\"kind\":\"lost\",\"id\":%" PRIu64 ",\"lost\":%" PRIu64 "}",
@@ -193,7 +258,7 @@ void drain_ring(struct counter *counter)
 		if (size < sizeof(entry.header) || size > sizeof(entry))
 			record_die("ring entry of an impossible size");
 		copy_from_ring(page, tail, &entry, size);
-		record_ring_entry(&entry);
+		record_ring_entry(counter, &entry);
 		tail += size;
 	}
 	__atomic_store_n(&page->data_tail, tail, __ATOMIC_RELEASE);

@@ -4,25 +4,41 @@
 #define PROBES_PERF_H
 
 #include <linux/perf_event.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 /* arm64: config1 bit 1 asks for a counter that user space may read. */
 #define CONFIG1_USER_ACCESS	2
 
+#define MAX_GROUP	16
+
+/* What an event is bound to. */
+struct scope {
+	pid_t pid;		/* 0 for the calling task, -1 for none */
+	int cpu;		/* -1 for any */
+	int cgroup;		/* a descriptor, -1 for none */
+	const char *task;	/* the scenario's names, for the record */
+	const char *cgroup_name;
+};
+
 struct counter {
 	const char *name;
 	int fd;
 	uint64_t id;
+	struct perf_event_attr attr;
 	struct perf_event_mmap_page *page;
 	size_t mapped;		/* bytes at page */
 	uint64_t index;		/* last index seen in the page */
 	long switches;		/* context switches at that look */
 };
 
-/* A group read of a leader and one sibling (PERF_FORMAT_GROUP | times). */
-struct pair {
-	uint64_t number, enabled, running, leader, sibling;
+/* read(2) of a leader (PERF_FORMAT_GROUP | PERF_FORMAT_ID | times). */
+struct group_values {
+	uint64_t number, enabled, running;
+	struct {
+		uint64_t value, id;
+	} counts[MAX_GROUP];
 };
 
 uint64_t monotonic_ns(void);
@@ -30,16 +46,25 @@ uint64_t monotonic_ns(void);
 /* An attr that every probe starts from: disabled, CLOCK_MONOTONIC stamps. */
 struct perf_event_attr new_attr(uint32_t type, uint64_t config);
 
-/* Open and announce {"kind":"event"}; exits with a record on failure. */
-struct counter open_counter(const char *name, struct perf_event_attr *attr,
-			    pid_t pid, int cpu, const struct counter *leader);
+/* Make it a sampling event, of a fixed period or in frequency mode (attr.freq). */
+void set_sampling(struct perf_event_attr *attr);
+
+/* Open and announce {"kind":"event"}.  Returns false, errno set, when the
+ * kernel refuses. */
+bool open_counter(struct counter *counter, const char *name, const struct perf_event_attr *attr,
+		  const struct scope *scope, const struct counter *leader);
 
 void close_counter(struct counter *counter);
 
 /* Map the control page and, with pages > 0 (a power of two), the ring. */
 void map_counter(struct counter *counter, size_t pages);
 
-void control_counter(const struct counter *counter, unsigned long request, unsigned long flags);
+void control_counter(const struct counter *counter, unsigned long request, unsigned long argument);
+
+struct group_values read_group(const struct counter *leader);
+
+/* [[id,count],...] of a group, as JSON, into `text`. */
+const char *group_json(const struct group_values *values, char *text, size_t size);
 
 /* The page's index, read under its sequence lock; 0 while not counting. */
 uint64_t page_index(const struct counter *counter);
@@ -49,7 +74,7 @@ uint64_t page_index(const struct counter *counter);
 void watch_index(struct counter *counter, int phase);
 
 /* Turn what the ring holds into "sample", "throttle", "unthrottle" and
- * "lost" records.  Samples must be IDENTIFIER | TIME | PERIOD | READ (pair). */
+ * "lost" records. */
 void drain_ring(struct counter *counter);
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +27,8 @@ struct channel {
 
 static struct channel *channel;
 static size_t capacity;
+/* The last word of the BAR: processes of one scenario write by turns. */
+static uint32_t *turn;
 
 static unsigned int read_hex(const char *device, const char *attribute)
 {
@@ -87,7 +90,8 @@ static void map_channel(const char *device)
 		channel = NULL;
 		return;
 	}
-	capacity = status.st_size - sizeof(*channel);
+	capacity = status.st_size - sizeof(*channel) - sizeof(uint64_t);
+	turn = (uint32_t *)(channel->bytes + capacity);
 	if (channel->magic != CHANNEL_MAGIC) {
 		channel->length = 0;
 		channel->magic = CHANNEL_MAGIC;
@@ -116,12 +120,15 @@ void record_open(void)
 
 void record_bytes(const char *bytes, size_t size)
 {
-	if (size > capacity - channel->length) {
+	while (__atomic_exchange_n(turn, 1, __ATOMIC_ACQUIRE))
+		sched_yield();
+	if (size <= capacity - channel->length) {
+		memcpy(channel->bytes + channel->length, bytes, size);
+		__atomic_store_n(&channel->length, channel->length + size, __ATOMIC_RELEASE);
+	} else {
 		fprintf(stderr, "record: channel full, %zu bytes dropped\n", size);
-		return;
 	}
-	memcpy(channel->bytes + channel->length, bytes, size);
-	__atomic_store_n(&channel->length, channel->length + size, __ATOMIC_RELEASE);
+	__atomic_store_n(turn, 0, __ATOMIC_RELEASE);
 }
 
 void record(const char *format, ...)

@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * drive: performs a scenario.
+ *
+ * Opens the scenario's events in order, then performs the steps of "main" and,
+ * where they say so, of other tasks; reads, page indexes and samples become
+ * records.  A task that an event names waits from the beginning for "run";
+ * "fork" and "thread" make any other one, which inherits events that are
+ * opened so.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "arch.h"
+#include "perf.h"
+#include "record.h"
+#include "script.h"
+#include "work.h"
+
+#define SCENARIO		"/scenario"
+#define SELF			"/probes/drive"
+#define RING_PAGES		256
+#define SPIN_ITERATIONS		10000
+#define RANDOM_BYTES		16384
+#define READ_INTERVAL_NS	5000000
+
+struct running_task {
+	pid_t pid;		/* of a process; 0 for a thread */
+	pthread_t thread;
+	int start;		/* written to, to let a waiting one run */
+};
+
+static struct script *script;
+static struct counter counters[MAX_EVENTS];
+static struct running_task running[MAX_TASKS];
+static uint64_t next_read;
+static int phase;
+
+static void perform(const struct task_spec *task, int from);
+
+/* --- names ---------------------------------------------------------------- */
+
+static int find_event(const char *name)
+{
+	for (int i = 0; i < script->events_number; i++)
+		if (!strcmp(script->events[i].name, name))
+			return i;
+	record_die("script: unknown event name");
+}
+
+static int find_task(const char *name)
+{
+	for (int i = 0; i < script->tasks_number; i++)
+		if (!strcmp(script->tasks[i].name, name))
+			return i;
+	record_die("script: unknown task name");
+}
+
+static bool leads(int event)
+{
+	return !script->events[event].leader && counters[event].fd >= 0;
+}
+
+/* --- what is seen --------------------------------------------------------- */
+
+static void record_read(const struct counter *leader)
+{
+	struct group_values values = read_group(leader);
+	char counts[1024];
+
+	record("{\"kind\":\"read\",\"id\":%" PRIu64 ",\"time\":%" PRIu64 ",\"phase\":%d,"
+	       "\"enabled\":%" PRIu64 ",\"running\":%" PRIu64 ",\"counts\":[%s]}",
+	       leader->id, monotonic_ns(), phase, values.enabled, values.running,
+	       group_json(&values, counts, sizeof(counts)));
+}
+
+static void read_all(void)
+{
+	for (int i = 0; i < script->events_number; i++)
+		if (leads(i))
+			record_read(&counters[i]);
+	next_read = monotonic_ns() + READ_INTERVAL_NS;
+}
+
+static void watch(void)
+{
+	for (int i = 0; i < script->events_number; i++)
+		if (script->events[i].watched && counters[i].page)
+			watch_index(&counters[i], phase);
+	if (monotonic_ns() >= next_read)
+		read_all();
+}
+
+/* --- tasks ---------------------------------------------------------------- */
+
+static void *thread_main(void *task)
+{
+	perform(task, 0);
+	return NULL;
+}
+
+static void start_process(int number, bool waits)
+{
+	int ends[2];
+
+	if (pipe(ends))
+		record_die("pipe");
+	running[number].pid = fork();
+	if (running[number].pid < 0)
+		record_die("fork");
+	if (running[number].pid) {
+		close(ends[0]);
+		running[number].start = ends[1];
+		return;
+	}
+	close(ends[1]);
+	if (waits) {
+		char byte;
+
+		if (read(ends[0], &byte, 1) < 0)
+			record_die("read of a start pipe");
+	}
+	close(ends[0]);
+	perform(&script->tasks[number], 0);
+	_exit(0);
+}
+
+static void run_task(int number)
+{
+	if (write(running[number].start, "", 1) != 1)
+		record_die("write to a start pipe");
+}
+
+static void wait_for(int number)
+{
+	if (running[number].pid)
+		waitpid(running[number].pid, NULL, 0);
+	else
+		pthread_join(running[number].thread, NULL);
+}
+
+/* Fork, before any event is there, the tasks that events name. */
+static void start_named_tasks(void)
+{
+	for (int i = 0; i < script->events_number; i++) {
+		const char *task = script->events[i].task;
+		int number = task && strcmp(task, "self") ? find_task(task) : 0;
+
+		if (number && !running[number].pid)
+			start_process(number, true);
+	}
+}
+
+/* exec(2), and go on with the step behind it. */
+static void exec_again(const struct task_spec *task, int next)
+{
+	char from[16];
+
+	snprintf(from, sizeof(from), "%d", next);
+	execl(SELF, SELF, task->name, from, NULL);
+	record_die("exec");
+}
+
+/* --- events --------------------------------------------------------------- */
+
+static struct scope scope_of(const struct event_spec *spec)
+{
+	struct scope scope = {
+		.pid = -1, .cpu = spec->cpu, .cgroup = -1,
+		.task = spec->task ? spec->task : "",
+		.cgroup_name = spec->cgroup ? spec->cgroup : "",
+	};
+
+	if (spec->task)
+		scope.pid = strcmp(spec->task, "self") ? running[find_task(spec->task)].pid : 0;
+	if (spec->cgroup)
+		scope.cgroup = open_cgroup(spec->cgroup);
+	return scope;
+}
+
+static void open_event(int number)
+{
+	const struct event_spec *spec = &script->events[number];
+	struct counter *counter = &counters[number];
+	struct scope scope = scope_of(spec);
+	const struct counter *leader = spec->leader ? &counters[find_event(spec->leader)] : NULL;
+
+	if (!open_counter(counter, spec->name, &spec->attr, &scope, leader)) {
+		record("{\"kind\":\"refused\",\"name\":\"%s\",\"errno\":%d,\"text\":\"%s\"}",
+		       spec->name, errno, strerror(errno));
+		exit(0);
+	}
+	if (scope.cgroup >= 0)
+		close(scope.cgroup);
+	if (spec->attr.sample_period)
+		map_counter(counter, RING_PAGES);
+	else if (spec->watched)
+		map_counter(counter, 0);
+}
+
+/* --- steps ---------------------------------------------------------------- */
+
+static void spin_for(uint64_t ns, bool watching)
+{
+	uint64_t end = monotonic_ns() + ns;
+
+	while (monotonic_ns() < end) {
+		spin(SPIN_ITERATIONS);
+		if (watching)
+			watch();
+	}
+}
+
+/* No watching here: it would be time in user space. */
+static void kernel_for(uint64_t ns)
+{
+	uint64_t end = monotonic_ns() + ns;
+
+	while (monotonic_ns() < end)
+		spend_in_kernel(RANDOM_BYTES);
+}
+
+/* Do what an event counts, a known number of times, between two reads. */
+static void measure(const char *what, const char *event, uint64_t number)
+{
+	struct counter *leader = &counters[find_event(event)];
+	struct group_values before = read_group(leader), after;
+	uint64_t instructions = 0;
+	char was[1024], is[1024];
+
+	if (!strcmp(what, "loop"))
+		instructions = spin_enabled(leader->fd, number);
+	else if (!strcmp(what, "faults"))
+		fault_pages(number);
+	else if (!strcmp(what, "kernel-faults"))
+		fault_pages_in_kernel(number);
+	else if (!strcmp(what, "syscalls"))
+		call_kernel(number);
+	else
+		touch_variable(number);
+	after = read_group(leader);
+	record("{\"kind\":\"work\",\"what\":\"%s\",\"id\":%" PRIu64 ",\"times\":%" PRIu64
+	       ",\"instructions\":%" PRIu64 ",\"time\":%" PRIu64 ",\"before\":[%s],\"after\":[%s]}",
+	       what, leader->id, number, instructions, monotonic_ns(),
+	       group_json(&before, was, sizeof(was)), group_json(&after, is, sizeof(is)));
+}
+
+static void control(const char *verb, const char *event, const char *argument)
+{
+	struct counter *counter = &counters[find_event(event)];
+	uint64_t number = strtoull(argument, NULL, 0);
+
+	if (!strcmp(verb, "enable"))
+		control_counter(counter, PERF_EVENT_IOC_ENABLE, 0);
+	else if (!strcmp(verb, "disable"))
+		control_counter(counter, PERF_EVENT_IOC_DISABLE, 0);
+	else if (!strcmp(verb, "reset"))
+		control_counter(counter, PERF_EVENT_IOC_RESET, 0);
+	else if (!strcmp(verb, "reset-group"))
+		control_counter(counter, PERF_EVENT_IOC_RESET, PERF_IOC_FLAG_GROUP);
+	else if (!strcmp(verb, "refresh"))
+		control_counter(counter, PERF_EVENT_IOC_REFRESH, number);
+	else if (!strcmp(verb, "period"))
+		control_counter(counter, PERF_EVENT_IOC_PERIOD, (uintptr_t)&number);
+	else
+		close_counter(counter);
+}
+
+static bool is_one_of(const char *word, const char *const *words)
+{
+	for (; *words; words++)
+		if (!strcmp(word, *words))
+			return true;
+	return false;
+}
+
+static bool work_step(const struct step *step, bool main)
+{
+	static const char *const measured[] = { "loop", "faults", "kernel-faults",
+						"syscalls", "touches", NULL };
+	const char *const *words = step->words;
+	uint64_t number = strtoull(words[1], NULL, 0);
+
+	if (!strcmp(words[0], "user"))
+		spin_for(number * 1000000, main);
+	else if (!strcmp(words[0], "kernel"))
+		kernel_for(number * 1000000);
+	else if (!strcmp(words[0], "random"))
+		spend_in_kernel(number);
+	else if (!strcmp(words[0], "spin"))
+		spin(number);
+	else if (!strcmp(words[0], "sleep"))
+		usleep(number * 1000);
+	else if (!strcmp(words[0], "signals"))
+		deliver_signals(number);
+	else if (!strcmp(words[0], "cpu"))
+		move_to_cpu(number);
+	else if (!strcmp(words[0], "offline") || !strcmp(words[0], "online"))
+		set_online(number, !strcmp(words[0], "online"));
+	else if (!strcmp(words[0], "join"))
+		join_cgroup(words[1]);
+	else if (is_one_of(words[0], measured))
+		measure(words[0], words[1], strtoull(words[2], NULL, 0));
+	else
+		return false;
+	return true;
+}
+
+static bool task_step(const struct step *step)
+{
+	const char *verb = step->words[0];
+	int number;
+
+	if (!strcmp(verb, "fork"))
+		start_process(find_task(step->words[1]), false);
+	else if (!strcmp(verb, "run"))
+		run_task(find_task(step->words[1]));
+	else if (!strcmp(verb, "wait"))
+		wait_for(find_task(step->words[1]));
+	else if (!strcmp(verb, "kill"))
+		kill(running[find_task(step->words[1])].pid, SIGKILL);
+	else if (!strcmp(verb, "thread")) {
+		number = find_task(step->words[1]);
+		if (pthread_create(&running[number].thread, NULL, thread_main,
+				   &script->tasks[number]))
+			record_die("pthread_create");
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* Announce a step, with the task's name and all its words. */
+static void record_phase(const struct task_spec *task, const struct step *step)
+{
+	record("{\"kind\":\"phase\",\"phase\":%d,\"task\":\"%s\",\"name\":\"%s%s%s%s%s%s%s\","
+	       "\"time\":%" PRIu64 "}", phase, task->name,
+	       step->words[0], *step->words[1] ? " " : "", step->words[1],
+	       *step->words[2] ? " " : "", step->words[2],
+	       *step->words[3] ? " " : "", step->words[3], monotonic_ns());
+}
+
+static void perform(const struct task_spec *task, int from)
+{
+	bool main = task == &script->tasks[0];
+
+	for (int i = from; i < task->number; i++) {
+		const struct step *step = &task->steps[i];
+
+		record_phase(task, step);
+		if (!strcmp(step->words[0], "exec"))
+			exec_again(task, i + 1);
+		if (!work_step(step, main) && !task_step(step))
+			control(step->words[0], step->words[1], step->words[2]);
+		if (main) {
+			watch();
+			read_all();
+			phase++;
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	record_open();
+	script = read_script(SCENARIO);
+	if (argc == 3) {
+		perform(&script->tasks[find_task(argv[1])], atoi(argv[2]));
+		return 0;
+	}
+	start_named_tasks();
+	for (int i = 0; i < script->events_number; i++)
+		open_event(i);
+	read_all();
+	perform(&script->tasks[0], 0);
+	for (int i = 0; i < script->events_number; i++)
+		if (counters[i].fd >= 0 && counters[i].attr.sample_period)
+			drain_ring(&counters[i]);
+	return 0;
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+/* From a scenario's text to tables; see script.h. */
+#include <linux/hw_breakpoint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "perf.h"
+#include "record.h"
+#include "script.h"
+
+#define TRACEPOINT_ID	"/sys/kernel/tracing/events/%s/id"
+
+volatile uint64_t watched_variable;
+
+static const struct {
+	const char *name;
+	uint32_t type;
+	uint64_t config;
+} known_events[] = {
+	{ "cycles", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES },
+	{ "instructions", PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS },
+	{ "branches", PERF_TYPE_HARDWARE, PERF_COUNT_HW_BRANCH_INSTRUCTIONS },
+	{ "cpu-clock", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK },
+	{ "task-clock", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK },
+	{ "page-faults", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS },
+	{ "context-switches", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES },
+	{ "dummy", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_DUMMY },
+};
+
+static uint64_t tracepoint_id(const char *name)
+{
+	char path[256], *slash;
+	unsigned long long id;
+	FILE *file;
+
+	snprintf(path, sizeof(path), TRACEPOINT_ID, name);
+	slash = strchr(path, ':');
+	if (slash)
+		*slash = '/';
+	file = fopen(path, "r");
+	if (!file || fscanf(file, "%llu", &id) != 1)
+		record_die(path);
+	fclose(file);
+	return id;
+}
+
+static struct perf_event_attr counting_attr(const char *what)
+{
+	struct perf_event_attr attr;
+
+	for (size_t i = 0; i < sizeof(known_events) / sizeof(known_events[0]); i++)
+		if (!strcmp(what, known_events[i].name))
+			return new_attr(known_events[i].type, known_events[i].config);
+	if (!strncmp(what, "raw:", 4))
+		return new_attr(PERF_TYPE_RAW, strtoull(what + 4, NULL, 0));
+	if (!strncmp(what, "tracepoint:", 11))
+		return new_attr(PERF_TYPE_TRACEPOINT, tracepoint_id(what + 11));
+	if (strcmp(what, "breakpoint"))
+		record_die("script: unknown event");
+	attr = new_attr(PERF_TYPE_BREAKPOINT, 0);
+	attr.bp_type = HW_BREAKPOINT_W;
+	attr.bp_addr = (uintptr_t)&watched_variable;
+	attr.bp_len = HW_BREAKPOINT_LEN_8;
+	return attr;
+}
+
+static void set_key(struct event_spec *event, const char *key, char *value)
+{
+	struct perf_event_attr *attr = &event->attr;
+	uint64_t number = strtoull(value, NULL, 0);
+
+	if (!strcmp(key, "leader"))
+		event->leader = value;
+	else if (!strcmp(key, "task"))
+		event->task = value;
+	else if (!strcmp(key, "cgroup"))
+		event->cgroup = value;
+	else if (!strcmp(key, "cpu"))
+		event->cpu = number;
+	else if (!strcmp(key, "frequency"))
+		attr->freq = 1, attr->sample_freq = number;
+	else if (!strcmp(key, "period"))
+		attr->sample_period = number;
+	else if (!strcmp(key, "disabled"))
+		attr->disabled = number;
+	else if (!strcmp(key, "enable_on_exec"))
+		attr->enable_on_exec = number;
+	else if (!strcmp(key, "pinned"))
+		attr->pinned = number;
+	else if (!strcmp(key, "exclusive"))
+		attr->exclusive = number;
+	else if (!strcmp(key, "inherit"))
+		attr->inherit = number;
+	else if (!strcmp(key, "exclude_kernel"))
+		attr->exclude_kernel = number;
+	else if (!strcmp(key, "exclude_user"))
+		attr->exclude_user = number;
+	else if (!strcmp(key, "watched"))
+		event->watched = number;
+	else
+		record_die("script: unknown key");
+}
+
+static void parse_event(struct script *script, char *line)
+{
+	struct event_spec *event = &script->events[script->events_number++];
+	char *word, *position;
+
+	if (script->events_number > MAX_EVENTS)
+		record_die("script: too many events");
+	strtok_r(line, " ", &position);
+	event->name = strtok_r(NULL, " ", &position);
+	word = strtok_r(NULL, " ", &position);
+	if (!word || strncmp(word, "counts=", 7))
+		record_die("script: an event begins with counts=");
+	event->attr = counting_attr(word + 7);
+	event->attr.disabled = 0;
+	event->cpu = -1;
+	while ((word = strtok_r(NULL, " ", &position))) {
+		char *value = strchr(word, '=');
+
+		if (!value)
+			record_die("script: a key without a value");
+		*value++ = '\0';
+		set_key(event, word, value);
+	}
+	if (event->attr.sample_period)	/* or sample_freq: they are one word */
+		set_sampling(&event->attr);
+	if (event->watched)
+		event->attr.config1 = CONFIG1_USER_ACCESS;
+}
+
+static void parse_step(struct task_spec *task, char *line)
+{
+	struct step *step = &task->steps[task->number++];
+	char *position, *word = strtok_r(line, " ", &position);
+
+	if (task->number > MAX_STEPS)
+		record_die("script: too many steps");
+	for (int i = 0; i < MAX_WORDS; i++) {
+		step->words[i] = word ? word : "";
+		if (word)
+			word = strtok_r(NULL, " ", &position);
+	}
+	if (word)
+		record_die("script: a step with too many words");
+}
+
+struct script *read_script(const char *path)
+{
+	static struct script script;
+	struct task_spec *task = NULL;
+	char *line = NULL;
+	size_t size = 0;
+	FILE *file = fopen(path, "r");
+
+	if (!file)
+		record_die(path);
+	script.tasks[0].name = "main";
+	script.tasks_number = 1;
+	while (getline(&line, &size, file) > 0) {
+		line[strcspn(line, "\n")] = '\0';
+		if (!strncmp(line, "event ", 6)) {
+			parse_event(&script, line);
+		} else if (!strncmp(line, "task ", 5)) {
+			if (script.tasks_number == MAX_TASKS)
+				record_die("script: too many tasks");
+			task = &script.tasks[script.tasks_number++];
+			task->name = line + 5;
+		} else if (!strcmp(line, "main")) {
+			task = &script.tasks[0];
+		} else if (line[0] == ' ' && task) {
+			parse_step(task, line + 1);
+		} else {
+			record_die("script: a line that is none of its kinds");
+		}
+		line = NULL;	/* the tables point into it */
+	}
+	fclose(file);
+	return &script;
+}
