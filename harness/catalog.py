@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import PlanError
-from harness.model import Architecture, Frozen, Machine, Package, Scenario, Series
+from harness.model import Architecture, Erratum, Frozen, Machine, Package, Scenario, Series
 
 try:
     from yaml import CSafeLoader as Loader
@@ -128,6 +128,11 @@ class Catalog:
                 }
             )
         return found
+
+    @cached_property
+    def errata(self) -> dict[str, Erratum]:
+        """Rows of errata.yaml."""
+        return self._table("errata.yaml", Erratum)
 
     @cached_property
     def packages(self) -> tuple[Package, ...]:

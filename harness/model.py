@@ -5,7 +5,7 @@ import re
 from enum import Enum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 class Frozen(BaseModel):
@@ -80,7 +80,12 @@ class Regime(Enum):
 
 
 class Machine(Frozen):
-    """Architecture + accelerator + QEMU + CPUs + regime."""
+    """Architecture + accelerator + QEMU + CPUs + regime.
+
+    `cpus` is the most that a scenario may ask for; `largest_left` how far from
+    its wrap a counter may be programmed; `late_overflow` by how many counts at
+    most an emulator notices the overflow of an event too late (docs/errata.md).
+    """
 
     name: str
     title: str
@@ -95,19 +100,145 @@ class Machine(Frozen):
     console: str
     regime: Regime
     cycles_per_ns: int = Field(ge=1)
+    largest_left: int = Field(ge=1)
+    late_overflow: dict[str, int] = {}
     timeout_s: int = Field(ge=1)
 
 
+class EventSpec(Frozen):
+    """A perf event of a scenario, in the words of perf_event_open(2).
+
+    `counts` is cycles, instructions, page-faults ..., raw:0x11,
+    tracepoint:GROUP:NAME or breakpoint (writes of the probe's own variable).
+    `task` is self or one of the scenario's tasks; `copies` opens that many,
+    named NAME1, NAME2, ...; `watched` lets user space see the counter's index
+    in the event's mmap page.
+    """
+
+    counts: str = Field(pattern=r"^[a-z][\w:.-]*$")
+    task: str | None = None
+    cpu: int | None = Field(default=None, ge=0)
+    cgroup: str | None = None
+    leader: str | None = None
+    frequency: int | None = Field(default=None, ge=1)
+    period: int | None = Field(default=None, ge=1)
+    disabled: bool = False
+    enable_on_exec: bool = False
+    pinned: bool = False
+    exclusive: bool = False
+    inherit: bool = False
+    exclude_kernel: bool = False
+    exclude_user: bool = False
+    watched: bool = False
+    copies: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _bound_once(self) -> "EventSpec":
+        if self.frequency and self.period:
+            raise ValueError("frequency and period exclude each other")
+        if self.task is None and self.cpu is None:
+            raise ValueError("an event needs a task, a cpu, or both")
+        if self.cgroup is not None and (self.task is not None or self.cpu is None):
+            raise ValueError("an event of a cgroup needs a cpu, and no task")
+        return self
+
+
+# What a step of guest-images/probes/drive.c is: its verb, and the kinds of its words.
+STEPS: dict[str, tuple[str, ...]] = {
+    "user": ("ms",),
+    "kernel": ("ms",),
+    "random": ("bytes",),
+    "spin": ("times",),
+    "sleep": ("ms",),
+    "signals": ("times",),
+    "cpu": ("cpu",),
+    "offline": ("cpu",),
+    "online": ("cpu",),
+    "join": ("cgroup",),
+    "loop": ("event", "times"),
+    "faults": ("event", "times"),
+    "syscalls": ("event", "times"),
+    "kernel-faults": ("event", "times"),
+    "touches": ("event", "times"),
+    "enable": ("event",),
+    "disable": ("event",),
+    "reset": ("event",),
+    "reset-group": ("event",),
+    "close": ("event",),
+    "refresh": ("event", "times"),
+    "period": ("event", "times"),
+    "fork": ("task",),
+    "thread": ("task",),
+    "run": ("task",),
+    "wait": ("task",),
+    "kill": ("task",),
+    "exec": (),
+}
+
+
 class Scenario(Frozen):
-    """What one guest does, and the checks that look at what it recorded."""
+    """What one guest does, and the checks that look at what it recorded.
+
+    Either `events` and `steps` (and `tasks`), or a `probe` of its own.
+    `observe` names the kernel's variables of further PMUs whose callbacks are
+    logged beside the hardware's, such as perf_swevent; `may_lack` the events
+    that a guest may prove not to have, which skips the scenario.
+    """
 
     name: str
     title: str
+    cpus: int = Field(default=1, ge=1)
     sysctl: dict[str, int] = {}
-    observe: bool = True
-    probe: tuple[str, ...] = Field(min_length=1)
+    observe: bool | tuple[str, ...] = True
+    registers: bool = False
+    events: dict[str, EventSpec] = {}
+    tasks: dict[str, tuple[str, ...]] = {}
+    steps: tuple[str, ...] = ()
+    probe: tuple[str, ...] = ()
+    may_lack: tuple[str, ...] = ()
     checks: tuple[str, ...] = Field(min_length=1)
     expect: dict[str, int | float | bool] = {}
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Scenario":
+        if bool(self.probe) == bool(self.steps):
+            raise ValueError("a scenario has either events and steps, or a probe")
+        for task, steps in {"main": self.steps, **self.tasks}.items():
+            for step in steps:
+                self._check_step(task, step)
+        for name, event in self.events.items():
+            if event.task not in (None, "self", *self.tasks):
+                raise ValueError(f"event {name}: there is no task {event.task}")
+            if event.leader not in (None, *self.event_names):
+                raise ValueError(f"event {name}: there is no leader {event.leader}")
+        return self
+
+    @property
+    def event_names(self) -> list[str]:
+        """The events' names, those of copies included, in the order of opening."""
+        return [copy for name, event in self.events.items() for copy in copies(name, event)]
+
+    def _check_step(self, task: str, step: str) -> None:
+        verb, *words = step.split()
+        if verb not in STEPS:
+            raise ValueError(f"{task}: unknown step {verb}; known: {', '.join(STEPS)}")
+        kinds = STEPS[verb]
+        if len(words) != len(kinds):
+            raise ValueError(f"{task}: {verb} takes {' and '.join(kinds) or 'nothing'}: {step}")
+        for kind, word in zip(kinds, words, strict=True):
+            if kind == "event" and word not in self.event_names:
+                raise ValueError(f"{task}: {step}: there is no event {word}")
+            if kind == "task" and word not in self.tasks:
+                raise ValueError(f"{task}: {step}: there is no task {word}")
+            if kind in ("ms", "times", "bytes", "cpu") and not word.isdigit():
+                raise ValueError(f"{task}: {step}: {word} is not a number")
+
+
+def copies(name: str, event: EventSpec) -> list[str]:
+    """The names under which an event is opened: its own, or NAME1, NAME2, ..."""
+    if event.copies == 1:
+        return [name]
+    return [f"{name}{number}" for number in range(1, event.copies + 1)]
 
 
 class SeriesPatch(Frozen):
@@ -118,18 +249,28 @@ class SeriesPatch(Frozen):
 
 
 class Claim(Frozen):
-    """What a series says of itself."""
+    """What a series says of itself: checks that turn, and the scenarios that show it.
+
+    Without `scenarios`, the whole suite is what shows it.
+    """
 
     fixes: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ()
 
 
 class Series(Frozen):
-    """An ordered list of patches, on top of another series or of the bare source."""
+    """An ordered list of patches, on top of another series or of the bare source.
+
+    Of a bug of history, put back: `fixed_by` is the upstream commit that ended
+    it, `symptom` how a user saw it.
+    """
 
     name: str
     title: str
     origin: str = ""
+    fixed_by: str = ""
+    symptom: str = ""
     stands_on: str | None = None
     patches: tuple[SeriesPatch, ...] = Field(min_length=1)
     claim: Claim = Claim()
@@ -137,6 +278,29 @@ class Series(Frozen):
     def patches_for(self, version: str) -> tuple[str, ...]:
         """Files, in order, for one kernel release; empty when the series has none for it."""
         return tuple(patch.file for patch in self.patches if version in patch.versions)
+
+
+class Erratum(Frozen):
+    """A known defect of kernels or emulators that is not a patch's fault.
+
+    `excuses` maps scenarios to the checks that it makes fail; each line of
+    evidence must match `matching` (a regular expression) for it to be that.
+    """
+
+    name: str
+    what: str
+    source: str
+    versions: VersionRange = VersionRange()
+    excuses: dict[str, tuple[str, ...]]
+    matching: str
+
+    def covers(self, scenario: str, verdict: "Verdict", version: str) -> bool:
+        """True if a failed verdict on a kernel release is this defect and nothing else."""
+        return (
+            version in self.versions
+            and verdict.check in self.excuses.get(scenario, ())
+            and all(re.search(self.matching, line) for line in verdict.evidence)
+        )
 
 
 class Package(Frozen):
@@ -197,6 +361,7 @@ class Plan(Frozen):
     subjects: dict[Role, Subject]
     machine: Machine
     scenarios: tuple[Scenario, ...]
+    errata: tuple[Erratum, ...] = ()
     cells: tuple[Cell, ...]
 
 
@@ -273,3 +438,44 @@ class RunResult(Frozen):
     claim: dict[str, bool]
     cells: tuple[CellResult, ...]
     failures: tuple[str, ...] = ()
+
+
+class Kill(Frozen):
+    """What became of one saboteur on one kernel.
+
+    `turned` are the checks that failed, `missed` those meant to that did not;
+    `scenarios` say where each failed; `false_alarms` are the clean kernel's.
+    """
+
+    saboteur: str
+    title: str
+    kernel: str
+    turned: tuple[str, ...]
+    missed: tuple[str, ...]
+    false_alarms: tuple[str, ...]
+    scenarios: dict[str, tuple[str, ...]]
+    explanation: str
+    failures: tuple[str, ...]
+    evidence: str
+    checks: tuple[str, ...]
+
+    @property
+    def as_meant(self) -> bool:
+        """True if every check that was meant to turn did."""
+        return bool(self.turned) and not self.missed
+
+
+class KillMatrix(Frozen):
+    """All saboteurs on all kernels: what `mutants.json` holds."""
+
+    kills: tuple[Kill, ...]
+
+    @property
+    def survivors(self) -> list[Kill]:
+        """Those that no check caught, or not the one that was meant to."""
+        return [kill for kill in self.kills if not kill.as_meant]
+
+    @property
+    def false_alarms(self) -> list[str]:
+        """What failed on a clean kernel, each once."""
+        return list(dict.fromkeys(alarm for kill in self.kills for alarm in kill.false_alarms))

@@ -7,6 +7,7 @@ from harness.errors import PlanError
 from harness.model import (
     Cell,
     Claim,
+    Erratum,
     Machine,
     PatchFile,
     Plan,
@@ -101,8 +102,18 @@ def make_plan(
     reference: Subject | None,
     machine: Machine,
     scenarios: tuple[Scenario, ...],
+    errata: tuple[Erratum, ...] = (),
 ) -> Plan:
-    """Expand into cells, the reference's before the candidate's."""
+    """Expand into cells, the reference's before the candidate's.
+
+    Raises PlanError for a scenario that needs more CPUs than the machine has.
+    """
+    for scenario in scenarios:
+        if scenario.cpus > machine.cpus:
+            raise PlanError(
+                f"scenario {scenario.name} needs {scenario.cpus} CPUs",
+                why=f"machine {machine.name} has at most {machine.cpus}",
+            )
     subjects = {Role.REFERENCE: reference} if reference else {}
     subjects[Role.CANDIDATE] = candidate
     cells = tuple(
@@ -117,5 +128,6 @@ def make_plan(
         subjects=subjects,
         machine=machine,
         scenarios=scenarios,
+        errata=errata,
         cells=cells,
     )

@@ -64,6 +64,7 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         reference=None if asked.alone else reference,
         machine=machine,
         scenarios=scenarios,
+        errata=tuple(catalog.errata.values()),
     )
     return Prepared(plan, source, archive)
 

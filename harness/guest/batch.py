@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import HostError
 from harness.guest.records import HEADER, RecordsError, channel_bytes, parse
 from harness.image.build import GuestImage, overlay
-from harness.image.recipe import batch
+from harness.image.recipe import BATCH, SCENARIO, batch, script
 from harness.machine import qemu
 from harness.machine.argv import CHANNEL_BYTES, Files
 from harness.machine.console import Watch, watch
@@ -19,7 +19,6 @@ from harness.model import GuestEnd, Machine, Outcome, Scenario
 CONSOLE = "console.log"
 RECORDS = "records.jsonl"
 OUTCOME = "outcome.json"
-BATCH = "batch"
 REGISTERS = "registers.txt"
 
 _CAUSES = {
@@ -47,9 +46,7 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
     Raises HostError when QEMU does not start; whatever the guest does is an
     outcome.
     """
-    lines = batch(guest.scenario)
-    (folder / BATCH).write_text(lines, encoding="ascii")
-    files = _files(guest, folder, lines)
+    files = _files(guest, folder)
     try:
         with qemu.running(guest.machine, files, folder / "qemu.log") as machine:
             silence_s = guest.machine.timeout_s * timeout_scale
@@ -86,10 +83,13 @@ def _blame_qemu(status: int, folder: Path) -> None:
     )
 
 
-def _files(guest: Guest, folder: Path, lines: str) -> Files:
+def _files(guest: Guest, folder: Path) -> Files:
     """The initramfs of this cell (image, then overlay) and an empty channel."""
     part = folder / "overlay.cpio"
-    overlay(part, lines, guest.observer if guest.scenario.observe else None)
+    texts = {BATCH: batch(guest.scenario), SCENARIO: script(guest.scenario)}
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="ascii")
+    overlay(part, texts, guest.observer if guest.scenario.observe else None)
     initramfs = folder / "initramfs.cpio"
     initramfs.write_bytes(guest.image.initramfs.read_bytes() + part.read_bytes())
     part.unlink()

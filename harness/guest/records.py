@@ -48,31 +48,64 @@ class ProbeError(_Record):
 
 
 class Event(_Record):
-    """An event that a probe opened; `frequency` is 0 unless in frequency mode (Hz)."""
+    """An event that a probe opened; `frequency` (Hz) and `period` are 0 unless it samples.
+
+    `task` is empty for one that counts whatever runs on `cpu`, which is -1 for
+    any; `leader` is its own id unless it is a sibling.
+    """
 
     kind: Literal["event"]
     name: str
     id: int
+    leader: int
+    task: str
     cpu: int
-    task: bool
+    cgroup: str
     type: int
     config: int
+    period: int
     frequency: int
     exclude_kernel: bool
-    leader: int
+    exclude_user: bool
+    pinned: bool
+    exclusive: bool
+    inherit: bool
+
+    @property
+    def counts(self) -> tuple[int, int, bool, bool]:
+        """What it counts: equal for two events that must count the same."""
+        return (self.type, self.config, self.exclude_kernel, self.exclude_user)
+
+    @property
+    def samples(self) -> bool:
+        """True for one with a period or a frequency."""
+        return bool(self.period or self.frequency)
+
+
+class Refused(_Record):
+    """perf_event_open(2) failed with `errno`; the scenario ended there."""
+
+    kind: Literal["refused"]
+    name: str
+    errno: int
+    text: str
 
 
 class Phase(_Record):
-    """A phase of a probe began; times are CLOCK_MONOTONIC, in ns."""
+    """A step of a task began, or a phase of a probe; times are CLOCK_MONOTONIC, in ns."""
 
     kind: Literal["phase"]
     phase: int
     name: str
     time: int
+    task: str = "main"
+
+
+Counts = tuple[tuple[int, int], ...]
 
 
 class Read(_Record):
-    """read(2) of the target's group: counts, and times in ns."""
+    """read(2) of a leader: (event id, count) of its group, and times in ns."""
 
     kind: Literal["read"]
     id: int
@@ -80,21 +113,39 @@ class Read(_Record):
     phase: int
     enabled: int
     running: int
-    value: int
-    twin: int
+    counts: Counts
 
 
 class Sample(_Record):
-    """A PERF_RECORD_SAMPLE of the target, with its group's counts."""
+    """A PERF_RECORD_SAMPLE, with its group's counts; `stream` is an inherited event's own id."""
 
     kind: Literal["sample"]
     id: int
+    stream: int
+    tid: int
+    cpu: int
     time: int
     period: int
     enabled: int
     running: int
-    value: int
-    twin: int
+    counts: Counts
+
+
+class Work(_Record):
+    """A known number of what events count, done between two reads of a group.
+
+    `instructions` were executed in user space, by a loop that was enabled for
+    just that long; 0 for other work.
+    """
+
+    kind: Literal["work"]
+    what: Literal["loop", "faults", "kernel-faults", "syscalls", "touches"]
+    id: int
+    times: int
+    instructions: int
+    time: int
+    before: Counts
+    after: Counts
 
 
 class Throttle(_Record):
@@ -102,6 +153,7 @@ class Throttle(_Record):
 
     kind: Literal["throttle", "unthrottle"]
     id: int
+    stream: int
     time: int
 
 
@@ -139,21 +191,41 @@ class Interruption(_Record):
     user: int
 
 
+class Observer(_Record):
+    """How many calls the observer saw, and how many its log kept."""
+
+    kind: Literal["observer"]
+    calls: int
+    kept: int
+
+
+class Registers(_Record):
+    """The hardware's counters, the cycle counter last, and their enable bits."""
+
+    enabled: int
+    interrupts: int
+    counters: tuple[int, ...]
+    types: tuple[int, ...]
+
+
 Pair = tuple[int, int]
 
 
 class Callback(_Record):
-    """A call into the PMU, or a tick; pairs are (before, after) the call.
+    """A call into a PMU, or a tick; pairs are (before, after) the call.
 
     `state` holds PERF_HES_STOPPED (1) and PERF_HES_UPTODATE (2); `tick` is true
-    inside perf_event_task_tick().
+    inside perf_event_task_tick(); `parent` is the event that this one was
+    inherited from; disable and enable are the PMU's own, logged in a tick only.
     """
 
     kind: Literal["callback"]
-    call: Literal["add", "del", "start", "stop", "tick"]
+    call: Literal["add", "del", "start", "stop", "tick", "tick-end", "disable", "enable"]
     time: int
     cpu: int
+    pmu: str = ""
     id: int = 0
+    parent: int = 0
     tick: bool = False
     flags: int = 0
     ret: int = 0
@@ -164,6 +236,14 @@ class Callback(_Record):
     period: Pair = (0, 0)
     count: Pair = (0, 0)
     prev: Pair = (0, 0)
+    interrupts: Pair = (0, 0)
+    before: Registers | None = None
+    after: Registers | None = None
+
+    @property
+    def is_event(self) -> bool:
+        """True for a call on an event, such as start; false for a tick or a PMU's own call."""
+        return self.call in ("add", "del", "start", "stop")
 
 
 Record = Annotated[
@@ -171,13 +251,16 @@ Record = Annotated[
     | End
     | ProbeError
     | Event
+    | Refused
     | Phase
     | Read
     | Sample
+    | Work
     | Throttle
     | Lost
     | Index
     | Interruption
+    | Observer
     | Callback,
     Field(discriminator="kind"),
 ]

@@ -3,13 +3,13 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.debian import Archive, extract
 from harness.errors import HostError
-from harness.image.recipe import BATCH, COMPILE, FOLDERS, INIT, OBSERVER, PROBES
+from harness.image.recipe import COMPILE, FOLDERS, INIT, OBSERVER, PROBES
 from harness.kernel.build import toolchain
 from harness.model import Architecture
 from harness.process import CommandError, capture, logged
@@ -37,8 +37,8 @@ def pack(folder: Path, target: Path) -> None:
     capture(argv, cwd=folder, stdin=listing)
 
 
-def overlay(target: Path, batch: str, observer: Path | None) -> None:
-    """The part of the initramfs that is one cell's: the batch and, if wanted, the observer.
+def overlay(target: Path, texts: Mapping[str, str], observer: Path | None) -> None:
+    """The part of the initramfs that is one cell's: texts by name and, if wanted, the observer.
 
     The kernel unpacks concatenated archives one after the other
     (Documentation/driver-api/early-userspace/buffer-format.rst).
@@ -46,7 +46,8 @@ def overlay(target: Path, batch: str, observer: Path | None) -> None:
     folder = target.with_suffix(".d")
     shutil.rmtree(folder, ignore_errors=True)
     (folder / OBSERVER).parent.mkdir(parents=True)
-    (folder / BATCH).write_text(batch, encoding="ascii")
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="ascii")
     if observer:
         shutil.copyfile(observer, folder / OBSERVER)
     pack(folder, target)
