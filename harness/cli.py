@@ -16,17 +16,21 @@ from harness import __version__, process
 from harness import setup as host_setup
 from harness.catalog import ROOT, Catalog
 from harness.checks import CHECKS
+from harness.debian import Archive
 from harness.errors import Exit, HarnessError
-from harness.model import Role, RunResult, Status
+from harness.kernel.source import Request, resolve
+from harness.model import Role, RunResult, Series, Status
+from harness.mutants import chosen, matrix
 from harness.pipeline import Run, Settings, rejudge
 from harness.progress import Progress
-from harness.report import html, junit, text
+from harness.report import html, junit, kill_matrix, text
 from harness.request import (
     DEFAULT_MACHINE,
     DEFAULT_SERIES,
     DEFAULT_SOURCE,
     PROGRAM,
     Asked,
+    Prepared,
     prepare,
     repeat_command,
 )
@@ -53,6 +57,7 @@ Examples:
   ./pmu-harness run --patch my.patch              your patch, against the kernel without it
   ./pmu-harness run --source path:~/linux         your tree as it is
   ./pmu-harness run --series pre-callbacks        a kernel that loses its counters: exits 1
+  ./pmu-harness mutants -k throttle               which check catches which bug
   ./pmu-harness judge RUN                         judge a stored run again, offline
   ./pmu-harness test                              the project's own tests
 
@@ -69,6 +74,19 @@ Exit status:
 @click.version_option(__version__, prog_name="pmu-harness")
 def cli() -> None:
     """The group that holds the commands."""
+
+
+def _detail_options(command: Any) -> Any:
+    """--brief and --full, for the commands that print a run's results."""
+    brief = click.option("--brief", is_flag=True, help="Print only what did not pass.")
+    full = click.option("--full", is_flag=True, help="Print what every check measured.")
+    return brief(full(command))
+
+
+def _detail(*, brief: bool, full: bool) -> text.Detail:
+    if brief and full:
+        raise click.UsageError("--brief and --full exclude each other")
+    return text.Detail.BRIEF if brief else text.Detail.FULL if full else text.Detail.NORMAL
 
 
 def _names(kind: str) -> Any:
@@ -137,14 +155,15 @@ def _names(kind: str) -> Any:
     help="Patience with guests, for slow hosts.",
 )
 @click.option("--yes", is_flag=True, help="Install missing packages without asking.")
-@click.option("--brief", is_flag=True, help="Print only what did not pass.")
+@_detail_options
 def run(**options: Any) -> None:
     """Build, boot and judge a kernel with a series or a patch, against one without.
 
     Without options: the start/stop callbacks of 2010 against a kernel that
     releases and re-acquires its counters.
     """
-    _finish(_run(Console(), options), brief=options["brief"])
+    detail = _detail(brief=options["brief"], full=options["full"])
+    _finish(_run(Console(), options), detail)
 
 
 def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
@@ -157,21 +176,27 @@ def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
         name = plan.subjects[Role.CANDIDATE].name
         path = new_run_folder(options["output"], time.strftime("%Y%m%d-%H%M%S"), name)
         progress.say(f"{name} on {plan.machine.name}, {len(plan.cells)} guests; results in {path}")
-        result = Run(
-            prepared=prepared,
-            catalog=catalog,
-            cache=cache,
-            folder=RunFolder(path),
-            progress=progress,
-            settings=Settings(
-                rerun=options["rerun"],
-                jobs=options["jobs"],
-                timeout_scale=options["timeout_scale"],
-            ),
-            command=shlex.join([PROGRAM, *sys.argv[1:]]),
-            repeat=lambda cell: repeat_command(plan, asked, cell),
-        ).execute()
+        settings = Settings(
+            rerun=options["rerun"], jobs=options["jobs"], timeout_scale=options["timeout_scale"]
+        )
+        result = _execute(prepared, asked, RunFolder(path), progress, settings)
     return result, path
+
+
+def _execute(
+    prepared: Prepared, asked: Asked, folder: RunFolder, progress: Progress, settings: Settings
+) -> RunResult:
+    """Carry a plan out into a run folder."""
+    return Run(
+        prepared=prepared,
+        catalog=Catalog(),
+        cache=Cache(),
+        folder=folder,
+        progress=progress,
+        settings=settings,
+        command=shlex.join([PROGRAM, *sys.argv[1:]]),
+        repeat=lambda cell: repeat_command(prepared.plan, asked, cell),
+    ).execute()
 
 
 def _ensure_packages(catalog: Catalog, *, yes: bool, testing: bool) -> None:
@@ -186,18 +211,83 @@ def _ensure_packages(catalog: Catalog, *, yes: bool, testing: bool) -> None:
 
 @cli.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
-@click.option("--brief", is_flag=True, help="Print only what did not pass.")
-def judge(run_folder: Path, brief: bool) -> None:
+@_detail_options
+def judge(run_folder: Path, brief: bool, full: bool) -> None:
     """Judge a stored run again, with the checks of today; no kernel, no QEMU."""
-    _finish((rejudge(RunFolder(run_folder)), run_folder), brief=brief)
+    detail = _detail(brief=brief, full=full)
+    _finish((rejudge(RunFolder(run_folder)), run_folder), detail)
 
 
 @cli.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
-@click.option("--brief", is_flag=True, help="Print only what did not pass.")
-def report(run_folder: Path, brief: bool) -> None:
+@_detail_options
+def report(run_folder: Path, brief: bool, full: bool) -> None:
     """Show a stored run's results, and write its reports anew."""
-    _finish((RunFolder(run_folder).read_results(), run_folder), brief=brief)
+    detail = _detail(brief=brief, full=full)
+    _finish((RunFolder(run_folder).read_results(), run_folder), detail)
+
+
+@cli.command()
+@click.option("-k", "expression", default="", metavar="REGEX", help="Only saboteurs of this name.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    default=("debian:6.1", "debian:6.12"),
+    show_default=True,
+    metavar="KIND:WHERE",
+    help="The clean kernels.  Repeat for several.",
+)
+@click.option(
+    "--machine", default=DEFAULT_MACHINE, show_default=True, shell_complete=_names("machines")
+)
+@click.option("--meant", is_flag=True, help="Only the scenarios that a saboteur says show it.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"The folder of all runs.  [default: a new one in {default_runs()}]",
+)
+@click.option("--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Guests at a time.")
+@click.option("--yes", is_flag=True, help="Install missing packages without asking.")
+def mutants(**options: Any) -> NoReturn:
+    """Put each saboteur of kernel-patches/ into clean kernels, and see which check catches it.
+
+    Prints the kill matrix (saboteur x check), what survived, and what fails on
+    the clean kernels.  Exits 1 if a check that was meant to turn did not, or if
+    a clean kernel fails.
+    """
+    console = Console()
+    catalog, cache = Catalog(), Cache()
+    _ensure_packages(catalog, yes=options["yes"], testing=False)
+    wanted = chosen(catalog, options["expression"])
+    path = new_run_folder(options["output"], time.strftime("%Y%m%d-%H%M%S"), "mutants")
+    with Progress(console) as progress:
+        progress.say(f"{len(wanted)} saboteurs; results in {path}")
+
+        def run_one(series: Series, source: str) -> tuple[RunResult, Path]:
+            scenarios = series.claim.scenarios if options["meant"] else ()
+            asked = Asked(
+                series=series.name, source=source, machine=options["machine"], scenarios=scenarios
+            )
+            folder = path / source.replace(":", "-").replace("/", "_") / Path(series.name).name
+            folder.mkdir(parents=True)
+            prepared = prepare(catalog, cache, asked, progress.say)
+            settings = Settings(jobs=options["jobs"])
+            return _execute(prepared, asked, RunFolder(folder), progress, settings), folder
+
+        found = matrix(catalog, wanted, _versions(catalog, cache, options, progress), run_one)
+    write_text(path / "mutants.json", found.model_dump_json(indent=1) + "\n")
+    kill_matrix.show(console, found, str(path))
+    sys.exit(Exit.FAIL if found.survivors or found.false_alarms else Exit.PASS)
+
+
+def _versions(
+    catalog: Catalog, cache: Cache, options: dict[str, Any], progress: Progress
+) -> dict[str, str]:
+    """The release of each clean kernel, by its source."""
+    architecture = catalog.architectures[catalog.find("machines", options["machine"]).architecture]
+    request = Request(cache, Archive(cache, architecture.debian), False, progress.say)
+    return {source: resolve(source, request).version for source in options["sources"]}
 
 
 @cli.command(name="list")
@@ -238,7 +328,7 @@ def test(yes: bool, tox_arguments: tuple[str, ...]) -> NoReturn:
     os.execv(tox, [tox, "run", *tox_arguments])
 
 
-def _finish(outcome: tuple[RunResult, Path], *, brief: bool) -> NoReturn:
+def _finish(outcome: tuple[RunResult, Path], detail: text.Detail) -> NoReturn:
     """Write the reports, show the text, exit with the run's status."""
     result, path = outcome
     folder = RunFolder(path)
@@ -246,7 +336,7 @@ def _finish(outcome: tuple[RunResult, Path], *, brief: bool) -> NoReturn:
     subjects = {cell.cell.subject: folder.facts(cell.cell.subject) for cell in result.cells}
     write_text(path / "junit.xml", junit.render(result))
     write_text(path / "report.html", html.render(result, records, subjects))
-    text.show(Console(), result, str(path), full=not brief)
+    text.show(Console(), result, str(path), detail)
     sys.exit(_EXITS[result.status])
 
 

@@ -45,7 +45,7 @@ from harness.store import Cache, digest, update_files
 
 # An end that depends on the host is asked for again; any other is the guest's own.
 _HOSTS_OWN = (GuestEnd.HANG, GuestEnd.FLOOD, GuestEnd.QEMU_FAILED, GuestEnd.NOT_STARTED)
-_OBSERVATION = (batch.BATCH, CONSOLE, RECORDS, OUTCOME)
+_OBSERVATION = (recipe.BATCH, recipe.SCENARIO, CONSOLE, RECORDS, OUTCOME)
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ class Run:
     began: float = field(default_factory=time.monotonic)
     seconds: dict[str, float] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
+    # How a subject's guest ended that did not get through its boot.
+    unbootable: dict[str, Outcome] = field(default_factory=dict)
     failures: list[HarnessError] = field(default_factory=list)
 
     @property
@@ -179,7 +181,7 @@ class Run:
             observer=kernel.folder / OBSERVER,
             symbols=kernel.folder / SYMBOLS,
             image=image.result(),
-            machine=self.plan.machine,
+            machine=self.plan.machine.model_copy(update={"cpus": scenario.cpus}),
             scenario=scenario,
         )
         exact = self.plan.machine.regime is Regime.EXACT
@@ -187,6 +189,9 @@ class Run:
         if exact and stored.exists() and not self.settings.rerun:
             update_files(stored, self.folder.cell(cell))
             self.reused.add(cell.id)
+            return
+        if cell.subject in self.unbootable:
+            self.folder.write_outcome(cell, self.unbootable[cell.subject])
             return
         began = time.monotonic()
         place = self.folder.cell(cell)
@@ -202,6 +207,10 @@ class Run:
             )
             self.folder.write_outcome(cell, outcome)
         self.seconds[cell.id] = round(time.monotonic() - began, 2)
+        if outcome.stage == "boot":
+            self.unbootable[cell.subject] = outcome.model_copy(
+                update={"summary": f"{outcome.summary} (seen in {cell.scenario}; not booted again)"}
+            )
         if exact and outcome.end not in _HOSTS_OWN:
             self._remember(cell, place, stored)
 
@@ -239,6 +248,7 @@ class Run:
             facts["observer_sha256"] if guest.scenario.observe else "",
             guest.image.sha256,
             recipe.batch(guest.scenario),
+            recipe.script(guest.scenario),
             shlex.join(argv),
             qemu_version(guest.machine.qemu),
         )

@@ -3,18 +3,28 @@
 
 from dataclasses import dataclass, field
 
-from harness.guest.records import Callback, Event, Records
+from harness.guest.records import Callback, Event, Records, Throttle
 
 PERF_HES_STOPPED = 1
 PERF_HES_UPTODATE = 2
 
+# The PMUs without hardware: variables in kernel/events/core.c and hw_breakpoint.c.
+SOFTWARE = frozenset(
+    {"perf_swevent", "perf_cpu_clock", "perf_task_clock", "perf_tracepoint", "perf_breakpoint"}
+)
+
 
 @dataclass
 class Adjustment:
-    """The calls that one tick made on one frequency-mode event that was on a counter."""
+    """The calls that one tick made on one frequency-mode event that was on a counter.
+
+    `unthrottled` is true where the ring says that the tick let the event go again.
+    """
 
     tick: Callback
     event: int
+    pmu: str
+    unthrottled: bool = False
     calls: list[Callback] = field(default_factory=list)
 
     @property
@@ -28,10 +38,40 @@ class Adjustment:
         back = [call for call in self.calls if call.call in ("start", "add")]
         return back[-1] if back else None
 
+    @property
+    def expected(self) -> list[str]:
+        """The calls that perf_adjust_freq_unthr_context() makes.
+
+        A throttled event was disabled by the interrupt handler; 6.1 starts it
+        before it adjusts it, newer kernels leave that to the adjustment
+        (0259bf63f71e, perf/core: Optimize perf_adjust_freq_unthr_context()).
+        """
+        started = self.unthrottled and bool(self.calls) and self.calls[0].call == "start"
+        return ["start", "stop", "start"] if started else ["stop", "start"]
+
 
 def frequency_events(records: Records) -> set[int]:
     """Ids of the events that a probe opened in frequency mode."""
     return {event.id for event in records.of(Event) if event.frequency}
+
+
+def siblings(records: Records) -> set[int]:
+    """Ids of the events that are in another one's group."""
+    return {event.id for event in records.of(Event) if event.leader != event.id}
+
+
+def event_names(records: Records) -> dict[int, str]:
+    """The events' names; one that was inherited is called after its parent."""
+    names = records.names()
+    for call in records.of(Callback):
+        if call.parent and call.id not in names:
+            names[call.id] = f"child of {names.get(call.parent, call.parent)}"
+    return names
+
+
+def on_hardware(records: Records) -> list[Callback]:
+    """The calls on events of hardware PMUs, in the order of the log."""
+    return [call for call in records.of(Callback) if call.is_event and call.pmu not in SOFTWARE]
 
 
 def adjustments(records: Records) -> list[Adjustment]:
@@ -41,29 +81,48 @@ def adjustments(records: Records) -> list[Adjustment]:
     and dels that the tick itself makes do not end that.
     """
     wanted = frequency_events(records)
-    active: dict[int, int] = {}
+    unthrottles = [throttle for throttle in records.of(Throttle) if throttle.kind == "unthrottle"]
+    active: dict[int, Callback] = {}
     current: dict[tuple[int, int], Adjustment] = {}
     found = []
     for call in records.of(Callback):
         if call.call == "tick":
-            for event, cpu in active.items():
-                if cpu == call.cpu:
-                    current[cpu, event] = Adjustment(call, event)
-                    found.append(current[cpu, event])
-        elif call.id in wanted and call.tick:
+            for event, added in active.items():
+                if added.cpu == call.cpu:
+                    current[call.cpu, event] = Adjustment(call, event, added.pmu)
+                    found.append(current[call.cpu, event])
+        elif call.call == "tick-end":
+            _end_tick(call, current, unthrottles)
+        elif not call.is_event or not {call.id, call.parent} & wanted:
+            continue
+        elif call.tick:
             if (call.cpu, call.id) in current:
                 current[call.cpu, call.id].calls.append(call)
-        elif call.id in wanted and call.call == "add" and call.ret == 0:
-            active[call.id] = call.cpu
-        elif call.id in wanted and call.call == "del":
+        elif call.call == "add" and call.ret == 0:
+            active[call.id] = call
+        elif call.call == "del":
             active.pop(call.id, None)
     return found
 
 
+def _end_tick(
+    end: Callback, current: dict[tuple[int, int], Adjustment], unthrottles: list[Throttle]
+) -> None:
+    """Note which events the ring says were unthrottled in the tick that ends."""
+    for cpu, event in [place for place in current if place[0] == end.cpu]:
+        adjustment = current.pop((cpu, event))
+        adjustment.unthrottled = any(
+            throttle.stream == event and adjustment.tick.time <= throttle.time <= end.time
+            for throttle in unthrottles
+        )
+
+
 def completed(records: Records) -> list[tuple[Adjustment, Callback, Callback]]:
-    """(adjustment, its pause, its resume) of those that have both."""
+    """(adjustment, its pause, its resume) of those on hardware that have both."""
     return [
         (adjustment, adjustment.pause, adjustment.resume)
         for adjustment in adjustments(records)
-        if adjustment.pause is not None and adjustment.resume is not None
+        if adjustment.pause is not None
+        and adjustment.resume is not None
+        and adjustment.pmu not in SOFTWARE
     ]

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: MIT
 """What a check is given, and how it says what it found."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.guest.records import Records
 from harness.model import Machine, Scenario, Status, Verdict
-
-EVIDENCE_LINES = 5
 
 
 @dataclass(frozen=True)
@@ -44,18 +42,20 @@ def verdict(
     expected: str,
     metrics: dict[str, int | float] | None = None,
 ) -> Verdict:
-    """Pass without faults, else fail with the first of them as evidence."""
-    evidence = list(faults[:EVIDENCE_LINES])
-    if len(faults) > len(evidence):
-        evidence.append(f"... and {len(faults) - len(evidence)} more")
+    """Pass without faults, else fail with all of them as evidence."""
     return Verdict(
         check=check,
         status=Status.FAIL if faults else Status.PASS,
         measured=measured,
         expected=expected,
-        evidence=tuple(evidence),
+        evidence=tuple(faults),
         metrics=metrics or {},
     )
+
+
+def named(names: Mapping[int, str], event: int) -> str:
+    """An event as a person knows it."""
+    return f"{names.get(event, 'event')} (id {event})"
 
 
 def inconclusive(check: str, measured: str, expected: str) -> Verdict:
@@ -70,5 +70,5 @@ def disagreement(check: str, faults: Sequence[str], expected: str) -> Verdict:
         status=Status.ERROR,
         measured="the witnesses disagree",
         expected=expected,
-        evidence=tuple(faults[:EVIDENCE_LINES]),
+        evidence=tuple(faults),
     )

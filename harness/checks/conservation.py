@@ -3,96 +3,241 @@
 
 from itertools import pairwise
 
-from harness.checks.base import Check, Observation, inconclusive, milliseconds, verdict
-from harness.guest.records import Read, Sample
+from harness.checks.adjustments import event_names
+from harness.checks.base import Check, Observation, inconclusive, milliseconds, named, verdict
+from harness.checks.points import Point, events, groups, points, samples
+from harness.guest.records import Callback, Event, Read
 from harness.model import Verdict
 
 TWIN = "conservation.twin"
 GROWTH = "conservation.growth"
 TIMES = "conservation.times"
+SUM = "conservation.sum"
+CLOCK = "conservation.clock"
 
+# PERF_TYPE_HARDWARE, PERF_TYPE_HW_CACHE and PERF_TYPE_RAW.
+HARDWARE_TYPES = (0, 3, 4)
 # Times come from a clock of 62.5 MHz (Arm's generic timer as QEMU has it).
 _CLOCK_STEP_NS = 16
 
 
-def _points(observation: Observation) -> list[Read | Sample]:
-    """All reads of the target's group, its samples' included, in the order of time."""
-    records = observation.records
-    points: list[Read | Sample] = [*records.of(Read), *records.of(Sample)]
-    return sorted(points, key=lambda point: (point.enabled, point.value))
+def _twins(observation: Observation) -> list[tuple[Event, Event]]:
+    """(sampling event, counting event of its group that counts the same)."""
+    return [
+        (event, twin)
+        for group in groups(observation).values()
+        for event in group
+        for twin in group
+        if event.samples and not twin.samples and event.counts == twin.counts
+    ]
 
 
 def judge_twin(observation: Observation, _: Observation | None) -> Verdict:
     """A counting twin in the same group keeps a constant distance to the target."""
     expected = "a constant difference to the counting twin"
-    points = _points(observation)
-    if len(points) < 2:
-        return inconclusive(TWIN, f"{len(points)} reads", expected)
-    first = points[0].value - points[0].twin
-    faults = [
-        f"at {milliseconds(point.time)} the target counted {point.value} and its twin "
-        f"{point.twin}: difference {point.value - point.twin}, at first {first}"
-        for point in points
-        if point.value - point.twin != first
-    ]
-    differences = [point.value - point.twin for point in points]
+    names = event_names(observation.records)
+    faults, differences, number = [], [], 0
+    for event, twin in _twins(observation):
+        seen = [
+            (point, point.counts[event.id] - point.counts[twin.id])
+            for point in points(observation, event.leader)
+            if {event.id, twin.id} <= point.counts.keys()
+        ]
+        number += len(seen)
+        differences += [difference for _, difference in seen]
+        faults += [
+            f"{named(names, event.id)} at {milliseconds(point.time)} counted "
+            f"{point.counts[event.id]}, its twin {point.counts[twin.id]}: difference "
+            f"{difference}, at first {seen[0][1]}"
+            for point, difference in seen
+            if difference != seen[0][1]
+        ]
+    if number < 2:
+        return inconclusive(TWIN, f"{number} reads of twins", expected)
     return verdict(
         TWIN,
         faults,
-        measured=f"difference {min(differences)} to {max(differences)} in {len(points)} reads, "
-        f"{points[-1].value} counted",
+        measured=f"difference {min(differences)} to {max(differences)} in {number} reads",
         expected=expected,
-        metrics={"reads": len(points), "least": min(differences), "most": max(differences)},
+        metrics={"reads": number, "least": min(differences), "most": max(differences)},
     )
+
+
+def _leaps(observation: Observation, event: Event, seen: list[Point], name: str) -> list[str]:
+    """Pairs of points between which a count fell, or grew faster than a CPU counts."""
+    rate = observation.machine.cycles_per_ns
+    faults = []
+    for before, after in pairwise(point for point in seen if event.id in point.counts):
+        grown = after.counts[event.id] - before.counts[event.id]
+        most = (after.enabled - before.enabled + _CLOCK_STEP_NS) * rate
+        if not 0 <= grown <= most:
+            faults.append(
+                f"{name} went from {before.counts[event.id]} to {after.counts[event.id]} in "
+                f"{after.enabled - before.enabled} ns, by {milliseconds(after.time)}"
+            )
+    return faults
+
+
+def _periods(observation: Observation, event: Event) -> int:
+    """The sum of the periods that the samples say have ended.
+
+    A software event's sample names the period that begins: perf_swevent_event()
+    takes last_period, which perf_swevent_set_period() set an overflow earlier.
+    """
+    taken = samples(observation, event.id)
+    ended = taken if event.type in HARDWARE_TYPES else taken[:-1]
+    return sum(sample.period for sample in ended)
+
+
+def _sequences(observation: Observation, leader: int) -> list[list[Point]]:
+    """Points that can be compared with the one before them.
+
+    With one CPU that is all of them.  A read from another CPU than the event's
+    gets the times from an interrupt there and the count a little later
+    (perf_event_read() in kernel/events/core.c), so then samples only.
+    """
+    if observation.scenario.cpus == 1:
+        return [points(observation, leader)]
+    members = [event.id for event in groups(observation)[leader]]
+    return [
+        [
+            Point(sample.time, sample.enabled, sample.running, dict(sample.counts))
+            for sample in samples(observation, member)
+            if sample.counts
+        ]
+        for member in members
+    ]
 
 
 def judge_growth(observation: Observation, _: Observation | None) -> Verdict:
     """Counts grow, no faster than the CPU; the samples' periods do not exceed the count."""
     expected = "counts grow, at most one for each cycle; sum of periods <= count"
-    points = _points(observation)
-    if len(points) < 2:
-        return inconclusive(GROWTH, f"{len(points)} reads", expected)
-    faults = []
-    rate = observation.machine.cycles_per_ns
-    for before, after in pairwise(points):
-        grown = after.value - before.value
-        most = (after.enabled - before.enabled + _CLOCK_STEP_NS) * rate
-        if not 0 <= grown <= most:
+    names = event_names(observation.records)
+    faults, number, leaps = [], 0, 0
+    for event in events(observation).values():
+        seen = points(observation, event.leader)
+        number += len(seen)
+        found = [
+            fault
+            for sequence in _sequences(observation, event.leader)
+            for fault in _leaps(observation, event, sequence, named(names, event.id))
+        ]
+        leaps += len(found)
+        faults += found
+        periods = _periods(observation, event)
+        total = max((point.counts.get(event.id, 0) for point in seen), default=0)
+        if periods > total:
             faults.append(
-                f"the count went from {before.value} to {after.value} in "
-                f"{after.enabled - before.enabled} ns, by {milliseconds(after.time)}"
+                f"the periods of {named(names, event.id)} sum up to {periods}, its count is {total}"
             )
-    periods = sum(sample.period for sample in observation.records.of(Sample))
-    total = max(point.value for point in points)
-    if periods > total:
-        faults.append(f"the samples' periods sum up to {periods}, the count is {total}")
+    if number < 2:
+        return inconclusive(GROWTH, f"{number} reads", expected)
     return verdict(
         GROWTH,
         faults,
-        measured=f"{len(faults)} leaps in {len(points)} reads; periods {periods} of {total}",
+        measured=f"{leaps} leaps in {number} reads, {len(faults)} faults",
         expected=expected,
-        metrics={"reads": len(points), "periods": periods, "count": total},
+        metrics={"reads": number, "leaps": leaps},
     )
 
 
 def judge_times(observation: Observation, _: Observation | None) -> Verdict:
-    """Enabled equals running: counters suffice, so the event was always on one."""
+    """Enabled equals running: counters suffice, so each event was always on one."""
     expected = "time_running == time_enabled"
-    points = _points(observation)
-    if not points:
-        return inconclusive(TIMES, "no reads", expected)
+    names = event_names(observation.records)
+    seen = {leader: points(observation, leader) for leader in groups(observation)}
     faults = [
-        f"at {milliseconds(point.time)}: enabled {point.enabled} ns, running {point.running} ns"
-        for point in points
+        f"{named(names, leader)} at {milliseconds(point.time)}: enabled {point.enabled} ns, "
+        f"running {point.running} ns"
+        for leader, found in seen.items()
+        for point in found
         if point.enabled != point.running
     ]
-    last = max(points, key=lambda point: point.enabled)
+    latest = [found[-1] for found in seen.values() if found]
+    if not any(point.enabled for point in latest):
+        return inconclusive(TIMES, "no event was enabled", expected)
+    enabled = sum(point.enabled for point in latest)
+    running = sum(point.running for point in latest)
     return verdict(
         TIMES,
         faults,
-        measured=f"running {last.running} of {last.enabled} ns",
+        measured=f"running {running} of {enabled} ns, {len(latest)} groups",
         expected=expected,
-        metrics={"enabled_ns": last.enabled, "running_ns": last.running},
+        metrics={"enabled_ns": enabled, "running_ns": running},
+    )
+
+
+def judge_clock(observation: Observation, _: Observation | None) -> Verdict:
+    """The time for which a CPU-wide event was enabled runs with the clock.
+
+    A sample's time and its group's time_enabled are taken in one interrupt, so
+    that their distance is constant but for the rounding of each to the clock's
+    steps.
+    """
+    expected = "time of the sample - time_enabled is constant"
+    names = event_names(observation.records)
+    faults, judged = [], 0
+    for event in events(observation).values():
+        stamps = [s for s in samples(observation, event.id) if s.enabled]
+        if event.task or event.cgroup or len(stamps) < 2:
+            continue
+        judged += len(stamps)
+        first = stamps[0].time - stamps[0].enabled
+        faults += [
+            f"{named(names, event.id)} at {milliseconds(stamp.time)}: enabled for "
+            f"{stamp.enabled} ns, {stamp.time - stamp.enabled - first:+d} ns off the clock"
+            for stamp in stamps
+            if abs(stamp.time - stamp.enabled - first) > 2 * _CLOCK_STEP_NS
+        ]
+    if not judged:
+        return inconclusive(CLOCK, "no CPU-wide event sampled", expected)
+    return verdict(
+        CLOCK,
+        faults,
+        measured=f"{judged - len(faults)} of {judged} samples with the clock",
+        expected=expected,
+        metrics={"samples": judged, "wrong": len(faults)},
+    )
+
+
+def judge_sum(observation: Observation, _: Observation | None) -> Verdict:
+    """What an inherited event reads in the end is what its instances counted in the log.
+
+    The kernel adds a child's count to its parent's when the child exits
+    (sync_child_event() in kernel/events/core.c); the log has each one's count
+    as it left its counter for the last time.
+    """
+    expected = "the count read at the end == what the event and its children counted"
+    records = observation.records
+    names = event_names(records)
+    last: dict[int, Callback] = {}
+    for call in records.of(Callback):
+        if call.is_event:
+            last[call.id] = call
+    ends: dict[int, Read] = {read.id: read for read in records.of(Read)}
+    faults, judged, children = [], 0, 0
+    for event in records.of(Event):
+        family = [c for c in last.values() if event.id in (c.id, c.parent)]
+        ended = all(call.call == "del" for call in family)
+        if not event.inherit or not family or not ended or event.leader not in ends:
+            continue
+        judged += 1
+        children += sum(call.parent == event.id for call in family)
+        counted = sum(call.count[1] for call in family)
+        read = dict(ends[event.leader].counts)[event.id]
+        if read != counted:
+            faults.append(
+                f"{named(names, event.id)} reads {read}; it and its {len(family) - 1} children "
+                f"counted {counted}: {read - counted:+d}"
+            )
+    if not children:
+        return inconclusive(SUM, "no inherited event whose tasks have all ended", expected)
+    return verdict(
+        SUM,
+        faults,
+        measured=f"{judged - len(faults)} of {judged} events with {children} children agree",
+        expected=expected,
+        metrics={"events": judged, "children": children},
     )
 
 
@@ -100,4 +245,6 @@ CHECKS = (
     Check(TWIN, "Does the event count what a twin counts that is not adjusted?", judge_twin),
     Check(GROWTH, "Do counts only grow, and never leap?", judge_growth),
     Check(TIMES, "Was the event on a counter all the time?", judge_times),
+    Check(CLOCK, "Does the enabled time of a CPU-wide event run with the clock?", judge_clock),
+    Check(SUM, "Are the counts of inherited events added up?", judge_sum),
 )

@@ -6,13 +6,14 @@ kernel/events/core.c.
 """
 
 import re
+from itertools import pairwise
 
 from harness.checks.adjustments import (
-    PERF_HES_STOPPED,
-    PERF_HES_UPTODATE,
     Adjustment,
     adjustments,
-    completed,
+    event_names,
+    frequency_events,
+    on_hardware,
 )
 from harness.checks.base import (
     Check,
@@ -20,32 +21,25 @@ from harness.checks.base import (
     disagreement,
     inconclusive,
     milliseconds,
+    named,
     verdict,
 )
-from harness.guest.records import Callback, Index, Phase
+from harness.guest.records import Callback, Event, Index, Phase
 from harness.model import Verdict
 
 RELEASE = "retention.release"
 PAIRING = "retention.pairing"
 COUNTER = "retention.counter"
-ORDER = "retention.order"
-RELOAD = "retention.reload"
+RESIDENCE = "retention.residence"
+ISOLATION = "retention.isolation"
 
 # Functions that adjust a period outside the tick: on overflow, and for
 # PERF_EVENT_IOC_PERIOD.
 _ADJUSTING = re.compile(r"perf_adjust|account_interrupt|event_overflow|event_period")
 
-# The largest count that a 32-bit counter is programmed with: half its range,
-# armpmu_event_set_period() in drivers/perf/arm_pmu.c.
-_LARGEST_LEFT = (1 << 31) - 1
-
 
 def _no_adjustment(check: str, expected: str) -> Verdict:
     return inconclusive(check, "no event was adjusted", expected)
-
-
-def _name(names: dict[int, str], event: int) -> str:
-    return f"{names.get(event, 'event')} (id {event})"
 
 
 def judge_release(observation: Observation, _: Observation | None) -> Verdict:
@@ -55,7 +49,7 @@ def judge_release(observation: Observation, _: Observation | None) -> Verdict:
     found = adjustments(records)
     if not found:
         return _no_adjustment(RELEASE, expected)
-    names = records.names()
+    names = event_names(records)
     faults = []
     for adjustment in found:
         for call in adjustment.calls:
@@ -67,7 +61,7 @@ def judge_release(observation: Observation, _: Observation | None) -> Verdict:
         if call.call == "del" and not call.tick and _ADJUSTING.search(call.caller)
     ]
     faults += [
-        f"{_name(names, call.id)} on CPU {call.cpu} gave up counter {call.idx[0]} at "
+        f"{named(names, call.id)} on CPU {call.cpu} gave up counter {call.idx[0]} at "
         f"{milliseconds(call.time)}, outside a tick (del from {call.caller})"
         for call in outside
     ]
@@ -86,25 +80,25 @@ def _released(adjustment: Adjustment, call: Callback, names: dict[int, str]) -> 
     if back and back[0].ret:
         got = f"was refused another one (add returned {back[0].ret})"
     return (
-        f"{_name(names, call.id)} on CPU {call.cpu} gave up counter {call.idx[0]} with del and "
+        f"{named(names, call.id)} on CPU {call.cpu} gave up counter {call.idx[0]} with del and "
         f"{got}, in the tick at {milliseconds(adjustment.tick.time)} ({call.caller})"
     )
 
 
 def judge_pairing(observation: Observation, _: Observation | None) -> Verdict:
-    """One stop and one start for each tick and event."""
+    """One stop and one start for each tick and event, and a start before if it was throttled."""
     expected = "one stop, one start for each tick"
     found = adjustments(observation.records)
     if not found:
         return _no_adjustment(PAIRING, expected)
-    names = observation.records.names()
+    names = event_names(observation.records)
     faults = []
     for adjustment in found:
         calls = [call.call for call in adjustment.calls if call.call in ("stop", "start")]
-        if calls != ["stop", "start"]:
+        if calls != adjustment.expected:
             made = ", ".join(call.call for call in adjustment.calls) or "no call"
             faults.append(
-                f"{_name(names, adjustment.event)}: {made} in the tick at "
+                f"{named(names, adjustment.event)}: {made} in the tick at "
                 f"{milliseconds(adjustment.tick.time)}"
             )
     return verdict(
@@ -135,8 +129,12 @@ def _moves_on_page(observation: Observation) -> list[Index]:
 
 def _in_user_phase(observation: Observation, time: int) -> bool:
     """True if a probe was looking at the page at this time."""
-    phases = [phase for phase in observation.records.of(Phase) if phase.time <= time]
-    return bool(phases) and phases[-1].name == "user"
+    phases = [
+        phase
+        for phase in observation.records.of(Phase)
+        if phase.task == "main" and phase.time <= time
+    ]
+    return bool(phases) and phases[-1].name.startswith("user ")
 
 
 def _page_contradicts_log(
@@ -191,8 +189,8 @@ def _shared_counters(records_calls: list[Callback], names: dict[int, str]) -> li
             place = (call.cpu, call.idx[1])
             if place in held and held[place] != call.id:
                 faults.append(
-                    f"{_name(names, call.id)} was put on counter {place[1]} of CPU {place[0]} at "
-                    f"{milliseconds(call.time)} while {_name(names, held[place])} was on it"
+                    f"{named(names, call.id)} was put on counter {place[1]} of CPU {place[0]} at "
+                    f"{milliseconds(call.time)} while {named(names, held[place])} was on it"
                 )
             held[place] = call.id
     return faults
@@ -203,15 +201,13 @@ def _silent_moves(calls: list[Callback], names: dict[int, str]) -> list[str]:
     last: dict[int, int] = {}
     faults = []
     for call in calls:
-        if call.call == "tick":
-            continue
         known = last.get(call.id)
         moved = call.idx[0] if known is not None and known != call.idx[0] else None
         if moved is None and call.call in ("stop", "start") and call.idx[0] != call.idx[1]:
             known, moved = call.idx
         if moved is not None:
             faults.append(
-                f"{_name(names, call.id)} on CPU {call.cpu} moved from counter {known} to "
+                f"{named(names, call.id)} on CPU {call.cpu} moved from counter {known} to "
                 f"{moved} by {milliseconds(call.time)} without add or del"
             )
         last[call.id] = call.idx[1]
@@ -225,22 +221,22 @@ def judge_counter(observation: Observation, _: Observation | None) -> Verdict:
     found = adjustments(records)
     if not found:
         return _no_adjustment(COUNTER, expected)
-    names = records.names()
+    names = event_names(records)
     moves = _moves_in_log(found)
     contradictions = _page_contradicts_log(observation, moves)
     if contradictions:
         return disagreement(COUNTER, contradictions, expected)
     faults = [
-        f"log: {_name(names, adjustment.event)} on CPU {adjustment.tick.cpu} was moved from "
+        f"log: {named(names, adjustment.event)} on CPU {adjustment.tick.cpu} was moved from "
         f"counter {before} to {after} by the tick at {milliseconds(adjustment.tick.time)}"
         for adjustment, before, after in moves
     ]
     faults += [
-        f"page: {_name(names, page.id)} found itself on index {page.new} instead of {page.old} "
+        f"page: {named(names, page.id)} found itself on index {page.new} instead of {page.old} "
         f"at {milliseconds(page.time)}, with no context switch in between"
         for page in _moves_on_page(observation)
     ]
-    calls = records.of(Callback)
+    calls = on_hardware(records)
     faults += _shared_counters(calls, names) + _silent_moves(calls, names)
     witnesses = 2 if records.of(Index) else 1
     return verdict(
@@ -253,100 +249,70 @@ def judge_counter(observation: Observation, _: Observation | None) -> Verdict:
     )
 
 
-def _order_fault(call: Callback, place: str) -> str:
-    """What is wrong with a call, the event being `out`, `running` or `stopped`; or nothing."""
-    before, after = call.state
-    if call.call == "add" and place != "out":
-        return "added while on a counter"
-    if call.call in ("stop", "start") and place == "out":
-        return f"{call.call} of an event without a counter"
-    if call.call == "start" and not before & PERF_HES_STOPPED:
-        return "start of a running event"
-    if call.call == "start" and after:
-        return f"hw.state is {after} after start"
-    if call.call == "stop" and before & PERF_HES_STOPPED and call.count[0] != call.count[1]:
-        return "stop of a stopped event changed its count"
-    if call.call == "stop" and after != PERF_HES_STOPPED | PERF_HES_UPTODATE:
-        return f"hw.state is {after} after stop"
-    return ""
+def judge_residence(observation: Observation, _: Observation | None) -> Verdict:
+    """A CPU-wide event stays on its counter through every step that only works.
 
-
-def judge_order(observation: Observation, _: Observation | None) -> Verdict:
-    """add -> start -> (stop -> start)* -> stop -> del, the HES flags in step."""
-    expected = "add, start, (stop, start)*, stop, del; HES flags in step"
+    Counters suffice, so rotation has nothing to do; a CPU-wide event is not
+    moved by context switches either.
+    """
+    expected = "no add, no del of a CPU-wide event while tasks only work"
     records = observation.records
-    names = records.names()
-    place: dict[int, str] = {}
-    faults = []
-    calls = [call for call in records.of(Callback) if call.call != "tick"]
-    for call in calls:
-        here = place.get(call.id, "out" if call.idx[0] < 0 else "stopped")
-        fault = _order_fault(call, here)
-        if fault:
-            faults.append(
-                f"{_name(names, call.id)} on CPU {call.cpu} at {milliseconds(call.time)}: "
-                f"{fault} ({call.call} from {call.caller})"
-            )
-        after = {"del": "out", "stop": "stopped", "start": "running", "add": "running"}[call.call]
-        place[call.id] = "out" if call.idx[1] < 0 else after
-    if not calls:
-        return inconclusive(ORDER, "no call was logged", expected)
+    names = event_names(records)
+    resident = {event.id for event in records.of(Event) if not event.task and not event.cgroup}
+    windows = _working_windows(observation)
+    calls = [call for call in on_hardware(records) if call.id in resident]
+    if not calls or not windows:
+        return inconclusive(RESIDENCE, "no CPU-wide event, or no step that works", expected)
+    faults = [
+        f"{named(names, call.id)} on CPU {call.cpu}: {call.call} at {milliseconds(call.time)} "
+        f"from {call.caller}, counter {call.idx[0]} to {call.idx[1]}"
+        for call in calls
+        if call.call in ("add", "del") and any(begin < call.time < end for begin, end in windows)
+    ]
     return verdict(
-        ORDER,
+        RESIDENCE,
         faults,
-        measured=f"{len(faults)} of {len(calls)} calls out of order",
+        measured=f"{len(faults)} adds and dels in {len(windows)} steps of work",
         expected=expected,
-        metrics={"calls": len(calls), "out_of_order": len(faults)},
+        metrics={"moves": len(faults), "steps": len(windows)},
     )
 
 
-def _reload_fault(pause: Callback, resume: Callback, counted: bool) -> str:
-    """What is wrong with what an adjustment did to period_left; or nothing.
-
-    perf_adjust_period() resets it to 0 only where it is more than 8 times the
-    new period; *_set_period() then programs the counter to -period_left.
-    """
-    left, period, handed = pause.left[1], resume.period[0], resume.left[0]
-    due = counted and left > 8 * period
-    if due and handed != 0:
-        return f"period_left {left} is more than 8 x {period} and was kept"
-    if not due and handed != left:
-        return f"period_left {left} became {handed}, not being more than 8 x {period}"
-    programmed = resume.left[1]
-    if programmed != (handed if handed > 0 else handed + period):
-        return f"period_left {handed} was reloaded as {programmed} (period {period})"
-    if programmed <= _LARGEST_LEFT and resume.prev[1] != (1 << 64) - programmed:
-        return f"the counter was programmed to {resume.prev[1]:#x}, not to -{programmed}"
-    return ""
+def _working_windows(observation: Observation) -> list[tuple[int, int]]:
+    """(begin, end) of main's steps that open, enable and disable nothing."""
+    phases = [phase for phase in observation.records.of(Phase) if phase.task == "main"]
+    return [
+        (phase.time, after.time)
+        for phase, after in pairwise(phases)
+        if phase.name.startswith(("user ", "kernel "))
+    ]
 
 
-def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
-    """period_left is reset by the `> 8*sample_period` branch and by nothing else."""
-    expected = "period_left reset only if > 8*sample_period; counter = -period_left"
+def judge_isolation(observation: Observation, _: Observation | None) -> Verdict:
+    """A tick that adjusts an event of one PMU stops no other PMU."""
+    expected = "the tick stops only PMUs that have an event to adjust"
     records = observation.records
-    names = records.names()
-    stamps: dict[int, int] = {}
-    faults, taken, judged = [], 0, 0
-    for adjustment, pause, resume in completed(records):
-        counted = pause.count[1] > stamps.get(adjustment.event, 0)
-        stamps[adjustment.event] = pause.count[1]
-        judged += 1
-        taken += pause.left[1] > 0 and resume.left[0] == 0
-        fault = _reload_fault(pause, resume, counted)
-        if fault:
-            when = milliseconds(adjustment.tick.time)
-            faults.append(f"{_name(names, adjustment.event)} in the tick at {when}: {fault}")
-    if not judged:
-        return _no_adjustment(RELOAD, expected)
-    measured = f"branch taken in {taken} of {judged} adjustments, {len(faults)} wrong"
-    if observation.scenario.expect.get("reload_branch") and not taken and not faults:
-        return inconclusive(RELOAD, "the > 8*sample_period branch was never taken", expected)
+    busy: dict[str, set[int]] = {}
+    for call in records.of(Callback):
+        if call.is_event and {call.id, call.parent} & frequency_events(records):
+            busy.setdefault(call.pmu, set()).add(call.id)
+    watched = {call.pmu for call in records.of(Callback) if call.is_event}
+    idle = watched - set(busy)
+    ticks = sum(call.call == "tick" for call in records.of(Callback))
+    if not idle or not ticks:
+        return inconclusive(ISOLATION, "no PMU without an event to adjust", expected)
+    faults = [
+        f"the tick at {milliseconds(call.time)} on CPU {call.cpu} stopped {call.pmu}, "
+        f"which has no event in frequency mode ({call.caller})"
+        for call in records.of(Callback)
+        if call.call == "disable" and call.pmu in idle
+    ]
     return verdict(
-        RELOAD,
+        ISOLATION,
         faults,
-        measured=measured,
+        measured=f"{', '.join(sorted(idle))} stopped {len(faults)} times in {ticks} ticks",
         expected=expected,
-        metrics={"adjustments": judged, "branch_taken": taken, "wrong": len(faults)},
+        metrics={"ticks": ticks, "stopped": len(faults)},
     )
 
 
@@ -354,6 +320,8 @@ CHECKS = (
     Check(RELEASE, "Is the counter released while the period is adjusted?", judge_release),
     Check(PAIRING, "Is each event stopped once and started once in each tick?", judge_pairing),
     Check(COUNTER, "Does each event stay on its counter?", judge_counter),
-    Check(ORDER, "Are the callbacks called in a legal order?", judge_order),
-    Check(RELOAD, "Is the counter reloaded with what was left of the period?", judge_reload),
+    Check(
+        RESIDENCE, "Does a CPU-wide event stay while nothing asks for its place?", judge_residence
+    ),
+    Check(ISOLATION, "Does an event of one PMU leave the other PMUs alone?", judge_isolation),
 )

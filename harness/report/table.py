@@ -16,6 +16,7 @@ class Row:
     reference: Verdict | None
     candidate: Verdict
     repeat: str
+    seconds: dict[Role, float]
 
     @property
     def measured(self) -> bool:
@@ -46,6 +47,20 @@ def rows(result: RunResult) -> list[Row]:
     return found
 
 
+def by_scenario(shown: list[Row]) -> dict[str, list[Row]]:
+    """Rows by their scenario, in order."""
+    found: dict[str, list[Row]] = {}
+    for row in shown:
+        found.setdefault(row.scenario, []).append(row)
+    return found
+
+
+def tally(verdicts: list[Verdict | None]) -> str:
+    """How many verdicts there are of each status: `9 pass, 1 fail`."""
+    present = [verdict.status for verdict in verdicts if verdict is not None]
+    return ", ".join(f"{present.count(s)} {s.value}" for s in Status if s in present)
+
+
 def _cell_rows(candidate: CellResult, reference: CellResult | None) -> list[Row]:
     before = {verdict.check: verdict for verdict in reference.verdicts} if reference else {}
     return [
@@ -55,6 +70,11 @@ def _cell_rows(candidate: CellResult, reference: CellResult | None) -> list[Row]
             reference=before.get(verdict.check),
             candidate=verdict,
             repeat=candidate.repeat,
+            seconds={
+                result.cell.role: result.seconds
+                for result in (reference, candidate)
+                if result is not None
+            },
         )
         for verdict in candidate.verdicts
     ]

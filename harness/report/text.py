@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A run's results for a terminal or a log."""
 
+from enum import Enum
+
 from rich.console import Console, ConsoleRenderable, Group
 from rich.markup import escape
 from rich.table import Table
@@ -9,7 +11,7 @@ from rich.text import Text
 from harness.judge import HEALTH
 from harness.machine.crash import clean
 from harness.model import Role, RunResult, Status, Verdict
-from harness.report.table import Row, rows, subject_names
+from harness.report.table import Row, by_scenario, rows, subject_names, tally
 
 STYLES = {
     Status.PASS: "green",
@@ -21,6 +23,13 @@ STYLES = {
 
 
 _EVIDENCE_LINES = 4
+
+
+def plain(console: Console) -> Console:
+    """The console; where nobody looks at a terminal, one that does not fold lines."""
+    if console.is_terminal:
+        return console
+    return Console(file=console.file, width=240, no_color=True, highlight=False)
 
 
 def safe(text: str) -> str:
@@ -35,53 +44,91 @@ def _said(verdict: Verdict | None) -> str:
     return f"[{style}]{verdict.status.value}[/] {safe(verdict.measured)}"
 
 
-def _table(result: RunResult, shown: list[Row]) -> Table:
+class Detail(Enum):
+    """How much is printed: what did not pass, a line for each scenario as well, or all."""
+
+    BRIEF = "brief"
+    NORMAL = "normal"
+    FULL = "full"
+
+
+def _shown(result: RunResult, detail: Detail) -> dict[str, list[Row]]:
+    """The rows to print for each scenario; none for one that only gets its line."""
+    found = {}
+    for scenario, all_rows in by_scenario(rows(result)).items():
+        wanted = [row for row in all_rows if detail is Detail.FULL or not row.quiet]
+        wanted = [row for row in wanted if row.check == HEALTH or row.measured]
+        if wanted or detail is not Detail.BRIEF:
+            found[scenario] = wanted
+    return found
+
+
+def _times(all_rows: list[Row]) -> str:
+    """How long the guests took; `stored` for what was not run again."""
+    taken = all_rows[0].seconds.values()
+    return " / ".join(f"{seconds:.1f} s" if seconds else "stored" for seconds in taken)
+
+
+def _table(result: RunResult, detail: Detail) -> Table:
     names = subject_names(result)
+    compared = Role.REFERENCE in names
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("scenario", no_wrap=True)
-    table.add_column("check", no_wrap=True)
-    if Role.REFERENCE in names:
+    if compared:
         table.add_column(f"reference {names[Role.REFERENCE]}", overflow="fold")
     table.add_column(f"candidate {names[Role.CANDIDATE]}", overflow="fold")
-    table.add_column("expected", overflow="fold")
-    last = ""
-    for row in shown:
-        cells = ["" if row.scenario == last else row.scenario, row.check]
-        if Role.REFERENCE in names:
-            cells.append(_said(row.reference))
-        cells += [_said(row.candidate), safe(row.candidate.expected)]
-        table.add_row(*cells)
-        last = row.scenario
+    table.add_column("expected, or time", overflow="fold")
+    everything = by_scenario(rows(result))
+    for scenario, shown in _shown(result, detail).items():
+        all_rows = everything[scenario]
+        before = [tally([row.reference for row in all_rows])] if compared else []
+        after = tally([row.candidate for row in all_rows])
+        table.add_row(f"[bold]{scenario}[/]", *before, after, f"[dim]{_times(all_rows)}[/]")
+        for row in shown:
+            said = [_said(row.reference)] if compared else []
+            table.add_row(
+                f"  {row.check}", *said, _said(row.candidate), safe(row.candidate.expected)
+            )
     return table
 
 
 def _evidence(result: RunResult) -> list[str]:
     """What was seen where something is not as it should be, for each subject and check once."""
-    lines = []
+    faulty: dict[tuple[str, str, Status], list[tuple[str, Verdict]]] = {}
     for cell in result.cells:
         for verdict in cell.verdicts:
-            if verdict.status is Status.PASS or not verdict.evidence:
-                continue
-            style = STYLES[verdict.status]
-            title = f"{cell.cell.id}  {verdict.check}"
-            lines.append(f"[{style}]{verdict.status.value}[/]  [bold]{safe(title)}[/]")
-            lines += [f"    {safe(line)}" for line in verdict.evidence[:_EVIDENCE_LINES]]
+            if verdict.status is not Status.PASS and verdict.evidence:
+                kind = (cell.cell.subject, verdict.check, verdict.status)
+                faulty.setdefault(kind, []).append((cell.cell.id, verdict))
+    lines = []
+    for (_, check, status), seen in faulty.items():
+        first, verdict = seen[0]
+        lines.append(f"[{STYLES[status]}]{status.value}[/]  [bold]{safe(f'{first}  {check}')}[/]")
+        lines += [f"    {safe(line)}" for line in verdict.evidence[:_EVIDENCE_LINES]]
+        if len(seen) > 1:
+            others = ", ".join(cell.rsplit("/", 1)[1] for cell, _ in seen[1:])
+            lines.append(f"    [dim]as well in {safe(others)}[/]")
     return lines
 
 
 def _repeats(result: RunResult) -> list[str]:
     """The command for each of the candidate's cells that did not pass."""
     wanted = dict.fromkeys(
-        row.repeat for row in rows(result) if row.candidate.status is not Status.PASS
+        row.repeat for row in rows(result) if row.candidate.status not in (Status.PASS, Status.SKIP)
     )
     return list(wanted)
 
 
-def render(result: RunResult, folder: str, *, full: bool = True) -> ConsoleRenderable:
+def _total(result: RunResult) -> str:
+    ran = [cell.seconds for cell in result.cells if cell.seconds]
+    stored = len(result.cells) - len(ran)
+    text = f"{len(ran)} guests in {sum(ran):.0f} s of guests' time"
+    return f"{text}, {stored} stored; {result.seconds:.0f} s in all"
+
+
+def render(result: RunResult, folder: str, detail: Detail = Detail.NORMAL) -> ConsoleRenderable:
     """Table, evidence, headline, and where the rest is."""
-    shown = [row for row in rows(result) if full or not row.quiet]
-    shown = [row for row in shown if row.check == HEALTH or row.measured]
-    parts: list[ConsoleRenderable] = [_table(result, shown), Text("")]
+    parts: list[ConsoleRenderable] = [_table(result, detail), Text("")]
     evidence = _evidence(result)
     if evidence:
         parts += [Text.from_markup(line) for line in evidence]
@@ -91,14 +138,13 @@ def render(result: RunResult, folder: str, *, full: bool = True) -> ConsoleRende
     style = STYLES[result.status]
     word = result.status.value.upper()
     parts.append(Text.from_markup(f"[{style}]{word}[/]  {safe(result.headline)}"))
+    parts.append(Text.from_markup(f"[dim]time:[/]     {_total(result)}"))
     parts.append(Text.from_markup(f"[dim]evidence:[/] {safe(folder)}"))
     for command in _repeats(result):
         parts.append(Text.from_markup(f"[dim]repeat:[/]   {safe(command)}"))
     return Group(*parts)
 
 
-def show(console: Console, result: RunResult, folder: str, *, full: bool = True) -> None:
-    """Print the report; where nobody looks at a terminal, lines are not folded."""
-    if not console.is_terminal:
-        console = Console(file=console.file, width=240, no_color=True, highlight=False)
-    console.print(render(result, folder, full=full), highlight=False)
+def show(console: Console, result: RunResult, folder: str, detail: Detail = Detail.NORMAL) -> None:
+    """Print the report."""
+    plain(console).print(render(result, folder, detail), highlight=False)

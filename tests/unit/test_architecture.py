@@ -48,7 +48,7 @@ LAYERS = (
     ("checks",),
     ("judge",),
     ("runfolder", "request"),
-    ("progress", "pipeline"),
+    ("progress", "pipeline", "mutants"),
     ("report",),
     ("cli",),
     ("__main__",),

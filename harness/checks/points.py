@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""The counts of an observation in the order of time, whoever read them."""
+
+from dataclasses import dataclass
+
+from harness.checks.base import Observation
+from harness.guest.records import Event, Phase, Read, Sample
+
+
+@dataclass(frozen=True)
+class Point:
+    """All counts of a group at one moment; times in ns."""
+
+    time: int
+    enabled: int
+    running: int
+    counts: dict[int, int]
+
+
+def events(observation: Observation) -> dict[int, Event]:
+    """The events by id."""
+    return {event.id: event for event in observation.records.of(Event)}
+
+
+# perf_event_attr.type and .config, include/uapi/linux/perf_event.h.
+_KINDS = {(0, 0): "cycles", (0, 1): "instructions"}
+
+
+def lateness(observation: Observation, event: Event) -> int:
+    """By how many counts an overflow of an event may be noticed late.
+
+    Where the kernel is counted as well, by less than a period: its handler runs
+    until it stops the PMU, and reloads the counter with what is left then.  What
+    the emulator adds is data of the machine; a cycles event of the same period
+    in the group makes it look in time (docs/errata.md, qemu-late-overflow).
+    """
+    kernel = event.period - 1 if event.period and not event.exclude_kernel else 0
+    kind = _KINDS.get((event.type, event.config), "")
+    paced = event.period and any(
+        other.period == event.period and _KINDS.get((other.type, other.config)) == "cycles"
+        for other in groups(observation)[event.leader]
+    )
+    return kernel if paced else max(kernel, observation.machine.late_overflow.get(kind, 0))
+
+
+def groups(observation: Observation) -> dict[int, list[Event]]:
+    """The events of each group, the leader first, by the leader's id."""
+    found: dict[int, list[Event]] = {}
+    for event in observation.records.of(Event):
+        found.setdefault(event.leader, []).append(event)
+    return found
+
+
+def points(observation: Observation, leader: int) -> list[Point]:
+    """All reads of a group, its samples' included, in the order of its own time."""
+    members = {event.id for event in groups(observation).get(leader, [])}
+    found = [
+        Point(read.time, read.enabled, read.running, dict(read.counts))
+        for read in observation.records.of(Read)
+        if read.id == leader
+    ]
+    found += [
+        Point(sample.time, sample.enabled, sample.running, dict(sample.counts))
+        for sample in observation.records.of(Sample)
+        if sample.id in members and sample.counts
+    ]
+    return sorted(found, key=lambda point: (point.enabled, sorted(point.counts.items())))
+
+
+def samples(observation: Observation, event: int) -> list[Sample]:
+    """An event's samples, in the order of time."""
+    mine = [sample for sample in observation.records.of(Sample) if sample.id == event]
+    return sorted(mine, key=lambda sample: sample.time)
+
+
+@dataclass(frozen=True)
+class MainStep:
+    """A step of main: its words, when it began and ended, and each event's count around it."""
+
+    words: tuple[str, ...]
+    begin: int
+    end: int
+    before: dict[int, int]
+    after: dict[int, int]
+
+
+def main_steps(observation: Observation) -> list[MainStep]:
+    """The steps of main; every event is read at the end of each (and before the first)."""
+    records = observation.records
+    phases = [phase for phase in records.of(Phase) if phase.task == "main"]
+    reads = records.of(Read)
+    found = []
+    for position, phase in enumerate(phases):
+        last = position + 1 == len(phases)
+        end = reads[-1].time if last and reads else phase.time
+        if not last:
+            end = phases[position + 1].time
+        found.append(
+            MainStep(
+                words=tuple(phase.name.split()),
+                begin=phase.time,
+                end=end,
+                before=_counts_at(reads, phase.time),
+                after=_counts_at(reads, end),
+            )
+        )
+    return found
+
+
+def _counts_at(reads: list[Read], time: int) -> dict[int, int]:
+    """The last count of each event that was read by a time."""
+    counts: dict[int, int] = {}
+    for read in reads:
+        if read.time <= time:
+            counts |= dict(read.counts)
+    return counts

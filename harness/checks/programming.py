@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: MIT
+"""Programming: the callbacks come in order and leave the counter as they should.
+
+The kernel's side is struct pmu's start() and stop(), in drivers/perf/arm_pmu.c
+and arch/x86/events/core.c.
+"""
+
+from harness.checks.adjustments import (
+    PERF_HES_STOPPED,
+    PERF_HES_UPTODATE,
+    completed,
+    event_names,
+    on_hardware,
+)
+from harness.checks.base import (
+    Check,
+    Observation,
+    inconclusive,
+    milliseconds,
+    named,
+    verdict,
+)
+from harness.guest.records import Callback, Registers, Throttle
+from harness.model import Verdict
+
+ORDER = "retention.order"
+RELOAD = "retention.reload"
+REGISTERS = "retention.registers"
+
+_PERF_EF_START = 1
+
+
+def _order_fault(call: Callback, place: str, released: bool) -> str:
+    """What is wrong with a call, the event being `out`, `running` or `stopped`; or nothing.
+
+    `released` is true where the call starts a throttled event again, which the
+    interrupt handler disabled without a callback.
+    """
+    before, after = call.state
+    if call.call == "add" and place != "out":
+        return "added while on a counter"
+    if call.call in ("stop", "start") and place == "out":
+        return f"{call.call} of an event without a counter"
+    if call.call == "start" and not before & PERF_HES_STOPPED and not released:
+        return "start of a running event"
+    if call.call == "start" and after:
+        return f"hw.state is {after} after start"
+    if call.call == "stop" and before & PERF_HES_STOPPED and call.count[0] != call.count[1]:
+        return "stop of a stopped event changed its count"
+    if call.call == "stop" and after != PERF_HES_STOPPED | PERF_HES_UPTODATE:
+        return f"hw.state is {after} after stop"
+    return ""
+
+
+def _unthrottling(observation: Observation) -> set[int]:
+    """Positions, in the calls on hardware, of the starts that let a throttled event go again."""
+    records = observation.records
+    throttles = sorted(records.of(Throttle), key=lambda throttle: throttle.time)
+    found = set()
+    for position, call in enumerate(on_hardware(records)):
+        before = [t for t in throttles if t.stream == call.id and t.time <= call.time]
+        if call.call != "start" or not before or before[-1].kind != "unthrottle":
+            continue
+        # The record comes first, and this start behind it with no other call between.
+        between = (c for c in on_hardware(records) if before[-1].time <= c.time < call.time)
+        if not any(other.id == call.id for other in between):
+            found.add(position)
+    return found
+
+
+def judge_order(observation: Observation, _: Observation | None) -> Verdict:
+    """add -> start -> (stop -> start)* -> stop -> del, the HES flags in step."""
+    expected = "add, start, (stop, start)*, stop, del; HES flags in step"
+    records = observation.records
+    names = event_names(records)
+    released = _unthrottling(observation)
+    place: dict[int, str] = {}
+    faults = []
+    calls = on_hardware(records)
+    for position, call in enumerate(calls):
+        here = place.get(call.id, "out" if call.idx[0] < 0 else "stopped")
+        fault = _order_fault(call, here, position in released)
+        if fault:
+            faults.append(
+                f"{named(names, call.id)} on CPU {call.cpu} at {milliseconds(call.time)}: "
+                f"{fault} ({call.call} from {call.caller})"
+            )
+        after = {"del": "out", "stop": "stopped", "start": "running", "add": "running"}[call.call]
+        place[call.id] = "out" if call.idx[1] < 0 else after
+    if not calls:
+        return inconclusive(ORDER, "no call was logged", expected)
+    return verdict(
+        ORDER,
+        faults,
+        measured=f"{len(faults)} of {len(calls)} calls out of order",
+        expected=expected,
+        metrics={"calls": len(calls), "out_of_order": len(faults)},
+    )
+
+
+def _reload_fault(pause: Callback, resume: Callback, counted: bool) -> str:
+    """What is wrong with what an adjustment did to period_left; or nothing.
+
+    perf_adjust_period() resets it to 0 only where it is more than 8 times the
+    new period; *_set_period() then takes a new period where nothing is left.
+    """
+    left, period, handed = pause.left[1], resume.period[0], resume.left[0]
+    due = counted and left > 8 * period
+    if due and handed != 0:
+        return f"period_left {left} is more than 8 x {period} and was kept"
+    if not due and handed != left:
+        return f"period_left {left} became {handed}, not being more than 8 x {period}"
+    programmed = resume.left[1]
+    if programmed != (handed if handed > 0 else handed + period):
+        return f"period_left {handed} was reloaded as {programmed} (period {period})"
+    return ""
+
+
+def _programming_fault(start: Callback, limit: int) -> str:
+    """What is wrong with the counter's value after a start; or nothing.
+
+    It is -period_left, and no more than `limit` away from its wrap: a counter
+    that could pass its own start between two interrupts would lose counts
+    (armpmu_event_set_period() in drivers/perf/arm_pmu.c).
+    """
+    left = min(start.left[1], limit)
+    if start.prev[1] != (1 << 64) - left:
+        return f"the counter was programmed to {start.prev[1]:#x}, not to -{left}"
+    return ""
+
+
+def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
+    """period_left is reset by the `> 8*sample_period` branch and by nothing else."""
+    expected = "period_left reset only if > 8*sample_period; counter = -period_left"
+    records = observation.records
+    names = event_names(records)
+    stamps: dict[int, int] = {}
+    faults, taken, judged = [], 0, 0
+    for adjustment, pause, resume in completed(records):
+        counted = pause.count[1] > stamps.get(adjustment.event, 0)
+        stamps[adjustment.event] = pause.count[1]
+        judged += 1
+        taken += pause.left[1] > 0 and resume.left[0] == 0
+        fault = _reload_fault(pause, resume, counted)
+        if fault:
+            when = milliseconds(adjustment.tick.time)
+            faults.append(f"{named(names, adjustment.event)} in the tick at {when}: {fault}")
+    starts = [
+        call
+        for call in on_hardware(records)
+        if call.call == "start" or (call.call == "add" and call.flags & _PERF_EF_START)
+    ]
+    for start in starts:
+        fault = _programming_fault(start, observation.machine.largest_left)
+        if fault:
+            faults.append(f"{named(names, start.id)} at {milliseconds(start.time)}: {fault}")
+    if not starts:
+        return inconclusive(RELOAD, "no event was started", expected)
+    measured = f"branch taken in {taken} of {judged} adjustments, {len(starts)} starts, "
+    measured += f"{len(faults)} wrong"
+    if observation.scenario.expect.get("reload_branch") and not taken and not faults:
+        return inconclusive(RELOAD, "the > 8*sample_period branch was never taken", expected)
+    return verdict(
+        RELOAD,
+        faults,
+        measured=measured,
+        expected=expected,
+        metrics={
+            "adjustments": judged,
+            "branch_taken": taken,
+            "starts": len(starts),
+            "wrong": len(faults),
+        },
+    )
+
+
+def _changed(before: Registers, after: Registers) -> set[int]:
+    """Numbers of the counters whose value, type or enable bits differ."""
+    number = len(before.counters)
+    changed = {
+        place
+        for place in range(number)
+        if before.counters[place] != after.counters[place]
+        or before.types[place] != after.types[place]
+    }
+    for name in ("enabled", "interrupts"):
+        bits = getattr(before, name) ^ getattr(after, name)
+        # The cycle counter comes last in the list, and is bit 31.
+        changed |= {min(bit, number - 1) for bit in range(32) if bits >> bit & 1}
+    return changed
+
+
+def _is_on(registers: Registers, place: int) -> bool:
+    """True if a counter counts and its overflow interrupts."""
+    bit = 31 if place == len(registers.counters) - 1 else place
+    return bool(registers.enabled >> bit & 1 and registers.interrupts >> bit & 1)
+
+
+def _register_fault(pause: Callback, resume: Callback, places: dict[int, int]) -> str:
+    """What is wrong with the hardware's registers over one adjustment; or nothing.
+
+    In a tick the whole PMU stands still, so only what is written changes.
+    `places` maps the driver's numbers to the registers', as learned so far.
+    """
+    stopped, between = pause.before, resume.before
+    restarted = resume.after
+    if stopped is None or between is None or restarted is None:
+        return ""
+    changed = _changed(stopped, restarted) | _changed(stopped, between)
+    place = places.get(pause.idx[0])
+    if place is None:
+        if len(changed) != 1:
+            return f"registers of counters {sorted(changed)} changed, and not one of one counter"
+        (place,) = changed
+        places[pause.idx[0]] = place
+    others = changed - {place}
+    if others:
+        return f"registers of counters {sorted(others)} changed, not only those of {place}"
+    if _is_on(between, place):
+        return f"counter {place} was still enabled after stop"
+    if not _is_on(restarted, place):
+        return f"counter {place} or its interrupt was not enabled after start"
+    wanted = resume.prev[1] & 0xFFFFFFFF
+    if restarted.counters[place] & 0xFFFFFFFF != wanted:
+        return f"counter {place} holds {restarted.counters[place]:#x} after start, not {wanted:#x}"
+    return ""
+
+
+def judge_registers(observation: Observation, _: Observation | None) -> Verdict:
+    """The same register is re-programmed, and no sibling's is written."""
+    expected = "one counter written; off after stop; -period_left and on after start"
+    names = event_names(observation.records)
+    places: dict[int, int] = {}
+    pairs = [
+        (adjustment, pause, resume)
+        for adjustment, pause, resume in completed(observation.records)
+        if pause.before is not None
+    ]
+    if not pairs:
+        return inconclusive(REGISTERS, "no adjustment with registers was logged", expected)
+    faults = []
+    for adjustment, pause, resume in pairs:
+        fault = _register_fault(pause, resume, places)
+        if fault:
+            when = milliseconds(adjustment.tick.time)
+            faults.append(f"{named(names, adjustment.event)} in the tick at {when}: {fault}")
+    return verdict(
+        REGISTERS,
+        faults,
+        measured=f"{len(faults)} of {len(pairs)} adjustments wrote what they should not",
+        expected=expected,
+        metrics={"adjustments": len(pairs), "wrong": len(faults)},
+    )
+
+
+CHECKS = (
+    Check(ORDER, "Are the callbacks called in a legal order?", judge_order),
+    Check(RELOAD, "Is the counter reloaded with what was left of the period?", judge_reload),
+    Check(REGISTERS, "Is the event's own register written, and no other?", judge_registers),
+)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""The kill matrix: which check catches which saboteur, on which kernel."""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from harness.catalog import Catalog
+from harness.errors import PlanError
+from harness.judge import by_check
+from harness.model import Kill, KillMatrix, Role, RunResult, Series, Status
+from harness.plan import fits
+
+SABOTEURS = "saboteurs/"
+
+
+def chosen(catalog: Catalog, expression: str) -> list[Series]:
+    """The saboteurs whose name a regular expression matches; raises PlanError for none."""
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise PlanError(f"-k {expression}: not a regular expression", why=str(error)) from error
+    names = [name for name in catalog.series if name.startswith(SABOTEURS)]
+    wanted = [name for name in names if pattern.search(name.removeprefix(SABOTEURS))]
+    if not wanted:
+        raise PlanError(
+            f"no saboteur matches {expression}",
+            advice="known: " + ", ".join(name.removeprefix(SABOTEURS) for name in names),
+        )
+    return [catalog.series[name] for name in wanted]
+
+
+def kill(series: Series, kernel: str, result: RunResult, evidence: Path) -> Kill:
+    """What one run against the clean kernel says of a saboteur."""
+    before, after = by_check(result.cells, Role.REFERENCE), by_check(result.cells, Role.CANDIDATE)
+    turned = tuple(check for check, status in after.items() if status is Status.FAIL)
+    return Kill(
+        saboteur=series.name.removeprefix(SABOTEURS),
+        title=series.title,
+        kernel=kernel,
+        turned=turned,
+        missed=tuple(check for check in series.claim.breaks if check not in turned),
+        false_alarms=tuple(
+            f"{cell.cell.id} {verdict.check}: {verdict.status.value}"
+            for cell in result.cells
+            if cell.cell.role is Role.REFERENCE
+            for verdict in cell.verdicts
+            if verdict.status not in (Status.PASS, Status.SKIP)
+        ),
+        scenarios={
+            check: tuple(
+                cell.cell.scenario
+                for cell in result.cells
+                if cell.cell.role is Role.CANDIDATE
+                for verdict in cell.verdicts
+                if verdict.check == check and verdict.status is Status.FAIL
+            )
+            for check in turned
+        },
+        explanation=_explanation(result, series.claim.breaks or turned),
+        failures=result.failures,
+        evidence=str(evidence),
+        checks=tuple(before),
+    )
+
+
+def _explanation(result: RunResult, checks: Iterable[str]) -> str:
+    """The first line of evidence of the first check that was meant to turn."""
+    for check in checks:
+        for cell in result.cells:
+            for verdict in cell.verdicts:
+                mine = cell.cell.role is Role.CANDIDATE and verdict.check == check
+                if mine and verdict.status is Status.FAIL:
+                    return (verdict.evidence or (verdict.measured,))[0]
+    return ""
+
+
+def matrix(
+    catalog: Catalog,
+    saboteurs: list[Series],
+    kernels: dict[str, str],
+    run: Callable[[Series, str], tuple[RunResult, Path]],
+) -> KillMatrix:
+    """Run each saboteur on each kernel that it is for; `kernels` maps sources to releases."""
+    kills = []
+    for source, version in kernels.items():
+        for series in saboteurs:
+            if fits(series, version, catalog.series):
+                result, evidence = run(series, source)
+                kills.append(kill(series, source, result, evidence))
+    return KillMatrix(kills=tuple(kills))
