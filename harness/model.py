@@ -112,7 +112,7 @@ class EventSpec(Frozen):
     tracepoint:GROUP:NAME or breakpoint (writes of the probe's own variable).
     `task` is self or one of the scenario's tasks; `copies` opens that many,
     named NAME1, NAME2, ...; `watched` lets user space see the counter's index
-    in the event's mmap page.
+    in the event's mmap page; `signals` has each overflow deliver one.
     """
 
     counts: str = Field(pattern=r"^[a-z][\w:.-]*$")
@@ -130,6 +130,7 @@ class EventSpec(Frozen):
     exclude_kernel: bool = False
     exclude_user: bool = False
     watched: bool = False
+    signals: bool = False
     copies: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -70,6 +71,45 @@ static bool leads(int event)
 }
 
 /* --- what is seen --------------------------------------------------------- */
+
+static volatile struct {
+	uint64_t in, hup;
+} signals[MAX_EVENTS];
+
+static void note_signal(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)context;
+	for (int i = 0; i < script->events_number; i++) {
+		if (counters[i].fd != info->si_fd)
+			continue;
+		if (info->si_code == POLL_HUP)
+			signals[i].hup++;
+		else
+			signals[i].in++;
+	}
+}
+
+/* Have each overflow of an event deliver a signal, which says what it was. */
+static void ask_for_signals(const struct counter *counter)
+{
+	struct sigaction action = { .sa_sigaction = note_signal, .sa_flags = SA_SIGINFO };
+
+	if (sigaction(SIGRTMIN, &action, NULL) ||
+	    fcntl(counter->fd, F_SETOWN, getpid()) ||
+	    fcntl(counter->fd, F_SETSIG, SIGRTMIN) ||
+	    fcntl(counter->fd, F_SETFL, O_ASYNC))
+		record_die("fcntl of an event");
+}
+
+static void record_signals(void)
+{
+	for (int i = 0; i < script->events_number; i++)
+		if (script->events[i].signals)
+			record("{\"kind\":\"signals\",\"id\":%" PRIu64 ",\"in\":%" PRIu64
+			       ",\"hup\":%" PRIu64 "}",
+			       counters[i].id, signals[i].in, signals[i].hup);
+}
 
 static void record_read(const struct counter *leader)
 {
@@ -204,6 +244,8 @@ static void open_event(int number)
 		map_counter(counter, RING_PAGES);
 	else if (spec->watched)
 		map_counter(counter, 0);
+	if (spec->signals)
+		ask_for_signals(counter);
 }
 
 /* --- steps ---------------------------------------------------------------- */
@@ -381,6 +423,7 @@ int main(int argc, char **argv)
 		open_event(i);
 	read_all();
 	perform(&script->tasks[0], 0);
+	record_signals();
 	for (int i = 0; i < script->events_number; i++)
 		if (counters[i].fd >= 0 && counters[i].attr.sample_period)
 			drain_ring(&counters[i]);

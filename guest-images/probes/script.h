@@ -26,6 +26,7 @@ struct event_spec {
 	int cpu;
 	struct perf_event_attr attr;
 	bool watched;		/* user space may read the counter, and sees its index */
+	bool signals;		/* each overflow delivers a signal */
 };
 
 /* Words: the verb and its arguments; missing ones are "". */

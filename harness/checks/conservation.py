@@ -109,6 +109,28 @@ def _sequences(observation: Observation, leader: int) -> list[list[Point]]:
     ]
 
 
+def _remote_leaps(observation: Observation, event: Event, name: str) -> list[str]:
+    """Reads from another CPU between which a count fell, or grew faster than the clock.
+
+    A read's count is of some moment between the end of the read before it and
+    its own end.
+    """
+    if observation.scenario.cpus == 1:
+        return []
+    reads = [read for read in observation.records.of(Read) if read.id == event.leader]
+    rate = observation.machine.cycles_per_ns
+    faults = []
+    for earlier, before, after in zip(reads, reads[1:], reads[2:], strict=False):
+        grown = dict(after.counts)[event.id] - dict(before.counts)[event.id]
+        most = (after.time - earlier.time) * rate
+        if not 0 <= grown <= most:
+            faults.append(
+                f"{name} grew by {grown} from {milliseconds(earlier.time)} to "
+                f"{milliseconds(after.time)}"
+            )
+    return faults
+
+
 def judge_growth(observation: Observation, _: Observation | None) -> Verdict:
     """Counts grow, no faster than the CPU; the samples' periods do not exceed the count."""
     expected = "counts grow, at most one for each cycle; sum of periods <= count"
@@ -122,6 +144,7 @@ def judge_growth(observation: Observation, _: Observation | None) -> Verdict:
             for sequence in _sequences(observation, event.leader)
             for fault in _leaps(observation, event, sequence, named(names, event.id))
         ]
+        found += _remote_leaps(observation, event, named(names, event.id))
         leaps += len(found)
         faults += found
         periods = _periods(observation, event)

@@ -4,7 +4,7 @@
 from harness.checks.adjustments import event_names
 from harness.checks.base import Check, Observation, inconclusive, milliseconds, named, verdict
 from harness.checks.points import MainStep, events, groups, main_steps, points, samples
-from harness.guest.records import Event, Read, Work
+from harness.guest.records import Event, Read, Signals, Work
 from harness.model import Scenario, Verdict
 
 EXACT = "counting.exact"
@@ -198,6 +198,7 @@ def judge_control(observation: Observation, _: Observation | None) -> Verdict:
             continue
         found = [*_stillness(observation, event, steps), *_refreshes(observation, event, steps)]
         found += _resets(observation, event, steps)
+        found += _signal_faults(observation, event, steps)
         judged += sum(event.name in step.words for step in steps)
         faults += [f"{named(names, event.id)}: {fault}" for fault in found]
     execs, found = _late_starts(observation)
@@ -264,6 +265,19 @@ def _refreshes(observation: Observation, event: Event, steps: list[MainStep]) ->
         if got != asked:
             faults.append(f"REFRESH {asked} at {milliseconds(step.begin)} gave {got} samples")
     return faults
+
+
+def _signal_faults(observation: Observation, event: Event, steps: list[MainStep]) -> list[str]:
+    """Each overflow of REFRESH n delivers a signal, the last one POLL_HUP."""
+    said = [signals for signals in observation.records.of(Signals) if signals.id == event.id]
+    orders = [int(step.words[2]) for step in steps if step.words[:2] == ("refresh", event.name)]
+    if not said or not orders:
+        return []
+    due = (sum(orders) - len(orders), len(orders))
+    got = (said[0].arrived, said[0].hup)
+    if got == due:
+        return []
+    return [f"{due[0]} POLL_IN and {due[1]} POLL_HUP were due, {got[0]} and {got[1]} came"]
 
 
 def _resets(observation: Observation, event: Event, steps: list[MainStep]) -> list[str]:

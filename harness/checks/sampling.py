@@ -3,7 +3,12 @@
 
 from itertools import pairwise
 
-from harness.checks.adjustments import completed, event_names, frequency_events
+from harness.checks.adjustments import (
+    completed,
+    event_names,
+    frequency_events,
+    on_hardware,
+)
 from harness.checks.base import Check, Observation, inconclusive, milliseconds, named, verdict
 from harness.checks.points import MainStep, events, lateness, main_steps, samples
 from harness.guest.records import Callback, Event, Phase, Sample, Throttle
@@ -68,24 +73,63 @@ def judge_rate(observation: Observation, _: Observation | None) -> Verdict:
     )
 
 
-def judge_step(observation: Observation, _: Observation | None) -> Verdict:
-    """A period falls by an eighth at most in one adjustment.
+def _least_after(period: int, adjustments: int) -> int:
+    """The shortest period that so many adjustments can make of one.
 
     perf_adjust_period(): delta = (period - sample_period - 7) / 8, the period
     being 0 at the least; so what is left is sample_period - (sample_period + 7)/8.
     """
+    for _ in range(adjustments):
+        period -= (period + 7) // 8
+    return period
+
+
+def _falls_between(observation: Observation) -> list[tuple[Callback, Callback, int]]:
+    """(call, the next call on the same event, samples in between) of frequency-mode events."""
+    records = observation.records
+    wanted = frequency_events(records)
+    taken: dict[int, list[int]] = {}
+    for sample in records.of(Sample):
+        taken.setdefault(sample.stream, []).append(sample.time)
+    last: dict[int, Callback] = {}
+    found = []
+    for call in on_hardware(records):
+        if not {call.id, call.parent} & wanted:
+            continue
+        before = last.get(call.id)
+        if before is not None:
+            times = taken.get(call.id, [])
+            inside = sum(before.time <= time <= call.time for time in times)
+            found.append((before, call, inside))
+        last[call.id] = call
+    return found
+
+
+def judge_step(observation: Observation, _: Observation | None) -> Verdict:
+    """A period falls by an eighth at most in one adjustment.
+
+    In a tick that is what happens between its stop and its start; elsewhere only
+    an overflow adjusts, and each one gives a sample.
+    """
     expected = "no period below 7/8 of the one before it"
-    faults, judged, least = [], 0, 1.0
     names = event_names(observation.records)
+    faults, judged, least = [], 0, 1.0
     for adjustment, pause, resume in completed(observation.records):
         judged += 1
         before, after = pause.period[1], resume.period[0]
         least = min(least, after / before if before else 1.0)
-        if after < before - (before + 7) // 8:
+        if after < _least_after(before, 1):
             when = milliseconds(adjustment.tick.time)
             faults.append(
                 f"{named(names, adjustment.event)}: the period fell from {before} to {after} in "
                 f"the tick at {when}"
+            )
+    for earlier, later, overflows in _falls_between(observation):
+        before, after = earlier.period[1], later.period[0]
+        if not later.tick and after < _least_after(before, overflows):
+            faults.append(
+                f"{named(names, later.id)}: the period fell from {before} to {after} by "
+                f"{milliseconds(later.time)}, with {overflows} overflows since the last call"
             )
     if not judged:
         return inconclusive(STEP, "no event was adjusted", expected)

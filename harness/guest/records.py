@@ -148,6 +148,15 @@ class Work(_Record):
     after: Counts
 
 
+class Signals(_Record):
+    """Signals of an event's overflows: POLL_IN, and POLL_HUP for the last one of REFRESH."""
+
+    kind: Literal["signals"]
+    id: int
+    arrived: int = Field(alias="in")
+    hup: int
+
+
 class Throttle(_Record):
     """PERF_RECORD_THROTTLE or PERF_RECORD_UNTHROTTLE."""
 
@@ -256,6 +265,7 @@ Record = Annotated[
     | Read
     | Sample
     | Work
+    | Signals
     | Throttle
     | Lost
     | Index
