@@ -236,7 +236,12 @@ def judge_run(plan: Plan, results: tuple[CellResult, ...]) -> tuple[Status, str,
     if broken:
         text = f"its claim does not hold: {', '.join(broken)} did not turn"
         return Status.FAIL, f"{name} passes, and {text}", claim
-    skipped = len(_with_status(results, Role.CANDIDATE, Status.SKIP))
-    but = f", {skipped} of them not everywhere" if skipped else ""
+    skipped = sum(
+        verdict.status is Status.SKIP
+        for result in results
+        if result.cell.role is Role.CANDIDATE
+        for verdict in result.verdicts
+    )
+    but = f" ({skipped} skipped, with proof)" if skipped else ""
     held = f"; the claim holds: {', '.join(claim)} turned from fail to pass" if claim else ""
     return Status.PASS, f"{name} passes every check{but}{held}", claim

@@ -2,14 +2,48 @@
 """A run's results as one HTML page: verdicts, evidence, and which counter an event was on when."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 
 from jinja2 import Environment
 
 from harness.guest.records import Records
-from harness.model import Role, RunResult
-from harness.report.table import rows, subject_names
+from harness.model import Role, RunResult, Status, Verdict
+from harness.report.table import Row, by_scenario, rows, subject_names, times
 from harness.report.timeline import Timeline, timeline
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one scenario, and what its line says."""
+
+    title: str
+    rows: list[Row]
+    tallies: dict[str, dict[str, int]]
+    times: str
+    passed: bool
+
+
+def _count(verdicts: list[Verdict | None]) -> dict[str, int]:
+    present = [verdict.status for verdict in verdicts if verdict is not None]
+    return {status.value: present.count(status) for status in Status if status in present}
+
+
+def _groups(result: RunResult, titles: Mapping[str, str]) -> dict[str, Group]:
+    """The scenarios in order."""
+    found = {}
+    compared = Role.REFERENCE in subject_names(result)
+    for scenario, members in by_scenario(rows(result)).items():
+        tallies = {"reference": _count([row.reference for row in members])} if compared else {}
+        tallies["candidate"] = _count([row.candidate for row in members])
+        found[scenario] = Group(
+            title=titles.get(scenario, ""),
+            rows=members,
+            tallies=tallies,
+            times=times(members),
+            passed=set(tallies["candidate"]) <= {Status.PASS.value},
+        )
+    return found
 
 
 def _lanes(result: RunResult, records: Mapping[str, Records]) -> dict[str, dict[str, Timeline]]:
@@ -26,10 +60,12 @@ def render(
     result: RunResult,
     records: Mapping[str, Records],
     subjects: Mapping[str, Mapping[str, str]],
+    titles: Mapping[str, str],
 ) -> str:
     """The page, self-contained; everything that a guest said is escaped.
 
-    `records` are by cell id, `subjects` (what each was built from) by name.
+    `records` are by cell id, `subjects` (what each was built from) by name,
+    `titles` by scenario.
     """
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(
@@ -38,7 +74,7 @@ def render(
     names = subject_names(result)
     return template.render(
         result=result,
-        rows=rows(result),
+        scenarios=_groups(result, titles),
         names={role.value: name for role, name in names.items()},
         compared=Role.REFERENCE in names,
         lanes=_lanes(result, records),

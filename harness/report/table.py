@@ -55,6 +55,12 @@ def by_scenario(shown: list[Row]) -> dict[str, list[Row]]:
     return found
 
 
+def times(all_rows: list[Row]) -> str:
+    """How long a scenario's guests took; `stored` for what was not run again."""
+    taken = all_rows[0].seconds.values()
+    return " / ".join(f"{seconds:.1f} s" if seconds else "stored" for seconds in taken)
+
+
 def tally(verdicts: list[Verdict | None]) -> str:
     """How many verdicts there are of each status: `9 pass, 1 fail`."""
     present = [verdict.status for verdict in verdicts if verdict is not None]

@@ -11,7 +11,7 @@ from rich.text import Text
 from harness.judge import HEALTH
 from harness.machine.crash import clean
 from harness.model import Role, RunResult, Status, Verdict
-from harness.report.table import Row, by_scenario, rows, subject_names, tally
+from harness.report.table import Row, by_scenario, rows, subject_names, tally, times
 
 STYLES = {
     Status.PASS: "green",
@@ -63,12 +63,6 @@ def _shown(result: RunResult, detail: Detail) -> dict[str, list[Row]]:
     return found
 
 
-def _times(all_rows: list[Row]) -> str:
-    """How long the guests took; `stored` for what was not run again."""
-    taken = all_rows[0].seconds.values()
-    return " / ".join(f"{seconds:.1f} s" if seconds else "stored" for seconds in taken)
-
-
 def _table(result: RunResult, detail: Detail) -> Table:
     names = subject_names(result)
     compared = Role.REFERENCE in names
@@ -83,7 +77,7 @@ def _table(result: RunResult, detail: Detail) -> Table:
         all_rows = everything[scenario]
         before = [tally([row.reference for row in all_rows])] if compared else []
         after = tally([row.candidate for row in all_rows])
-        table.add_row(f"[bold]{scenario}[/]", *before, after, f"[dim]{_times(all_rows)}[/]")
+        table.add_row(f"[bold]{scenario}[/]", *before, after, f"[dim]{times(all_rows)}[/]")
         for row in shown:
             said = [_said(row.reference)] if compared else []
             table.add_row(
