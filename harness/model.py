@@ -5,7 +5,7 @@ import re
 from enum import Enum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 class Frozen(BaseModel):
@@ -92,22 +92,46 @@ class Machine(Frozen):
     cpus: int = Field(ge=1)
     memory_mib: int = Field(ge=64)
     clock: tuple[str, ...]
+    # For guests that are spoken to while they run: time must not race ahead of the network.
+    session_clock: tuple[str, ...]
     console: str
     regime: Regime
     cycles_per_ns: int = Field(ge=1)
     timeout_s: int = Field(ge=1)
 
 
+class Tool(Frozen):
+    """A workload of the real perf tool, or of the kernel's own tests, performed over SSH.
+
+    `known` holds subtests that fail for a reason that is not the kernel's.
+    """
+
+    run: Literal["perf-stat", "perf-record", "perf-test", "selftests"]
+    arguments: tuple[str, ...] = ()
+    workload: tuple[str, ...] = ()
+    known: dict[str, str] = {}
+
+
 class Scenario(Frozen):
-    """What one guest does, and the checks that look at what it recorded."""
+    """What one guest does, and the checks that look at what it recorded.
+
+    Exactly one of `probe` (in the batch) and `tool` (over SSH) says what it does.
+    """
 
     name: str
     title: str
     sysctl: dict[str, int] = {}
     observe: bool = True
-    probe: tuple[str, ...] = Field(min_length=1)
+    probe: tuple[str, ...] = ()
+    tool: Tool | None = None
     checks: tuple[str, ...] = Field(min_length=1)
     expect: dict[str, int | float | bool] = {}
+
+    @model_validator(mode="after")
+    def _does_one_thing(self) -> "Scenario":
+        if bool(self.probe) == (self.tool is not None):
+            raise ValueError("a scenario has either a probe or a tool")
+        return self
 
 
 class SeriesPatch(Frozen):

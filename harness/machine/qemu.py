@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+import re
 import socket
 import subprocess
 from collections.abc import Coroutine, Iterator
@@ -23,6 +24,8 @@ EVENT_S = 1.0
 QUIT_S = 5.0
 
 Result = TypeVar("Result")
+
+_FORWARD = re.compile(r"^\s*TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", re.MULTILINE)
 
 # What speaking to a QEMU that is gone, or that does not answer, raises.
 _SILENCE = (QMPError, OSError, TimeoutError, EOFError)
@@ -86,11 +89,12 @@ class Qemu:
         self.monitor = monitor
         self.log = log
 
-    def release(self) -> None:
-        """Let the machine run; raises HostError when QEMU does not get that far."""
+    def release(self, *, paused: bool) -> None:
+        """Let the machine run, or a debugger; raises HostError when QEMU gets not so far."""
         try:
             self.monitor.connect()
-            self.monitor.execute("cont")
+            if not paused:
+                self.monitor.execute("cont")
         except _SILENCE as error:
             process.end(self.child)
             raise HostError(
@@ -99,13 +103,25 @@ class Qemu:
                 evidence=self.log,
             ) from error
 
-    def registers(self) -> str:
-        """The registers of a machine that does not answer, or nothing."""
-        command: dict[str, object] = {"command-line": "info registers"}
+    def _human(self, line: str) -> str:
+        """What QEMU's monitor for people says; nothing where it does not answer."""
+        command: dict[str, object] = {"command-line": line}
         try:
             return str(self.monitor.execute("human-monitor-command", command))
         except _SILENCE:
             return ""
+
+    def registers(self) -> str:
+        """The registers of a machine that does not answer, or nothing."""
+        return self._human("info registers")
+
+    def forwarded_port(self) -> int:
+        """The port of the loopback that leads to the guest's SSH server; raises HostError."""
+        said = self._human("info usernet")
+        match = _FORWARD.search(said)
+        if not match:
+            raise HostError("QEMU forwards no port to the guest", why=said, evidence=self.log)
+        return int(match[1])
 
     def finish(self) -> int:
         """Wait for the end that the guest chose, or bring it about; QEMU's status."""
@@ -138,7 +154,7 @@ def running(machine: Machine, files: Files, log: Path) -> Iterator[Qemu]:
             )
         qemu = Qemu(child, console, Monitor(monitor), log)
         try:
-            qemu.release()
+            qemu.release(paused=files.gdb is not None)
             yield qemu
         finally:
             process.end(child)
