@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Checks: pure functions from observations to verdicts, and the table of them all."""
 
-from harness.checks import conservation, cost, retention, sampling
+from harness.checks import conservation, cost, retention, sampling, tool
 from harness.checks.base import Check, Observation
 
 CHECKS: dict[str, Check] = {
     check.name: check
-    for module in (retention, conservation, sampling, cost)
+    for module in (retention, conservation, sampling, cost, tool)
     for check in module.CHECKS
 }
 
