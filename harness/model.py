@@ -100,16 +100,25 @@ class Machine(Frozen):
     timeout_s: int = Field(ge=1)
 
 
-class Tool(Frozen):
-    """A workload of the real perf tool, or of the kernel's own tests, performed over SSH.
+class KnownFailure(Frozen):
+    """A test that does not pass for a reason that is not the kernel's."""
 
-    `known` holds subtests that fail for a reason that is not the kernel's.
-    """
+    name: str
+    why: str
+    versions: VersionRange = VersionRange()
+
+
+class Tool(Frozen):
+    """A workload of the real perf tool, or of the kernel's own tests, performed over SSH."""
 
     run: Literal["perf-stat", "perf-record", "perf-test", "selftests"]
     arguments: tuple[str, ...] = ()
     workload: tuple[str, ...] = ()
-    known: dict[str, str] = {}
+    known: tuple[KnownFailure, ...] = ()
+
+    def excuses(self) -> dict[str, str]:
+        """Why, by the test's name."""
+        return {failure.name: failure.why for failure in self.known}
 
 
 class Scenario(Frozen):
@@ -132,6 +141,13 @@ class Scenario(Frozen):
         if bool(self.probe) == (self.tool is not None):
             raise ValueError("a scenario has either a probe or a tool")
         return self
+
+    def for_kernel(self, version: str) -> "Scenario":
+        """The scenario with what is known of one kernel release, and of no other."""
+        if self.tool is None:
+            return self
+        known = tuple(failure for failure in self.tool.known if version in failure.versions)
+        return self.model_copy(update={"tool": self.tool.model_copy(update={"known": known})})
 
 
 class SeriesPatch(Frozen):

@@ -3,7 +3,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,8 +82,9 @@ class Live:
         return self._session
 
     def finish(self, session: Session) -> None:
-        """Let the guest write what it has and power off."""
-        session.run(["sh", "-c", "echo >/run/finish"], FINISH_S)
+        """Let the guest write what it has and power off, sooner than it may answer."""
+        with suppress(LostError):
+            session.run(["sh", "-c", "echo >/run/finish"], FINISH_S)
         self.wait(FINISH_S)
 
     def wait(self, seconds: float | None = None) -> bool:

@@ -109,6 +109,7 @@ class Session:
 
     def __init__(self, port: int, keys: Keys, limit_s: float) -> None:
         self.limit_s = limit_s
+        self._sftp: paramiko.SFTPClient | None = None
         self._client = paramiko.SSHClient()
         self._client.set_missing_host_key_policy(paramiko.RejectPolicy())
         name = HOST if port == paramiko.config.SSH_PORT else f"[{HOST}]:{port}"
@@ -203,11 +204,18 @@ class Session:
 
     @contextmanager
     def _files(self) -> Iterator[paramiko.SFTPClient]:
-        with _naming_ends(), self._client.open_sftp() as files:
-            channel = files.get_channel()
-            if channel is not None:
-                channel.settimeout(self.limit_s)
-            yield files
+        """The one SFTP client of the session.
+
+        It stays open: when its server ends, dropbear 2022.83 takes a channel that
+        is opened meanwhile, and has no command yet, for one that is over.
+        """
+        with _naming_ends():
+            if self._sftp is None:
+                self._sftp = self._client.open_sftp()
+                channel = self._sftp.get_channel()
+                if channel is not None:
+                    channel.settimeout(self.limit_s)
+            yield self._sftp
 
     def put(self, content: bytes, path: str, mode: int = 0o644) -> None:
         """Write a file in the guest."""

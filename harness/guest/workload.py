@@ -98,7 +98,9 @@ def _selftests(work: Work, programs: Path | None) -> None:
     for name in work.asked.arguments:
         program = programs / name if programs else None
         missing = program is None or not program.exists()
-        reason = "this kernel's tree does not have it" if missing else work.asked.known.get(name)
+        reason = (
+            "this kernel's tree does not have it" if missing else work.asked.excuses().get(name)
+        )
         if program is None or reason:
             work.add([Subtest(name=name, number="", result="skip", reason=reason or "")])
             continue
@@ -163,6 +165,7 @@ def _outcome(guest: Guest, live: Live, fault: SessionError | None, folder: Path)
     if not gone:
         cause = GuestEnd.HANG
         where = batch.locate_hang(live.machine, guest.symbols, folder)
+        live.end()
     elif cause is None:
         reason = live.machine.monitor.shutdown_reason()
         status = live.machine.finish()
