@@ -116,11 +116,12 @@ def periods(script: bytes) -> list[Period]:
 
 def totals(stats: bytes) -> list[Totals]:
     """What `perf report --stats` says of the whole; nothing where it says nothing."""
-    head = _text(stats).split(" stats:\n")[0]
-    seen = _SAMPLES.search(head) or _SAMPLES.search(_text(stats))
+    _, _, whole = _text(stats).partition("Aggregated stats:\n")
+    whole = whole.split(" stats:\n")[0]  # What follows is the same for each event.
+    seen = _SAMPLES.search(whole)
     if not seen:
         return []
-    return [Totals(samples=int(seen[1]), lost=sum(map(int, _LOST.findall(head))))]
+    return [Totals(samples=int(seen[1]), lost=sum(map(int, _LOST.findall(whole))))]
 
 
 def subtests(test: bytes) -> list[Subtest]:
@@ -185,8 +186,18 @@ def _last_words(verbose: bytes) -> str:
     return said[-1][:_REASON_BYTES] if said else ""
 
 
-def kselftest(program: str, output: bytes) -> list[Subtest]:
-    """The results of one selftest program, which speaks TAP; fewer than planned is a failure."""
+def _expectation(name: str, errors: bytes) -> str:
+    """The first expectation of a test that was not met."""
+    function = f":{name.rpartition('.')[2]}:"
+    lines = (line.strip("# ") for line in _text(errors).splitlines())
+    return next((line for line in lines if function in line), "")
+
+
+def kselftest(program: str, output: bytes, errors: bytes = b"") -> list[Subtest]:
+    """The results of one selftest program, which speaks TAP; fewer than planned is a failure.
+
+    What a test expected is on standard error, behind its function's name.
+    """
     found: list[Subtest] = []
     planned = 0
     for line in _text(output).splitlines():
@@ -198,7 +209,8 @@ def kselftest(program: str, output: bytes) -> list[Subtest]:
         skipped = word.upper() == "SKIP" and not match["bad"]
         result = "skip" if skipped else "fail" if match["bad"] else "ok"
         row = {"name": f"{program}: {match['name']}", "number": "", "result": result}
-        reason = reason if skipped else match["rest"] or ""
+        if not skipped:
+            reason = _expectation(match["name"], errors) if match["bad"] else ""
         found.append(Subtest.model_validate({**row, "reason": reason[:_REASON_BYTES]}))
     if len(found) < planned:
         reason = f"{len(found)} of {planned} planned results"

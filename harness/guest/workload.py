@@ -107,7 +107,7 @@ def _selftests(work: Work, programs: Path | None) -> None:
         place = f"{_PLACE}/{name}"
         work.session.put(program.read_bytes(), place, 0o755)
         done = work.run(place)
-        results = tool.kselftest(name, done.stdout)
+        results = tool.kselftest(name, done.stdout, done.stderr)
         work.add([*results, *tool.ended_badly(name, done.status, results)])
 
 
