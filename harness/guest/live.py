@@ -78,7 +78,7 @@ class Live:
             raise TimeLimitError("the guest's SSH server did not come up")
         if self._ended.is_set():
             raise LostError("the guest ended before its SSH server came up")
-        self._session = Session(self.machine.forwarded_port(), self._keys, limit_s)
+        self._session = Session(self.machine.port, self._keys, limit_s)
         return self._session
 
     def finish(self, session: Session) -> None:

@@ -74,7 +74,8 @@ def _raw(key: Ed25519PrivateKey) -> tuple[bytes, bytes]:
     return key.private_bytes_raw(), key.public_key().public_bytes_raw()
 
 
-def _for_paramiko(key: Ed25519PrivateKey) -> paramiko.Ed25519Key:
+def for_paramiko(key: Ed25519PrivateKey) -> paramiko.Ed25519Key:
+    """A key as paramiko has it."""
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH)
     text = key.private_bytes(*form, serialization.NoEncryption()).decode()
     return paramiko.Ed25519Key(file_obj=io.StringIO(text))
@@ -113,7 +114,7 @@ class Session:
         self._client = paramiko.SSHClient()
         self._client.set_missing_host_key_policy(paramiko.RejectPolicy())
         name = HOST if port == paramiko.config.SSH_PORT else f"[{HOST}]:{port}"
-        host = _for_paramiko(keys.host)
+        host = for_paramiko(keys.host)
         self._client.get_host_keys().add(name, host.get_name(), host)
         try:
             with _naming_ends():
@@ -121,7 +122,7 @@ class Session:
                     HOST,
                     port,
                     username=USER,
-                    pkey=_for_paramiko(keys.user),
+                    pkey=for_paramiko(keys.user),
                     allow_agent=False,
                     look_for_keys=False,
                     timeout=limit_s,

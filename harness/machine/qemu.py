@@ -75,7 +75,7 @@ class Monitor:
 
 
 class Qemu:
-    """One running QEMU."""
+    """One running QEMU; `port` of the loopback leads to the SSH server of a guest that has one."""
 
     def __init__(
         self,
@@ -88,12 +88,15 @@ class Qemu:
         self.console = console
         self.monitor = monitor
         self.log = log
+        self.port = 0
 
-    def release(self, *, paused: bool) -> None:
-        """Let the machine run, or a debugger; raises HostError when QEMU gets not so far."""
+    def release(self, files: Files) -> None:
+        """Let the machine run, or its debugger; raises HostError when QEMU gets not so far."""
         try:
             self.monitor.connect()
-            if not paused:
+            if files.disk:
+                self.port = self._forwarded_port()
+            if not files.gdb:
                 self.monitor.execute("cont")
         except _SILENCE as error:
             process.end(self.child)
@@ -115,8 +118,8 @@ class Qemu:
         """The registers of a machine that does not answer, or nothing."""
         return self._human("info registers")
 
-    def forwarded_port(self) -> int:
-        """The port of the loopback that leads to the guest's SSH server; raises HostError."""
+    def _forwarded_port(self) -> int:
+        """Which port the kernel gave to QEMU; raises HostError."""
         said = self._human("info usernet")
         match = _FORWARD.search(said)
         if not match:
@@ -154,7 +157,7 @@ def running(machine: Machine, files: Files, log: Path) -> Iterator[Qemu]:
             )
         qemu = Qemu(child, console, Monitor(monitor), log)
         try:
-            qemu.release(paused=files.gdb is not None)
+            qemu.release(files)
             yield qemu
         finally:
             process.end(child)
