@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from harness.image.disk import DiskBuilder
 from harness.image.recipe import SHELL_BATCH
 from harness.kernel.build import IMAGE, VMLINUX, Builder, Kernel
 from harness.machine.crash import clean, recognize
-from harness.model import GuestEnd, Machine, Role
+from harness.model import GuestEnd, Role
 from harness.progress import Progress
 from harness.request import Prepared
 from harness.store import Cache, default_runs
@@ -99,14 +100,13 @@ def enter(
 
     Raises SubjectError when the kernel ends it, HostError when something else does.
     """
-    limit_s = _limit(place.boot.machine, patience)
+    limit_s = place.boot.machine.timeout_s * patience
     with booted(place.boot, place.folder) as (live, _):
         if place.boot.gdb:
             say(f"the machine waits; attach with\n{gdb_command(place)}")
         try:
             if place.boot.gdb and not command:
-                live.wait()
-                return 0
+                return _watch(live)
             session = live.connect(limit_s, patient=place.boot.gdb is not None)
             status = session.attach(command)
             live.finish(session)
@@ -115,8 +115,11 @@ def enter(
     return status
 
 
-def _limit(machine: Machine, patience: float) -> float:
-    return machine.timeout_s * patience
+def _watch(live: Live) -> int:
+    """Until the guest ends, or Ctrl-C ends it."""
+    with suppress(KeyboardInterrupt):
+        live.wait()
+    return 0
 
 
 def _blame(place: Place, live: Live, error: SessionError) -> HostError | SubjectError:

@@ -3,7 +3,6 @@
 
 import os
 import select
-import shutil
 import signal
 import termios
 import tty
@@ -50,7 +49,7 @@ def is_terminal() -> bool:
 
 def size() -> tuple[int, int]:
     """Columns and lines."""
-    columns, lines = shutil.get_terminal_size()
+    columns, lines = os.get_terminal_size(_STDOUT)
     return columns, lines
 
 

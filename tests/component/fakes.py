@@ -54,8 +54,8 @@ def commands():
 
 def human(line):
     if line == "info usernet":
-        forward = re.search(r"^port (\d+)", script, re.M)
-        return "  TCP[HOST_FORWARD]  12  127.0.0.1 %s  10.0.2.15 22" % (forward[1] if forward else 1)
+        port = (re.findall(r"^port (\d+)", script, re.M) or ["1"])[0]
+        return f"  TCP[HOST_FORWARD]  12  127.0.0.1 {{port}}  10.0.2.15 22"
     return "PC=0000000000000010"
 
 def serve(until):
