@@ -67,11 +67,12 @@ def _finish(root: Path) -> None:
     """What makes a system of unpacked packages: an account, a shell's name."""
     for name in UNWANTED:
         shutil.rmtree(root / name, ignore_errors=True)
+    for name in (*LINKS, *TEXTS):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
     for name, target in LINKS.items():
         (root / name).unlink(missing_ok=True)
         (root / name).symlink_to(target)
     for name, text in TEXTS.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="ascii")
     for name in ("dev", "probes", "proc", "run", "sys", "tmp"):
         (root / name).mkdir(exist_ok=True)
