@@ -51,7 +51,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
             hint = nearest(str(location[-1]), known_keys(model, location))
             lines.append(f"unknown key {key}{hint}")
         else:
-            lines.append(f"{key}: {fault['msg']}")
+            lines.append(": ".join(filter(None, [key, fault["msg"]])))
     return "\n".join(lines)
 
 

@@ -35,6 +35,7 @@ from harness.request import (
     repeat_command,
 )
 from harness.runfolder import RunFolder
+from harness.shell import enter, prepare_place
 from harness.store import Cache, default_runs, new_run_folder, write_text
 
 _EXITS = {
@@ -58,6 +59,7 @@ Examples:
   ./pmu-harness run --source path:~/linux         your tree as it is
   ./pmu-harness run --series pre-callbacks        a kernel that loses its counters: exits 1
   ./pmu-harness mutants -k throttle               which check catches which bug
+  ./pmu-harness shell -- perf stat true           perf in a guest of the kernel under test
   ./pmu-harness judge RUN                         judge a stored run again, offline
   ./pmu-harness test                              the project's own tests
 
@@ -197,6 +199,30 @@ def _execute(
         command=shlex.join([PROGRAM, *sys.argv[1:]]),
         repeat=lambda cell: repeat_command(prepared.plan, asked, cell),
     ).execute()
+
+
+@cli.command(context_settings={"allow_interspersed_args": False})
+@click.option("--gdb", is_flag=True, help="Start paused, for a gdb that attaches; with DWARF.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def shell(
+    gdb: bool, command: tuple[str, ...], timeout_scale: float, yes: bool, **asked: Any
+) -> NoReturn:
+    """A shell in a guest of the kernel under test, with perf; or COMMAND there.
+
+    Exits with the status of the shell or of COMMAND.  What is written in the
+    guest is gone with it.
+    """
+    catalog, cache = Catalog(), Cache()
+    _ensure_packages(catalog, yes=yes, testing=False)
+    with Progress(Console(stderr=True)) as progress:
+        prepared = prepare(catalog, cache, Asked(**asked), progress.say)
+        place = prepare_place(prepared, catalog, cache, progress, debug=gdb)
+    sys.exit(enter(place, command, timeout_scale, lambda text: click.echo(text, err=True)))
+
+
+# Its kernel and machine are chosen as those of `run` are.
+_CHOICES = ("series", "patches", "source", "machine", "refresh", "timeout_scale", "yes")
+shell.params[:0] = [option for option in run.params if option.name in _CHOICES]
 
 
 def _ensure_packages(catalog: Catalog, *, yes: bool, testing: bool) -> None:

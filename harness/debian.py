@@ -7,7 +7,7 @@ the machine's own untouched.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -144,6 +144,22 @@ class Archive:
                 advice="check the network, the disk and the package's name",
             ) from error
         return next(folder.glob(f"{package}_*.deb"))
+
+    def download_all(self, packages: Sequence[str], folder: Path) -> list[Path]:
+        """Fetch packages and all that they depend on into a folder; raises HostError."""
+        (folder / "partial").mkdir(parents=True)
+        install = ["apt-get", "install", "--download-only", "--yes", "--no-install-recommends"]
+        install += [f"-oDir::Cache::archives={folder}", *packages]
+        try:
+            with self._lists():
+                self._apt(*install)
+        except CommandError as error:
+            raise HostError(
+                f"cannot fetch Debian's packages {', '.join(packages)} for {self.architecture}",
+                why=error.output,
+                advice="check the network, the disk and the packages' names",
+            ) from error
+        return sorted(folder.glob("*.deb"))
 
 
 def package_version(package: Path) -> str:

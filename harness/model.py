@@ -97,6 +97,8 @@ class Machine(Frozen):
     cpus: int = Field(ge=1)
     memory_mib: int = Field(ge=64)
     clock: tuple[str, ...]
+    # For guests that are spoken to while they run: time must not race ahead of the network.
+    session_clock: tuple[str, ...]
     console: str
     regime: Regime
     cycles_per_ns: int = Field(ge=1)
@@ -177,10 +179,32 @@ STEPS: dict[str, tuple[str, ...]] = {
 }
 
 
+class KnownFailure(Frozen):
+    """A test that does not pass for a reason that is not the kernel's."""
+
+    name: str
+    why: str
+    versions: VersionRange = VersionRange()
+
+
+class Tool(Frozen):
+    """A workload of the real perf tool, or of the kernel's own tests, performed over SSH."""
+
+    run: Literal["perf-stat", "perf-record", "perf-test", "selftests"]
+    arguments: tuple[str, ...] = ()
+    workload: tuple[str, ...] = ()
+    known: tuple[KnownFailure, ...] = ()
+
+    def excuses(self) -> dict[str, str]:
+        """Why, by the test's name."""
+        return {failure.name: failure.why for failure in self.known}
+
+
 class Scenario(Frozen):
     """What one guest does, and the checks that look at what it recorded.
 
-    Either `events` and `steps` (and `tasks`), or a `probe` of its own.
+    Either `events` and `steps` (and `tasks`), or a `probe` of its own, or a
+    `tool` that is spoken to over SSH.
     `observe` names the kernel's variables of further PMUs whose callbacks are
     logged beside the hardware's, such as perf_swevent; `may_lack` the events
     that a guest may prove not to have, which skips the scenario.
@@ -196,14 +220,15 @@ class Scenario(Frozen):
     tasks: dict[str, tuple[str, ...]] = {}
     steps: tuple[str, ...] = ()
     probe: tuple[str, ...] = ()
+    tool: Tool | None = None
     may_lack: tuple[str, ...] = ()
     checks: tuple[str, ...] = Field(min_length=1)
     expect: dict[str, int | float | bool] = {}
 
     @model_validator(mode="after")
     def _one_way(self) -> "Scenario":
-        if bool(self.probe) == bool(self.steps):
-            raise ValueError("a scenario has either events and steps, or a probe")
+        if [bool(self.steps), bool(self.probe), self.tool is not None].count(True) != 1:
+            raise ValueError("a scenario has either events and steps, or a probe, or a tool")
         for task, steps in {"main": self.steps, **self.tasks}.items():
             for step in steps:
                 self._check_step(task, step)
@@ -213,6 +238,13 @@ class Scenario(Frozen):
             if event.leader not in (None, *self.event_names):
                 raise ValueError(f"event {name}: there is no leader {event.leader}")
         return self
+
+    def for_kernel(self, version: str) -> "Scenario":
+        """The scenario with what is known of one kernel release, and of no other."""
+        if self.tool is None:
+            return self
+        known = tuple(failure for failure in self.tool.known if version in failure.versions)
+        return self.model_copy(update={"tool": self.tool.model_copy(update={"known": known})})
 
     @property
     def event_names(self) -> list[str]:

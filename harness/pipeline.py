@@ -18,11 +18,14 @@ from typing import Any
 from harness import __version__, process, sandbox
 from harness.catalog import Catalog
 from harness.errors import Blame, BuildError, HarnessError, HostError, SubjectError
-from harness.guest import batch
+from harness.guest import batch, workload
 from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, Guest
+from harness.guest.workload import Provided
 from harness.image import recipe
 from harness.image.build import GuestImage, ImageBuilder
+from harness.image.disk import DiskBuilder
 from harness.judge import judge_all, judge_run
+from harness.kernel import selftests
 from harness.kernel.build import IMAGE, LOG, OBSERVER, SYMBOLS, Builder, Kernel
 from harness.machine.argv import Descriptors, Files, build_argv
 from harness.model import (
@@ -55,6 +58,15 @@ class Settings:
     rerun: bool = False
     jobs: int = os.cpu_count() or 1
     timeout_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the guests of a subject need beside its kernel, while it is being made."""
+
+    image: "Future[GuestImage]"
+    disk: "Future[Path] | None"
+    selftests: Path | None
 
 
 @dataclass
@@ -124,16 +136,22 @@ class Run:
         image_builder = ImageBuilder(
             self.cache, architecture, self.prepared.archive, sources, self.progress.say
         )
+        disk_builder = DiskBuilder(
+            self.cache, architecture, self.prepared.archive, self.progress.say
+        )
         for role, subject in self.plan.subjects.items():
             with _blaming(role, subject):
                 builder.check(subject)
         pool = ThreadPoolExecutor(max_workers=self.settings.jobs, thread_name_prefix="guest")
         try:
             image = pool.submit(image_builder.build)
+            disk = pool.submit(disk_builder.build) if asked_tools(self.plan) else None
             guests = []
             for role, subject in self.plan.subjects.items():
                 kernel = self._kernel(builder, role, subject)
-                guests += self._start_guests(pool, role, kernel, image)
+                tests = self._selftests(builder, role, subject)
+                parts = Parts(image, disk, tests)
+                guests += self._start_guests(pool, role, kernel, parts)
             for guest in guests:
                 guest.result()
         except BaseException as error:
@@ -163,28 +181,34 @@ class Run:
         return kernel
 
     def _start_guests(
-        self, pool: ThreadPoolExecutor, role: Role, kernel: Kernel, image: "Future[GuestImage]"
+        self, pool: ThreadPoolExecutor, role: Role, kernel: Kernel, parts: Parts
     ) -> list["Future[None]"]:
         scenarios = {scenario.name: scenario for scenario in self.plan.scenarios}
         return [
-            pool.submit(self._cell, cell, scenarios[cell.scenario], kernel, image)
+            pool.submit(self._cell, cell, scenarios[cell.scenario], kernel, parts)
             for cell in self.plan.cells
             if cell.role is role
         ]
 
-    def _cell(
-        self, cell: Cell, scenario: Scenario, kernel: Kernel, image: "Future[GuestImage]"
-    ) -> None:
+    def _selftests(self, builder: Builder, role: Role, subject: Subject) -> Path | None:
+        """The subject's own selftests, where a scenario runs them."""
+        if "selftests" not in asked_tools(self.plan):
+            return None
+        stage = self.progress.stage(f"build selftests of {subject.name}", builder.log)
+        with _blaming(role, subject), stage:
+            return selftests.build(builder, subject)
+
+    def _cell(self, cell: Cell, scenario: Scenario, kernel: Kernel, parts: Parts) -> None:
         """Observe one cell, or reuse what the same machine did before."""
         guest = Guest(
             kernel=kernel.folder / IMAGE,
             observer=kernel.folder / OBSERVER,
             symbols=kernel.folder / SYMBOLS,
-            image=image.result(),
+            image=parts.image.result(),
             machine=self.plan.machine.model_copy(update={"cpus": scenario.cpus}),
             scenario=scenario,
         )
-        exact = self.plan.machine.regime is Regime.EXACT
+        exact = self.plan.machine.regime is Regime.EXACT and not scenario.tool
         stored = self.cache.observations / self._key(guest, kernel)
         if exact and stored.exists() and not self.settings.rerun:
             update_files(stored, self.folder.cell(cell))
@@ -197,7 +221,7 @@ class Run:
         place = self.folder.cell(cell)
         try:
             with self.progress.stage(f"guest {cell.id}"):
-                outcome = batch.run(guest, place, self.settings.timeout_scale)
+                outcome = self._observe_guest(guest, parts, place)
         except HostError as error:
             outcome = Outcome(
                 end=GuestEnd.QEMU_FAILED,
@@ -213,6 +237,14 @@ class Run:
             )
         if exact and outcome.end not in _HOSTS_OWN:
             self._remember(cell, place, stored)
+
+    def _observe_guest(self, guest: Guest, parts: Parts, place: Path) -> Outcome:
+        patience = self.settings.timeout_scale
+        tool = guest.scenario.tool
+        if tool is None or parts.disk is None:
+            return batch.run(guest, place, patience)
+        provided = Provided(parts.disk.result(), parts.selftests)
+        return workload.run(guest, tool, provided, place, patience)
 
     def _remember(self, cell: Cell, place: Path, stored: Path) -> None:
         """Keep an exact observation; one that differs from an earlier one is an error."""
@@ -252,6 +284,11 @@ class Run:
             shlex.join(argv),
             qemu_version(guest.machine.qemu),
         )
+
+
+def asked_tools(plan: Plan) -> set[str]:
+    """What the plan's scenarios run over SSH."""
+    return {scenario.tool.run for scenario in plan.scenarios if scenario.tool}
 
 
 @contextmanager

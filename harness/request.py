@@ -63,7 +63,7 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         candidate=candidate,
         reference=None if asked.alone else reference,
         machine=machine,
-        scenarios=scenarios,
+        scenarios=tuple(scenario.for_kernel(source.version) for scenario in scenarios),
         errata=tuple(catalog.errata.values()),
     )
     return Prepared(plan, source, archive)

@@ -3,6 +3,7 @@
 
 import json
 import mmap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ RECORDS = "records.jsonl"
 OUTCOME = "outcome.json"
 REGISTERS = "registers.txt"
 
-_CAUSES = {
+CAUSES = {
     Watch.CLOSED: None,
     Watch.SILENT: GuestEnd.HANG,
     Watch.FLOODED: GuestEnd.FLOOD,
@@ -46,66 +47,86 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
     Raises HostError when QEMU does not start; whatever the guest does is an
     outcome.
     """
-    files = _files(guest, folder)
+    texts = {BATCH: batch(guest.scenario), SCENARIO: script(guest.scenario)}
+    observer = guest.observer if guest.scenario.observe else None
+    files = lay_out(guest.image, guest.kernel, folder, texts, observer=observer)
     try:
         with qemu.running(guest.machine, files, folder / "qemu.log") as machine:
             silence_s = guest.machine.timeout_s * timeout_scale
             seen = watch(machine.console, folder / CONSOLE, silence_s)
-            where = _where(guest, machine, folder) if seen is Watch.SILENT else ""
+            where = locate_hang(machine, guest.symbols, folder) if seen is Watch.SILENT else ""
             reason = machine.monitor.shutdown_reason() if seen is Watch.CLOSED else ""
             if seen is Watch.CLOSED:
                 status = machine.finish()
                 if status:
-                    _blame_qemu(status, folder)
+                    raise qemu_failed(status, folder)
         outcome = recognize(
-            (folder / CONSOLE).read_bytes(), cause=_CAUSES[seen], where=where, reason=reason
+            (folder / CONSOLE).read_bytes(), cause=CAUSES[seen], where=where, reason=reason
         )
-        outcome = _with_records(outcome, files.channel, folder)
+        outcome = leave_records(outcome, files.channel, folder)
     finally:
         files.channel.unlink(missing_ok=True)
         files.initramfs.unlink(missing_ok=True)
-    (folder / OUTCOME).write_text(json.dumps(outcome.model_dump(mode="json"), indent=1) + "\n")
+    leave_outcome(outcome, folder)
     return outcome
 
 
-def _where(guest: Guest, machine: qemu.Qemu, folder: Path) -> str:
+def leave_outcome(outcome: Outcome, folder: Path) -> None:
+    """Write how the guest ended beside what it left."""
+    (folder / OUTCOME).write_text(json.dumps(outcome.model_dump(mode="json"), indent=1) + "\n")
+
+
+def locate_hang(machine: qemu.Qemu, symbols: Path, folder: Path) -> str:
     """The function that a silent guest is in; its registers are kept as evidence."""
     registers = machine.registers()
     (folder / REGISTERS).write_text(registers)
-    return locate(registers, guest.symbols.read_text(encoding="ascii"))
+    return locate(registers, symbols.read_text(encoding="ascii"))
 
 
-def _blame_qemu(status: int, folder: Path) -> None:
-    raise HostError(
+def qemu_failed(status: int, folder: Path) -> HostError:
+    """QEMU's own end, in its own words."""
+    return HostError(
         f"QEMU ended with status {status}",
         why=(folder / "qemu.log").read_text(errors="replace")[-2000:],
         evidence=folder / "qemu.log",
     )
 
 
-def _files(guest: Guest, folder: Path) -> Files:
-    """The initramfs of this cell (image, then overlay) and an empty channel."""
+def lay_out(
+    image: GuestImage,
+    kernel: Path,
+    folder: Path,
+    texts: Mapping[str, str],
+    *,
+    observer: Path | None,
+    keys: Mapping[str, bytes] | None = None,
+) -> Files:
+    """The initramfs of one boot (image, then overlay) and an empty channel.
+
+    `texts` (the batch, a scenario) go into the overlay, and stay in `folder`.
+    """
     part = folder / "overlay.cpio"
-    texts = {BATCH: batch(guest.scenario), SCENARIO: script(guest.scenario)}
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="ascii")
-    overlay(part, texts, guest.observer if guest.scenario.observe else None)
+    overlay(part, texts, observer, keys)
     initramfs = folder / "initramfs.cpio"
-    initramfs.write_bytes(guest.image.initramfs.read_bytes() + part.read_bytes())
+    initramfs.write_bytes(image.initramfs.read_bytes() + part.read_bytes())
     part.unlink()
     channel = folder / "channel"
     with channel.open("wb") as file:
         file.truncate(CHANNEL_BYTES)
-    return Files(kernel=guest.kernel, initramfs=initramfs, channel=channel)
+    return Files(kernel=kernel, initramfs=initramfs, channel=channel)
 
 
-def _with_records(outcome: Outcome, channel: Path, folder: Path) -> Outcome:
-    """Store the records; a guest that ended well must have left whole ones."""
+def leave_records(
+    outcome: Outcome, channel: Path, folder: Path, from_tools: bytes = b""
+) -> Outcome:
+    """Store the records, what tools said first; a guest that ended well left whole ones."""
     with channel.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         _, length = HEADER.unpack_from(view)
         held = view[: HEADER.size + min(length, CHANNEL_BYTES)]
     try:
-        lines = channel_bytes(held)
+        lines = from_tools + channel_bytes(held)
         (folder / RECORDS).write_bytes(lines)
         complete = parse(lines).complete
     except RecordsError as error:

@@ -10,6 +10,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from harness.guest.tool_records import Command, Count, Period, Subtest, Totals
+
 # "PMUREC1", as in guest-images/probes/record.c.
 MAGIC = 0x31434552554D50
 HEADER = struct.Struct("<QQ")
@@ -271,12 +273,17 @@ Record = Annotated[
     | Index
     | Interruption
     | Observer
-    | Callback,
+    | Callback
+    | Command
+    | Count
+    | Period
+    | Totals
+    | Subtest,
     Field(discriminator="kind"),
 ]
 _RECORD: TypeAdapter[Record] = TypeAdapter(Record)
 
-Kind = TypeVar("Kind", bound=_Record)
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 class Records:

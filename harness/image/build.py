@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.debian import Archive, extract
 from harness.errors import HostError
-from harness.image.recipe import COMPILE, FOLDERS, INIT, OBSERVER, PROBES
+from harness.image.recipe import COMPILE, FOLDERS, INIT, KEYS, OBSERVER, PROBES
 from harness.kernel.build import toolchain
 from harness.model import Architecture
 from harness.process import CommandError, capture, logged
@@ -37,8 +37,13 @@ def pack(folder: Path, target: Path) -> None:
     capture(argv, cwd=folder, stdin=listing)
 
 
-def overlay(target: Path, texts: Mapping[str, str], observer: Path | None) -> None:
-    """The part of the initramfs that is one cell's: texts by name and, if wanted, the observer.
+def overlay(
+    target: Path,
+    texts: Mapping[str, str],
+    observer: Path | None,
+    keys: Mapping[str, bytes] | None = None,
+) -> None:
+    """The part of the initramfs that is one boot's: texts by name, the observer, keys for SSH.
 
     The kernel unpacks concatenated archives one after the other
     (Documentation/driver-api/early-userspace/buffer-format.rst).
@@ -50,6 +55,10 @@ def overlay(target: Path, texts: Mapping[str, str], observer: Path | None) -> No
         (folder / name).write_text(text, encoding="ascii")
     if observer:
         shutil.copyfile(observer, folder / OBSERVER)
+    if keys:
+        (folder / KEYS).mkdir()
+        for name, content in keys.items():
+            (folder / KEYS / name).write_bytes(content)
     pack(folder, target)
     shutil.rmtree(folder)
 

@@ -8,12 +8,14 @@ INIT = "init"
 BATCH = "batch"
 SCENARIO = "scenario"
 OBSERVER = "lib/pmu_observer.ko"
+KEYS = "ssh"
 
 # Each probe's sources, the first one naming it; all are static programs.
 PROBES = {
     "channel": ("channel.c", "record.c"),
     "cost": ("cost.c", "perf.c", "record.c"),
     "drive": ("drive.c", "script.c", "work.c", "perf.c", "record.c"),
+    "phases": ("phases.c",),
 }
 # What every guest is set to.  An emulated interrupt takes its time, for which
 # perf_sample_event_took() would lower the allowed sample rate.
@@ -23,15 +25,41 @@ WATCHING = {"kernel.perf_user_access": 1}
 COMPILE = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static")
 
 
+# The verb that starts the system on the disk and its SSH server, until told to finish.
+SERVE = "serve"
+SHELL_BATCH = f"sysctl kernel/perf_user_access 1\n{SERVE}\n"
+
+# The system on the disk: perf, an SSH server, a shell, and what a person expects beside it.
+PACKAGES = (
+    *("linux-perf", "dropbear-bin", "openssh-sftp-server"),
+    *("bash", "coreutils", "findutils", "grep", "less", "mawk", "mount", "ncurses-base"),
+    *("procps", "sed"),
+)
+# What the packages' own scripts, which are not run, would have left.
+LINKS = {"bin/sh": "bash", "usr/bin/awk": "mawk"}
+TEXTS = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/bash\n",
+    "etc/group": "root:x:0:\n",
+    "etc/shells": "/bin/bash\n/bin/sh\n",
+    "etc/hosts": "127.0.0.1 localhost guest\n",
+    "root/.profile": "PS1='\\u@\\h:\\w\\$ '\n",
+}
+UNWANTED = tuple(f"usr/share/{name}" for name in ("doc", "info", "lintian", "locale", "man"))
+DISK_SPARE_MIB = 64
+
+
 def batch(scenario: Scenario) -> str:
-    """The lines that init performs: settings, the observer, then the probe."""
+    """The lines that init performs: settings, the observer, then the probe or the SSH server."""
     watching = any(event.watched for event in scenario.events.values())
     # SETTINGS come last: the kernel refuses a sample rate once they hold.
     sysctl = scenario.sysctl | (WATCHING if watching else {}) | SETTINGS
     lines = [f"sysctl {name.replace('.', '/')} {value}" for name, value in sysctl.items()]
     if scenario.observe:
         lines.append(" ".join(("observe", *_observer_parameters(scenario))))
-    lines.append(" ".join(("probe", *(scenario.probe or ("drive",)))))
+    if scenario.tool:
+        lines.append(SERVE)
+    else:
+        lines.append(" ".join(("probe", *(scenario.probe or ("drive",)))))
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -46,8 +74,8 @@ def _observer_parameters(scenario: Scenario) -> list[str]:
 
 
 def script(scenario: Scenario) -> str:
-    """Events, tasks and steps as guest-images/probes/script.h reads them; empty for a probe."""
-    if scenario.probe:
+    """Events, tasks and steps as guest-images/probes/script.h reads them; empty without any."""
+    if not scenario.steps:
         return ""
     lines = [
         _event_line(copy, event)

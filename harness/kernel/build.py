@@ -5,8 +5,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,8 @@ IMAGE = "Image"
 OBSERVER = "pmu_observer.ko"
 DISK_FULL = "No space left on device"
 SYMBOLS = "System.map"
+VMLINUX = "vmlinux"
+DEBUG = "kconfig/debug.config"
 LOG = "build.log"
 
 
@@ -53,7 +55,10 @@ def toolchain(architecture: Architecture) -> str:
 
 
 class Builder:
-    """Builds the subjects of one source for one architecture, one after the other."""
+    """Builds the subjects of one source for one architecture, one after the other.
+
+    With `debug` in a folder of its own, with DWARF in a vmlinux for gdb.
+    """
 
     def __init__(
         self,
@@ -64,15 +69,19 @@ class Builder:
         configs: Path,
         modules: Path,
         say: Callable[[str], None],
+        debug: bool = False,
     ) -> None:
         self.cache = cache
+        self.debug = debug
         self.source = source
         self.architecture = architecture
         self.modules = modules
         self.say = say
         self.toolchain = toolchain(architecture)
-        self.folder = cache.builds / f"{source.tree.folder.name}-{architecture.name}"
+        variant = "-gdb" if debug else ""
+        self.folder = cache.builds / f"{source.tree.folder.name}-{architecture.name}{variant}"
         files = kconfig.fragments_for(architecture.kconfig, source.version)
+        files += (DEBUG,) if debug else ()
         self.fragment = "".join((configs / file).read_text(encoding="utf-8") for file in files)
         self._trees: dict[str, tuple[str, str]] = {}
         # The one log of the build that runs now; the artifact gets a copy.
@@ -108,6 +117,12 @@ class Builder:
                 self._make(kernel, tree)
         return kernel
 
+    @contextmanager
+    def trees(self, subject: Subject) -> Iterator[tuple[str, str]]:
+        """(pristine tree, patched tree) of a subject, the work tree to ourselves."""
+        with self._locked():
+            yield self._patched(subject)
+
     def _kernel(self, subject: Subject, pristine: str, tree: str) -> Kernel:
         modules = [path.read_bytes() for path in sorted(self.modules.iterdir())]
         name = digest(
@@ -126,13 +141,14 @@ class Builder:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log.unlink(missing_ok=True)
         self._configure(tree)
-        self._run_make("kernel", Path(self.architecture.image).name, "modules")
+        self.make("kernel", Path(self.architecture.image).name, "modules")
         observer = self._observer()
         with self.cache.publish(kernel.folder) as new:
             image = self.folder / self.architecture.image
             shutil.copyfile(image, new / IMAGE)
             shutil.copyfile(observer, new / OBSERVER)
-            for name, target in ((".config", "config"), (SYMBOLS, SYMBOLS)):
+            kept = [(".config", "config"), (SYMBOLS, SYMBOLS)]
+            for name, target in [*kept, *([(VMLINUX, VMLINUX)] if self.debug else [])]:
                 shutil.copyfile(self.folder / name, new / target)
             shutil.copyfile(self.log, new / LOG)
             write_json(
@@ -159,7 +175,7 @@ class Builder:
             return
         stamp.unlink(missing_ok=True)
         write_text(fragment, self.fragment)
-        self._run_make("kconfig", f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig")
+        self.make("kconfig", f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig")
         got = (self.folder / ".config").read_text(encoding="utf-8")
         lost = kconfig.lost(self.fragment, got)
         if lost:
@@ -176,17 +192,23 @@ class Builder:
         """Build the observer module against this subject."""
         place = self.folder / "observer"
         update_files(self.modules, place)
-        self._run_make("observer module", f"M={place}", "modules")
+        self.make("observer module", f"M={place}", "modules")
         return place / OBSERVER
 
-    def _run_make(self, what: str, *targets: str) -> None:
+    def make(
+        self, what: str, *targets: str, below: str = "", env: Mapping[str, str] | None = None
+    ) -> None:
+        """Run make in the tree, or in a folder of it, confined to the build folder.
+
+        Raises BuildError, or HostError where the disk is full.
+        """
         tree = self.source.tree.work
-        argv = ["make", "-C", str(tree), f"O={self.folder}", f"-j{os.cpu_count()}"]
+        argv = ["make", "-C", str(tree / below), f"O={self.folder}", f"-j{os.cpu_count()}"]
         argv += [f"ARCH={self.architecture.kernel}"]
         argv += [f"CROSS_COMPILE={self.architecture.triplet}-", *targets]
         confined = sandbox.confine(argv, readable=[tree], writable=[self.folder])
         try:
-            logged(confined, self.log, env=environment(REPRODUCIBLE))
+            logged(confined, self.log, env=environment({**REPRODUCIBLE, **(env or {})}))
         except CommandError as error:
             text = self.log.read_text(errors="replace")
             if DISK_FULL in text:

@@ -170,9 +170,10 @@ class Tree:
             self._git("read-tree", "--reset", "-u", tree)
         write_text(self._state, tree)
 
-    def difference(self, pristine: str, tree: str) -> str:
-        """Digest of what differs between two trees: mode, blob and path of each file."""
-        rows = self._git("diff-tree", "-r", "--no-renames", pristine, tree).splitlines()
+    def difference(self, pristine: str, tree: str, below: tuple[str, ...] = ()) -> str:
+        """Digest of what differs between two trees, or folders of them: mode, blob and path."""
+        compare = ["diff-tree", "-r", "--no-renames", pristine, tree, "--", *below]
+        rows = self._git(*compare).splitlines()
         return digest(*sorted(rows))
 
     def kconfig_digest(self, tree: str) -> str:

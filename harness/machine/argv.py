@@ -17,13 +17,22 @@ _KERNEL_ARGUMENTS = (
 )
 
 
+SSH_PORT = 22
+
+
 @dataclass(frozen=True)
 class Files:
-    """What QEMU opens: the kernel, the initramfs, and the channel's backing file."""
+    """What QEMU opens: the kernel, the initramfs, and the channel's backing file.
+
+    With a `disk`, which it only reads, the guest has a network for SSH; `gdb` is
+    the socket of a stub, for a machine that waits for a debugger.
+    """
 
     kernel: Path
     initramfs: Path
     channel: Path
+    disk: Path | None = None
+    gdb: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -37,8 +46,10 @@ class Descriptors:
 def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list[str]:
     """The whole command line; the machine waits for the monitor's `cont`.
 
-    No network, no display, QEMU's seccomp sandbox on.  The one thing that the
-    guest can write on the host is the channel's file, whose size is fixed.
+    No display, QEMU's seccomp sandbox on.  The one thing that the guest can
+    write on the host is the channel's file, whose size is fixed.  A guest without
+    a disk has no network; one with a disk has a network that reaches nothing, but
+    that a port of the host's loopback leads to its SSH server.
     """
     append = " ".join((f"console={machine.console}", *_KERNEL_ARGUMENTS))
     return [
@@ -48,7 +59,7 @@ def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list
         *("-cpu", machine.cpu),
         *("-smp", str(machine.cpus)),
         *("-m", str(machine.memory_mib)),
-        *machine.clock,
+        *(machine.session_clock if files.disk else machine.clock),
         "-nodefaults",
         "-no-user-config",
         *("-display", "none"),
@@ -64,10 +75,28 @@ def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list
         f"memory-backend-file,id=channel,share=on,size={CHANNEL_BYTES},"
         f"mem-path={_escaped(files.channel)}",
         *("-device", "ivshmem-plain,memdev=channel"),
+        *_session(files),
         *("-kernel", str(files.kernel)),
         *("-initrd", str(files.initramfs)),
         *("-append", append),
     ]
+
+
+def _session(files: Files) -> list[str]:
+    """The disk and the network of a guest with an SSH server, and a debugger's socket.
+
+    The host's port is 0: the kernel chooses a free one, and the monitor knows which.
+    """
+    words = []
+    if files.disk:
+        disk = f"driver=file,node-name=disk,read-only=on,filename={_escaped(files.disk)}"
+        forward = f"hostfwd=tcp:127.0.0.1:0-:{SSH_PORT}"
+        words += ["-blockdev", disk, "-device", "virtio-blk-pci,drive=disk"]
+        words += ["-netdev", f"user,id=ssh,restrict=on,ipv6=off,{forward}"]
+        words += ["-device", "virtio-net-pci,netdev=ssh,romfile="]
+    if files.gdb:
+        words += ["-gdb", f"unix:path={_escaped(files.gdb)},server=on,wait=off"]
+    return words
 
 
 def _escaped(path: Path) -> str:

@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+import re
 import socket
 import subprocess
 from collections.abc import Coroutine, Iterator
@@ -23,6 +24,8 @@ EVENT_S = 1.0
 QUIT_S = 5.0
 
 Result = TypeVar("Result")
+
+_FORWARD = re.compile(r"^\s*TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", re.MULTILINE)
 
 # What speaking to a QEMU that is gone, or that does not answer, raises.
 _SILENCE = (QMPError, OSError, TimeoutError, EOFError)
@@ -72,7 +75,7 @@ class Monitor:
 
 
 class Qemu:
-    """One running QEMU."""
+    """One running QEMU; `port` of the loopback leads to the SSH server of a guest that has one."""
 
     def __init__(
         self,
@@ -85,12 +88,16 @@ class Qemu:
         self.console = console
         self.monitor = monitor
         self.log = log
+        self.port = 0
 
-    def release(self) -> None:
-        """Let the machine run; raises HostError when QEMU does not get that far."""
+    def release(self, files: Files) -> None:
+        """Let the machine run, or its debugger; raises HostError when QEMU gets not so far."""
         try:
             self.monitor.connect()
-            self.monitor.execute("cont")
+            if files.disk:
+                self.port = self._forwarded_port()
+            if not files.gdb:
+                self.monitor.execute("cont")
         except _SILENCE as error:
             process.end(self.child)
             raise HostError(
@@ -99,13 +106,25 @@ class Qemu:
                 evidence=self.log,
             ) from error
 
-    def registers(self) -> str:
-        """The registers of a machine that does not answer, or nothing."""
-        command: dict[str, object] = {"command-line": "info registers"}
+    def _human(self, line: str) -> str:
+        """What QEMU's monitor for people says; nothing where it does not answer."""
+        command: dict[str, object] = {"command-line": line}
         try:
             return str(self.monitor.execute("human-monitor-command", command))
         except _SILENCE:
             return ""
+
+    def registers(self) -> str:
+        """The registers of a machine that does not answer, or nothing."""
+        return self._human("info registers")
+
+    def _forwarded_port(self) -> int:
+        """Which port the kernel gave to QEMU; raises HostError."""
+        said = self._human("info usernet")
+        match = _FORWARD.search(said)
+        if not match:
+            raise HostError("QEMU forwards no port to the guest", why=said, evidence=self.log)
+        return int(match[1])
 
     def finish(self) -> int:
         """Wait for the end that the guest chose, or bring it about; QEMU's status."""
@@ -138,7 +157,7 @@ def running(machine: Machine, files: Files, log: Path) -> Iterator[Qemu]:
             )
         qemu = Qemu(child, console, Monitor(monitor), log)
         try:
-            qemu.release()
+            qemu.release(files)
             yield qemu
         finally:
             process.end(child)

@@ -9,6 +9,7 @@ from jinja2 import Environment
 
 from harness.guest.records import Records
 from harness.model import Role, RunResult, Status, Verdict
+from harness.report.periods import HEIGHT, WIDTH, Chart, chart
 from harness.report.table import Row, by_scenario, rows, subject_names, times
 from harness.report.timeline import Timeline, timeline
 
@@ -56,6 +57,15 @@ def _lanes(result: RunResult, records: Mapping[str, Records]) -> dict[str, dict[
     return lanes
 
 
+def _charts(result: RunResult, records: Mapping[str, Records]) -> dict[str, Chart]:
+    """Periods over time by scenario, of those that perf record sampled in."""
+    cells: dict[str, dict[str, Records]] = {}
+    for cell in result.cells:
+        cells.setdefault(cell.cell.scenario, {})[cell.cell.subject] = records[cell.cell.id]
+    charts = {scenario: chart(sides) for scenario, sides in cells.items()}
+    return {scenario: found for scenario, found in charts.items() if found}
+
+
 def render(
     result: RunResult,
     records: Mapping[str, Records],
@@ -78,6 +88,8 @@ def render(
         names={role.value: name for role, name in names.items()},
         compared=Role.REFERENCE in names,
         lanes=_lanes(result, records),
+        charts=_charts(result, records),
+        chart_size=(WIDTH, HEIGHT),
         subjects=subjects,
         repeats=list(dict.fromkeys(cell.repeat for cell in result.cells)),
     )

@@ -52,9 +52,16 @@ def commands():
         buffer = buffer[end:].lstrip()
         yield command
 
+def human(line):
+    if line == "info usernet":
+        port = (re.findall(r"^port (\d+)", script, re.M) or ["1"])[0]
+        return f"  TCP[HOST_FORWARD]  12  127.0.0.1 {{port}}  10.0.2.15 22"
+    return "PC=0000000000000010"
+
 def serve(until):
     for command in commands():
-        reply = {{"return": "PC=0000000000000010" if "human" in command["execute"] else {{}}}}
+        line = command.get("arguments", {{}}).get("command-line")
+        reply = {{"return": human(line) if line else {{}}}}
         if "id" in command:
             reply["id"] = command["id"]
         say(reply)
@@ -83,6 +90,9 @@ for line in script.splitlines():
             sys.exit()
     elif verb == "hang":
         serve("quit")
+    elif verb == "await":
+        while not os.path.exists(rest):
+            time.sleep(0.01)
     elif verb == "crash":
         os.abort()
 event = {{"event": "SHUTDOWN", "data": {{"guest": True, "reason": "guest-shutdown"}}}}

@@ -20,15 +20,19 @@ PURE = (
     "machine.argv",
     "machine.crash",
     "guest.records",
+    "guest.tool",
+    "guest.tool_records",
     "checks",
     "report",
 )
 OUTSIDE = {"subprocess", "socket", "os", "shutil", "tempfile", "time", "signal", "threading"}
-OUTSIDE |= {"yaml", "pexpect", "qemu", "filelock", "click", "platformdirs"}
+OUTSIDE |= {"yaml", "pexpect", "paramiko", "qemu", "filelock", "click", "platformdirs"}
 OWNERS = {
     "subprocess": {"process", "setup", "machine.qemu"},
     "yaml": {"catalog"},
     "pexpect": {"machine.console"},
+    "paramiko": {"guest.ssh"},
+    "cryptography": {"guest.ssh"},
     "qemu": {"machine.qemu"},
     "filelock": {"store"},
     "click": {"cli"},
@@ -48,13 +52,13 @@ LAYERS = (
     ("checks",),
     ("judge",),
     ("runfolder", "request"),
-    ("progress", "pipeline", "mutants"),
+    ("progress", "pipeline", "shell", "mutants"),
     ("report",),
     ("cli",),
     ("__main__",),
 )
 # What a later layer's pure part gives to an earlier one is no step back.
-SHARED = {"machine.crash", "guest.records"}
+SHARED = {"machine.crash", "guest.records", "guest.tool_records"}
 
 
 def name_of(path: Path) -> str:

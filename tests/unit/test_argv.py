@@ -10,8 +10,8 @@ from harness.machine.argv import Descriptors, Files, build_argv
 GOLDEN = Path(__file__).parents[1] / "data" / "argv"
 
 
-def argv(machine, channel="/run/channel"):
-    files = Files(Path("/k/Image"), Path("/run/initramfs.cpio"), Path(channel))
+def argv(machine, channel="/run/channel", **more):
+    files = Files(Path("/k/Image"), Path("/run/initramfs.cpio"), Path(channel), **more)
     return build_argv(machine, files, Descriptors(console=5, monitor=6))
 
 
@@ -22,6 +22,22 @@ def test_golden(catalog, name):
 
 def test_every_machine_has_a_golden_argv(catalog):
     assert {path.stem for path in GOLDEN.glob("*.txt")} == set(catalog.machines)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in GOLDEN.glob("*.txt")])
+def test_golden_with_a_session(catalog, name):
+    words = argv(catalog.machines[name], disk=Path("/c/disk,1"), gdb=Path("/s/gdb"))
+    assert "\n".join(words) + "\n" == (GOLDEN / "session" / f"{name}.txt").read_text()
+
+
+def test_a_session_reaches_the_guest_and_the_guest_nothing(catalog):
+    for machine in catalog.machines.values():
+        words = argv(machine, disk=Path("/c/disk"))
+        (netdev,) = (word for word in words if word.startswith("user,"))
+        assert "restrict=on" in netdev and "hostfwd=tcp:127.0.0.1:0-:22" in netdev
+        (disk,) = (word for word in words if "node-name=disk" in word)
+        assert "read-only=on" in disk
+        assert any("spawn=deny" in word for word in words)
 
 
 def test_every_machine_is_confined(catalog):

@@ -17,7 +17,7 @@ def test_every_scenario_asks_known_checks_and_probes(catalog):
 
     for scenario in catalog.scenarios.values():
         assert set(scenario.checks) <= CHECKS.keys(), scenario.name
-        assert scenario.probe[0] in PROBES, scenario.name
+        assert scenario.tool or scenario.probe[0] in PROBES, scenario.name
 
 
 def test_every_check_is_asked_somewhere(catalog):
@@ -69,6 +69,19 @@ def test_a_misspelt_key_inside_a_list_too(copy):
     with pytest.raises(PlanError) as raised:
         _ = Catalog(copy).series
     assert "patches.1.fiel (did you mean file?)" in raised.value.why
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_scenario_does_one_thing(copy, both):
+    path = copy / "configs" / "scenarios" / "perf-stat.yaml"
+    text = path.read_text()
+    path.write_text(
+        text + "probe: [adjust]\n" if both else text.split("tool:")[0] + "checks: [tool.stat]\n"
+    )
+    with pytest.raises(PlanError) as raised:
+        _ = Catalog(copy).scenarios
+    assert "either a probe or a tool" in raised.value.why
+    assert str(path) in raised.value.what
 
 
 def test_what_is_not_yaml_is_refused_with_its_line(copy):

@@ -9,8 +9,10 @@ from junitparser import JUnitXml
 from rich.console import Console
 
 from harness.guest.records import Records
+from harness.guest.tool_records import Period
 from harness.model import Cell, CellResult, GuestEnd, Outcome, Role, RunResult, Status, Verdict
 from harness.report import html, junit, text
+from harness.report.periods import HEIGHT, WIDTH, chart
 from harness.report.timeline import timeline
 
 EVIL = "<script>alert(1)</script> \x1b[2J [bold]x[/bold]"
@@ -145,3 +147,39 @@ def test_no_log_no_timeline(load):
 
 def test_a_result_survives_the_disk(result):
     assert RunResult.model_validate_json(result.model_dump_json()) == result
+
+
+@pytest.fixture
+def sampled(load):
+    names = {"before": "perf-record-pre-callbacks", "after": "perf-record-start-stop-callbacks"}
+    return {subject: load(name) for subject, name in names.items()}
+
+
+def test_periods_are_drawn_on_the_same_axes(sampled):
+    drawn = chart(sampled)
+    before, after = drawn.sides["before"], drawn.sides["after"]
+    assert (before.samples, after.samples) == tuple(
+        len(records.of(Period)) for records in sampled.values()
+    )
+    assert before.adjustments == before.releases > 0
+    assert after.adjustments > 0 and after.releases == 0
+    assert [period for period, _ in drawn.decades] == [10**power for power in range(7)]
+    points = [tuple(map(float, point.split(","))) for point in after.points.split()]
+    assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in points)
+    assert points[0] == (0.0, HEIGHT)  # A period of 1, at the time of the first sample.
+
+
+def test_what_perf_record_did_not_sample_has_no_chart(load):
+    assert chart({"one": load("task-pre-callbacks"), "two": Records([])}) is None
+
+
+def test_one_sample_is_a_chart():
+    one = Period(event="x", time=5, period=0)
+    assert chart({"one": Records([one])}).sides["one"].points == "0.0,160.0"
+
+
+def test_html_puts_them_side_by_side(result, sampled):
+    records = dict(zip((cell.cell.id for cell in result.cells), sampled.values(), strict=True))
+    page = html.render(result, records, {})
+    assert "What perf record sampled" in page
+    assert page.count("<polyline") == 2

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""A person's shell in a guest with perf, or a paused guest for a person's gdb."""
+
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.catalog import Catalog
+from harness.errors import HostError, SubjectError
+from harness.guest.batch import CONSOLE
+from harness.guest.live import Boot, Live, booted
+from harness.guest.ssh import SessionError
+from harness.image.build import ImageBuilder
+from harness.image.disk import DiskBuilder
+from harness.image.recipe import SHELL_BATCH
+from harness.kernel.build import IMAGE, VMLINUX, Builder, Kernel
+from harness.machine.crash import clean, recognize
+from harness.model import GuestEnd, Role
+from harness.progress import Progress
+from harness.request import Prepared
+from harness.store import Cache, default_runs
+
+_HARMLESS = (GuestEnd.DONE, GuestEnd.STOPPED_EARLY)
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is booted, and where its console and a debugger's socket are."""
+
+    boot: Boot
+    folder: Path
+    kernel: Kernel
+
+
+def prepare_place(
+    prepared: Prepared, catalog: Catalog, cache: Cache, progress: Progress, *, debug: bool
+) -> Place:
+    """Build what the candidate's guest needs; raises HarnessError."""
+    plan = prepared.plan
+    architecture = catalog.architectures[plan.machine.architecture]
+    sources = catalog.root / "guest-images"
+    builder = Builder(
+        cache,
+        prepared.source,
+        architecture,
+        configs=catalog.configs,
+        modules=sources / "modules",
+        say=progress.say,
+        debug=debug,
+    )
+    subject = plan.subjects[Role.CANDIDATE]
+    with progress.stage(f"build {subject.name}", builder.log):
+        kernel = builder.build(subject)
+    image = ImageBuilder(cache, architecture, prepared.archive, sources, progress.say).build()
+    disk = DiskBuilder(cache, architecture, prepared.archive, progress.say).build()
+    folder = _new_folder()
+    boot = Boot(
+        kernel=kernel.folder / IMAGE,
+        observer=None,
+        image=image,
+        disk=disk,
+        machine=plan.machine,
+        batch=SHELL_BATCH,
+        gdb=folder / "gdb" if debug else None,
+        echo=_show_console if debug else _keep_quiet,
+    )
+    return Place(boot, folder, kernel)
+
+
+def _new_folder() -> Path:
+    place = default_runs().parent / "shells"
+    place.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=place, prefix=time.strftime("%Y%m%d-%H%M%S-")))
+
+
+def _show_console(data: bytes) -> None:
+    sys.stderr.write(clean(data))
+    sys.stderr.flush()
+
+
+def _keep_quiet(_: bytes) -> None:
+    pass
+
+
+def gdb_command(place: Place) -> str:
+    """What to type in another terminal."""
+    target = f"target remote {place.boot.gdb}"
+    return shlex.join(["gdb-multiarch", str(place.kernel.folder / VMLINUX), "-ex", target])
+
+
+def enter(
+    place: Place, command: tuple[str, ...], patience: float, say: Callable[[str], None]
+) -> int:
+    """Boot, and run a shell or a command there; its exit status.
+
+    Raises SubjectError when the kernel ends it, HostError when something else does.
+    """
+    limit_s = place.boot.machine.timeout_s * patience
+    with booted(place.boot, place.folder) as (live, _):
+        if place.boot.gdb:
+            say(f"the machine waits; attach with\n{gdb_command(place)}")
+        try:
+            if place.boot.gdb and not command:
+                return _watch(live)
+            session = live.connect(limit_s, patient=place.boot.gdb is not None)
+            status = session.attach(command)
+            live.finish(session)
+        except SessionError as error:
+            raise _blame(place, live, error) from error
+    return status
+
+
+def _watch(live: Live) -> int:
+    """Until the guest ends, or Ctrl-C ends it."""
+    with suppress(KeyboardInterrupt):
+        live.wait()
+    return 0
+
+
+def _blame(place: Place, live: Live, error: SessionError) -> HostError | SubjectError:
+    """Whose fault it is that a session ended: the console knows."""
+    live.wait(5)
+    console = place.folder / CONSOLE
+    outcome = recognize(console.read_bytes())
+    why = "\n".join(outcome.evidence)
+    if outcome.end in _HARMLESS:
+        return HostError(str(error), why=why, evidence=console)
+    return SubjectError(outcome.summary, why=why, evidence=console)

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: MIT
+"""A cell over SSH with a QEMU that is a script and a guest that is a thread: every end named."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HostError, SubjectError
+from harness.guest import live, workload
+from harness.guest.batch import Guest
+from harness.guest.live import Boot
+from harness.guest.records import parse
+from harness.guest.ssh import make_keys
+from harness.guest.tool_records import Command, Count, Subtest
+from harness.guest.workload import Provided
+from harness.image.build import GuestImage
+from harness.kernel.build import Kernel
+from harness.model import GuestEnd
+from harness.shell import Place, enter
+from tests.component.fakes import END, make_qemu
+from tests.component.ssh_server import Server
+
+pytestmark = pytest.mark.needs("cpio", "setpriv")
+TOOL = Path(__file__).parents[1] / "data" / "tool"
+PANIC = "print Kernel panic - not syncing: x\n"
+
+
+class World:
+    """A fake QEMU, an SSH server for its guest, and the files that both share."""
+
+    def __init__(self, folder, catalog, keys):
+        self.folder, self.catalog = folder, catalog
+        self.files = folder / "guest"
+        (self.files / "root").mkdir(parents=True)
+        self.reached = threading.Event()
+        self.commands = {"sh": self.finish, "perf": self.perf}
+        self.server = Server(keys, self.commands, self.files)
+        qemu = make_qemu(folder)
+        self.machine = catalog.machines["aarch64-tcg"].model_copy(
+            update={"qemu": str(qemu), "timeout_s": 2}
+        )
+        self.image = folder / "image.cpio"
+        self.image.write_bytes(b"")
+
+    def sign(self, name):
+        """A file that the fake QEMU awaits."""
+        (self.folder / name).touch()
+
+    def finish(self, _):
+        self.sign("finish")
+        return 0
+
+    def perf(self, channel):
+        (self.files / "root" / "stat.txt").write_bytes((TOOL / "stat.txt").read_bytes())
+        channel.sendall_stderr(b"a warning\n")
+        return 0
+
+    def script(self, *lines):
+        listening = "print pmu-harness: ready\nprint pmu-harness: listening"
+        text = "\n".join([f"port {self.server.port}", listening, *lines]) + "\n"
+        (self.folder / "Image").write_text(text)
+
+    @property
+    def well(self):
+        return (
+            f"await {self.folder / 'finish'}",
+            f"records {END}\\n",
+            "print pmu-harness: done",
+        )
+
+    def run(self, scenario="perf-stat", selftests=None):
+        for name in ("System.map", "observer.ko", "disk"):
+            (self.folder / name).write_text("0000000000000008 t stuck\n")
+        place = self.folder / "cell"
+        place.mkdir()
+        row = self.catalog.scenarios[scenario]
+        guest = Guest(
+            self.folder / "Image",
+            self.folder / "observer.ko",
+            self.folder / "System.map",
+            GuestImage(self.image, ""),
+            self.machine,
+            row,
+        )
+        provided = Provided(self.folder / "disk", selftests)
+        return workload.run(guest, row.tool, provided, place), place
+
+    def boot(self):
+        (self.folder / "disk").touch()
+        image = GuestImage(self.image, "")
+        kernel = self.folder / "Image"
+        return Boot(kernel, None, image, self.folder / "disk", self.machine, "serve\n")
+
+
+@pytest.fixture
+def world(tmp_path, catalog, monkeypatch):
+    keys = make_keys()
+    monkeypatch.setattr(live, "make_keys", lambda: keys)
+    world = World(tmp_path, catalog, keys)
+    yield world
+    world.server.close()
+
+
+def test_what_the_tool_said_becomes_records(world):
+    world.script(*world.well)
+    outcome, folder = world.run()
+    assert outcome.end is GuestEnd.DONE
+    records = parse((folder / "records.jsonl").read_bytes())
+    assert records.complete
+    (command,) = records.of(Command)
+    assert command.argv[:2] == ("perf", "stat")
+    assert command.said == ("a warning",)
+    assert len(records.of(Count)) == 5
+    assert (folder / "tool" / "stat.txt").read_bytes() == (TOOL / "stat.txt").read_bytes()
+    assert (folder / "batch").read_text().splitlines()[-1] == "serve"
+    assert not (folder / "channel").exists() and not (folder / "initramfs.cpio").exists()
+
+
+def test_selftests_are_put_and_run_and_what_is_not_there_is_a_skip(world, tmp_path):
+    programs = tmp_path / "selftests"
+    programs.mkdir()
+    (programs / "remove_on_exec").write_bytes(b"program")
+    out = (TOOL / "selftest-remove_on_exec.txt").read_bytes()
+
+    def play(channel):
+        assert (world.files / "root" / "remove_on_exec").read_bytes() == b"program"
+        channel.sendall(out)
+        return 0
+
+    world.commands["/root/remove_on_exec"] = play
+    world.script(*world.well)
+    outcome, folder = world.run("selftests", programs)
+    assert outcome.end is GuestEnd.DONE
+    results = parse((folder / "records.jsonl").read_bytes()).of(Subtest)
+    assert [test.result for test in results].count("ok") == 4
+    assert {test.name for test in results if test.result == "skip"} == {
+        "mmap",
+        "sigtrap_threads",
+        "watermark_signal",
+    }
+
+
+def test_a_panic_while_a_command_runs_ends_it_at_once(world):
+    def panic(_):
+        world.sign("running")
+
+    world.commands["perf"] = panic
+    world.script(f"await {world.folder / 'running'}", PANIC)
+    world.machine = world.machine.model_copy(update={"timeout_s": 60})
+    outcome, _ = world.run()
+    assert outcome.end is GuestEnd.PANIC
+    assert outcome.summary.endswith("Kernel panic - not syncing: x")
+
+
+def test_a_command_that_does_not_end_is_a_hang(world):
+    world.commands["perf"] = lambda _: None
+    world.script("print last words", "hang")
+    outcome, _ = world.run()
+    assert outcome.end is GuestEnd.HANG
+    assert "perf stat" in outcome.summary and "took too long, in stuck+0x8" in outcome.summary
+    assert "last words" in "\n".join(outcome.evidence)
+
+
+def test_a_guest_that_never_listens_is_a_hang(world):
+    (world.folder / "Image").write_text("print Linux\nhang\n")
+    outcome, _ = world.run()
+    assert outcome.end is GuestEnd.HANG
+    assert "did not come up" in outcome.summary
+
+
+def test_a_guest_that_ends_before_it_listens(world):
+    (world.folder / "Image").write_text(f"records {END}\\n\nprint pmu-harness: done\n")
+    outcome, _ = world.run()
+    assert outcome.end is GuestEnd.STOPPED_EARLY
+    assert "before its SSH server came up" in outcome.summary
+
+
+def test_an_oops_beside_the_commands_is_told(world):
+    world.script("print [    1.0] Unable to handle kernel NULL pointer", *world.well)
+    outcome, _ = world.run()
+    assert outcome.end is GuestEnd.OOPS
+
+
+def test_a_tool_that_leaves_no_file(world):
+    world.commands["perf"] = lambda _: 0
+    world.script("hang")
+    outcome, _ = world.run()
+    assert outcome.end is GuestEnd.STOPPED_EARLY
+    assert "no such file in the guest" in outcome.summary
+
+
+def test_a_qemu_that_dies_is_the_hosts_fault(world):
+    world.script("crash")
+    world.commands["perf"] = lambda _: None
+    with pytest.raises(HostError, match="QEMU ended with status"):
+        world.run()
+
+
+def test_a_shell_command_has_its_status(world, monkeypatch, capfd):
+    world.commands["exit"] = lambda channel: channel.sendall(b"hello\n") or 7
+    world.script(*world.well)
+    folder = world.folder / "shell"
+    folder.mkdir()
+    monkeypatch.setattr("harness.guest.terminal._STDIN", 0)
+    place = Place(world.boot(), folder, Kernel(None, folder, ""))
+    assert enter(place, ("exit", "7"), 1.0, print) == 7
+
+
+def test_a_panic_under_a_shell_is_the_kernels_fault(world):
+    def panic(_):
+        world.sign("running")
+
+    world.commands["exit"] = panic
+    world.script(f"await {world.folder / 'running'}", PANIC)
+    folder = world.folder / "shell"
+    folder.mkdir()
+    with pytest.raises(SubjectError, match="Kernel panic"):
+        enter(Place(world.boot(), folder, Kernel(None, folder, "")), ("exit",), 1.0, print)
