@@ -238,6 +238,11 @@ def _stillness(observation: Observation, event: Event, steps: list[MainStep]) ->
     states = _enabled_during(observation, event, steps)
     leader = events(observation)[event.leader].name
     for step, enabled in zip(steps, states, strict=True):
+        if step.words == ("enable", event.name) and step.after[event.id] < step.before[event.id]:
+            faults.append(
+                f"ENABLE at {milliseconds(step.begin)} set its count back from "
+                f"{step.before[event.id]} to {step.after[event.id]}"
+            )
         if {event.name, leader} & set(step.words) or event.id not in step.before:
             continue
         if _is_reset(observation, event, step):
