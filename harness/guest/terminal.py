@@ -84,13 +84,13 @@ def _write(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
-def relay(channel: Channel, stdin: int = _STDIN) -> None:
+def relay(channel: Channel) -> None:
     """Carry bytes both ways until the guest's side ends."""
-    sources: Sequence[int] = (channel.fileno(), stdin)
+    sources: Sequence[int] = (channel.fileno(), _STDIN)
     while True:
         ready = select.select(sources, [], [])[0]
-        if stdin in ready:
-            typed = os.read(stdin, _CHUNK)
+        if _STDIN in ready:
+            typed = os.read(_STDIN, _CHUNK)
             if typed:
                 channel.sendall(typed)
             else:

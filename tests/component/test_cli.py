@@ -49,6 +49,12 @@ def test_help_teaches(call):
     assert "Exit status:" in out
 
 
+def test_a_shell_of_what_does_not_exist(call):
+    status, _, err = call("shell", "--series", "pre-callback", "--", "true")
+    assert status == 2
+    assert "did you mean pre-callbacks?" in err
+
+
 def test_list_names_everything(call, catalog):
     status, out, _ = call("list")
     assert status == 0

@@ -4,6 +4,7 @@
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -158,20 +159,18 @@ def test_a_pipe_at_a_shell(session, monkeypatch, capfd):
     os.write(outer, b"one\ntwo\n")
     os.close(outer)
     monkeypatch.setattr(terminal, "is_terminal", lambda: False)
-    kept = os.dup(0)
-    os.dup2(inner, 0)
+    monkeypatch.setattr(terminal, "_STDIN", inner)
     try:
-        status = session.attach(())
+        assert session.attach(()) == 5
     finally:
-        os.dup2(kept, 0)
-        os.close(kept)
         os.close(inner)
-    assert status == 5
     assert capfd.readouterr().out == "ONE\nTWO\n"
 
 
 def test_a_command_at_a_pipe(session, monkeypatch, capfd):
     monkeypatch.setattr(terminal, "is_terminal", lambda: False)
-    assert session.attach(("speaks",)) == 3
+    with Path("/dev/null").open() as nothing:
+        monkeypatch.setattr(terminal, "_STDIN", nothing.fileno())
+        assert session.attach(("speaks",)) == 3
     said = capfd.readouterr()
     assert (said.out, said.err) == ("out", "err")

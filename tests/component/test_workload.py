@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HostError, SubjectError
-from harness.guest import live, workload
+from harness.guest import live, terminal, workload
 from harness.guest.batch import Guest
 from harness.guest.live import Boot
 from harness.guest.records import parse
@@ -16,6 +16,7 @@ from harness.guest.tool_records import Command, Count, Subtest
 from harness.guest.workload import Provided
 from harness.image.build import GuestImage
 from harness.kernel.build import Kernel
+from harness.machine.console import LIMIT_BYTES
 from harness.model import GuestEnd
 from harness.shell import Place, enter
 from tests.component.fakes import END, make_qemu
@@ -182,6 +183,15 @@ def test_an_oops_beside_the_commands_is_told(world):
     assert outcome.end is GuestEnd.OOPS
 
 
+def test_a_flood_ends_a_command(world):
+    world.commands["perf"] = lambda _: None
+    world.script("flood")
+    world.machine = world.machine.model_copy(update={"timeout_s": 60})
+    outcome, folder = world.run()
+    assert outcome.end is GuestEnd.FLOOD
+    assert (folder / "console.log").stat().st_size == LIMIT_BYTES
+
+
 def test_a_tool_that_leaves_no_file(world):
     world.commands["perf"] = lambda _: 0
     world.script("hang")
@@ -197,14 +207,15 @@ def test_a_qemu_that_dies_is_the_hosts_fault(world):
         world.run()
 
 
-def test_a_shell_command_has_its_status(world, monkeypatch, capfd):
+def test_a_shell_command_has_its_status(world, monkeypatch):
     world.commands["exit"] = lambda channel: channel.sendall(b"hello\n") or 7
     world.script(*world.well)
     folder = world.folder / "shell"
     folder.mkdir()
-    monkeypatch.setattr("harness.guest.terminal._STDIN", 0)
     place = Place(world.boot(), folder, Kernel(None, folder, ""))
-    assert enter(place, ("exit", "7"), 1.0, print) == 7
+    with Path("/dev/null").open() as nothing:
+        monkeypatch.setattr(terminal, "_STDIN", nothing.fileno())
+        assert enter(place, ("exit", "7"), 1.0, print) == 7
 
 
 def test_a_panic_under_a_shell_is_the_kernels_fault(world):
