@@ -161,11 +161,11 @@ def test_a_crash_in_one_scenario_loses_no_other(run):
 
 def test_the_same_machine_does_the_same_under_load(run):
     """The run compares with what the same machines did before; so does this test, byte by byte."""
-    _, _, first = run(name="first")
+    _, _, first = run("--alone", name="first")
     spin = [sys.executable, "-c", "while True: pass"]
     load = [subprocess.Popen(spin) for _ in range((os.cpu_count() or 1) * 2)]
     try:
-        status, results, second = run("--rerun", "--timeout-scale", "5", name="second")
+        status, results, second = run("--alone", "--rerun", "--timeout-scale", "5", name="second")
     finally:
         for child in load:
             child.kill()
