@@ -20,7 +20,7 @@ from harness.catalog import Catalog
 from harness.errors import Blame, BuildError, HarnessError, HostError, SubjectError
 from harness.guest import batch, workload
 from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, Guest
-from harness.guest.workload import Provided
+from harness.guest.workload import EVIDENCE, Provided
 from harness.image import recipe
 from harness.image.build import GuestImage, ImageBuilder
 from harness.image.disk import DiskBuilder
@@ -208,9 +208,8 @@ class Run:
             machine=self.plan.machine.model_copy(update={"cpus": scenario.cpus}),
             scenario=scenario,
         )
-        exact = self.plan.machine.regime is Regime.EXACT and not scenario.tool
-        stored = self.cache.observations / self._key(guest, kernel)
-        if exact and stored.exists() and not self.settings.rerun:
+        stored = self.cache.observations / self._key(guest, kernel, parts)
+        if stored.exists() and not self.settings.rerun:
             update_files(stored, self.folder.cell(cell))
             self.reused.add(cell.id)
             return
@@ -235,8 +234,9 @@ class Run:
             self.unbootable[cell.subject] = outcome.model_copy(
                 update={"summary": f"{outcome.summary} (seen in {cell.scenario}; not booted again)"}
             )
-        if exact and outcome.end not in _HOSTS_OWN:
-            self._remember(cell, place, stored)
+        if outcome.end not in _HOSTS_OWN:
+            exact = self.plan.machine.regime is Regime.EXACT and not scenario.tool
+            self._remember(cell, place, stored, exact=exact)
 
     def _observe_guest(self, guest: Guest, parts: Parts, place: Path) -> Outcome:
         patience = self.settings.timeout_scale
@@ -246,10 +246,10 @@ class Run:
         provided = Provided(parts.disk.result(), parts.selftests)
         return workload.run(guest, tool, provided, place, patience)
 
-    def _remember(self, cell: Cell, place: Path, stored: Path) -> None:
-        """Keep an exact observation; one that differs from an earlier one is an error."""
+    def _remember(self, cell: Cell, place: Path, stored: Path, *, exact: bool) -> None:
+        """Keep an observation; an exact one that differs from an earlier one is an error."""
         names = [name for name in _OBSERVATION if (place / name).exists()]
-        if stored.exists():
+        if exact and stored.exists():
             differing = [
                 name
                 for name in names
@@ -269,8 +269,10 @@ class Run:
         with self.cache.publish(stored) as new:
             for name in names:
                 shutil.copyfile(place / name, new / name)
+            if (place / EVIDENCE).exists():
+                shutil.copytree(place / EVIDENCE, new / EVIDENCE)
 
-    def _key(self, guest: Guest, kernel: Kernel) -> str:
+    def _key(self, guest: Guest, kernel: Kernel, parts: Parts) -> str:
         """Everything that a guest's run depends on, as a name."""
         facts = kernel.facts
         nowhere = Files(kernel=Path("kernel"), initramfs=Path("initramfs"), channel=Path("channel"))
@@ -281,9 +283,18 @@ class Run:
             guest.image.sha256,
             recipe.batch(guest.scenario),
             recipe.script(guest.scenario),
+            *_provided(guest.scenario, parts),
             shlex.join(argv),
             qemu_version(guest.machine.qemu),
         )
+
+
+def _provided(scenario: Scenario, parts: Parts) -> list[str]:
+    """What a tool's run depends on beside the kernel and the machine."""
+    if scenario.tool is None or parts.disk is None:
+        return []
+    disk, tests = parts.disk.result(), parts.selftests
+    return [scenario.tool.model_dump_json(), str(disk), str(tests)]
 
 
 def asked_tools(plan: Plan) -> set[str]:

@@ -148,9 +148,11 @@ def new_run_folder(place: Path | None, stamp: str, label: str) -> Path:
 
 
 def update_files(source: Path, target: Path) -> None:
-    """Make the plain files of one folder stand in another, rewriting only what differs."""
+    """Make the files of one folder stand in another, rewriting only what differs."""
     target.mkdir(parents=True, exist_ok=True)
     for path in source.iterdir():
         copy = target / path.name
-        if path.is_file() and not (copy.exists() and filecmp.cmp(path, copy, shallow=False)):
+        if path.is_dir():
+            update_files(path, copy)
+        elif path.is_file() and not (copy.exists() and filecmp.cmp(path, copy, shallow=False)):
             shutil.copyfile(path, copy)
