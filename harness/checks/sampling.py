@@ -356,7 +356,8 @@ def judge_overflow(observation: Observation, _: Observation | None) -> Verdict:
     """
     expected = "the k-th sample at k periods, none missing"
     names = event_names(observation.records)
-    final = main_steps(observation)[-1].after
+    steps = main_steps(observation)
+    final = steps[-1].after if steps else {}
     faults, number, due, latest = [], 0, 0, 0
     for event in events(observation).values():
         if not event.period:
@@ -367,7 +368,7 @@ def judge_overflow(observation: Observation, _: Observation | None) -> Verdict:
         name = named(names, event.id)
         latest = max(latest, late)
         faults += _overflow_faults(event, taken, late, name)
-        owed = final[event.id] // event.period
+        owed = final.get(event.id, 0) // event.period
         due += owed
         if late < event.period and len(taken) != owed:
             faults.append(f"{name}: {len(taken)} samples for {owed} periods")
