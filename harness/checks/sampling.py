@@ -210,9 +210,7 @@ def judge_throttle(observation: Observation, _: Observation | None) -> Verdict:
     )
 
 
-def _reprogram_fault(
-    observation: Observation, event: Event, step: MainStep, steps: list[MainStep]
-) -> str:
+def _reprogram_fault(observation: Observation, event: Event, step: MainStep) -> str:
     """What is wrong with the first overflow after PERF_EVENT_IOC_PERIOD; or nothing.
 
     The ioctl sets period_left to 0 (bad7192b842c, perf: Fix PERF_EVENT_IOC_PERIOD
@@ -221,8 +219,7 @@ def _reprogram_fault(
     """
     period = int(step.words[2])
     later = [sample for sample in samples(observation, event.id) if sample.time > step.begin]
-    following = [s for s in steps if s.begin > step.begin and s.words == step.words[:1]]
-    if not later and not following:
+    if not later:
         return f"no overflow after the period was set to {period} at {milliseconds(step.begin)}"
     first = dict(later[0].counts)[event.id]
     least, most = step.before[event.id] + period, step.after[event.id] + period
@@ -259,8 +256,10 @@ def judge_reprogram(observation: Observation, _: Observation | None) -> Verdict:
     faults = []
     for step in orders:
         event = by_name[step.words[1]]
-        judge = _refrequency_fault if event.frequency else _reprogram_fault
-        fault = judge(observation, event, step, steps)
+        if event.frequency:
+            fault = _refrequency_fault(observation, event, step, steps)
+        else:
+            fault = _reprogram_fault(observation, event, step)
         if fault:
             faults.append(f"{named(names, event.id)}: {fault}")
     if not orders:
