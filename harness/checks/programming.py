@@ -102,7 +102,8 @@ def _reload_fault(pause: Callback, resume: Callback, counted: bool) -> str:
     """What is wrong with what an adjustment did to period_left; or nothing.
 
     perf_adjust_period() resets it to 0 only where it is more than 8 times the
-    new period; *_set_period() then takes a new period where nothing is left.
+    new period; *_set_period() then takes a new period where nothing is left, from
+    now on where more than that is overdue.
     """
     left, period, handed = pause.left[1], resume.period[0], resume.left[0]
     due = counted and left > 8 * period
@@ -111,7 +112,8 @@ def _reload_fault(pause: Callback, resume: Callback, counted: bool) -> str:
     if not due and handed != left:
         return f"period_left {left} became {handed}, not being more than 8 x {period}"
     programmed = resume.left[1]
-    if programmed != (handed if handed > 0 else handed + period):
+    anew = period if handed <= -period else handed + period
+    if programmed != (handed if handed > 0 else anew):
         return f"period_left {handed} was reloaded as {programmed} (period {period})"
     return ""
 
