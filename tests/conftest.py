@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What tests share: markers that fail in CI where they skip elsewhere, and real records."""
 
+import gzip
 import os
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from harness.guest.records import Records, parse
 from harness.process import has
 
 DATA = Path(__file__).parent / "data"
+CAPTURES = DATA / "records"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -25,35 +29,43 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(text)
 
 
+def captured(name: str) -> bytes:
+    """The records of one of our own guests as it wrote them; `name` is KERNEL/SCENARIO."""
+    return gzip.decompress((CAPTURES / f"{name}.jsonl.gz").read_bytes())
+
+
+@cache
+def _parsed(name: str) -> Records:
+    return parse(captured(name))
+
+
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
     return Catalog()
 
 
 @pytest.fixture(scope="session")
-def load():
-    """Records captured from our own guests, by name."""
-
-    def load_records(name: str) -> Records:
-        return parse((DATA / "records" / f"{name}.jsonl").read_bytes())
-
-    return load_records
+def load() -> Callable[[str], Records]:
+    """Captured records, by KERNEL/SCENARIO."""
+    return _parsed
 
 
 @pytest.fixture
-def observe(load, catalog):
-    """An observation from captured records, changed by a function of one record.
+def observe(catalog):
+    """An observation of captured records (KERNEL/SCENARIO), changed one way after the other.
 
-    The function returns the record, another one, or None to leave it out.
+    A change is a function from a list of records to another list: see tests/unit/changes.py.
+    Without a capture, and with `scenario`, the changes begin with no record at all.
     """
 
-    def make(name: str, change=lambda record: record, scenario: str = "cycles-task"):
-        records = load(name) if isinstance(name, str) else name
-        changed = [change(record) for record in records.all]
+    def make(name: str, *changes, scenario: str = "") -> Observation:
+        records = list(_parsed(name).all) if name else []
+        for change in changes:
+            records = change(records)
         return Observation(
-            Records([record for record in changed if record is not None]),
+            Records(records),
             catalog.machines["aarch64-tcg"],
-            catalog.scenarios[scenario],
+            catalog.scenarios[scenario or name.rpartition("/")[2]],
         )
 
     return make

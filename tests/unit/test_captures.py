@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""Each check on each capture of our own guests, and on nothing at all."""
+
+import json
+
+import pytest
+
+from harness.catalog import Catalog
+from harness.checks import CHECKS
+from harness.guest.records import Refused
+from harness.model import Status
+from tests.conftest import CAPTURES, captured
+from tests.unit.changes import judge, undecided
+
+CATALOG = Catalog()
+CLEAN = sorted(
+    f"{path.parent.name}/{path.name.partition('.jsonl')[0]}"
+    for kernel in ("6.1", "6.12")
+    for path in (CAPTURES / kernel).iterdir()
+)
+JUDGED = [
+    (name, check)
+    for name in CLEAN
+    for check in CATALOG.scenarios[name.partition("/")[2]].checks
+    if not name.endswith("/branches")
+]
+
+
+@pytest.mark.parametrize(("name", "check"), JUDGED)
+def test_every_capture_is_judged_clean(observe, name, check):
+    """A clean kernel passes, or fails for a known defect and for nothing else."""
+    kernel, _, scenario = name.partition("/")
+    verdict = judge(check, observe(name), observe(name))
+    known = [e for e in CATALOG.errata.values() if e.covers(scenario, verdict, kernel)]
+    assert verdict.status is (Status.FAIL if known else Status.PASS), verdict
+    assert verdict.measured and verdict.expected
+    assert bool(verdict.evidence) is bool(known)
+
+
+def test_every_check_is_judged():
+    assert {check for _, check in JUDGED} == CHECKS.keys()
+
+
+@pytest.mark.parametrize("kernel", ["6.1", "6.12"])
+def test_a_capture_without_the_event_says_so(load, kernel):
+    records = load(f"{kernel}/branches")
+    assert records.complete
+    assert [refused.name for refused in records.of(Refused)] == ["target"]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_nothing_recorded_decides_nothing(observe, check):
+    """Of each scenario that asks it; a guest that stopped early has no records."""
+    asking = [name for name, row in CATALOG.scenarios.items() if check in row.checks]
+    for scenario in asking:
+        assert undecided(check, observe("", scenario=scenario))
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_a_capture_is_as_the_guest_wrote_it(load, name):
+    """Nothing was cut out or edited: the log is whole, and each line is the guest's."""
+    lines = captured(name).splitlines()
+    records = load(name)
+    assert records.complete and len(lines) == len(records.all)
+    kinds = [json.loads(line)["kind"] for line in lines]
+    observers = [json.loads(line) for line in lines if '"kind":"observer"' in line.decode()]
+    assert kinds.count("callback") == sum(log["kept"] for log in observers)
+    assert all(log["kept"] == log["calls"] for log in observers)
