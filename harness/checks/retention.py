@@ -155,7 +155,9 @@ def _page_contradicts_log(
         time, event = adjustment.tick.time, adjustment.event
         if event not in watched or not _in_user_phase(observation, time):
             continue
-        page = next((page for page in pages if page.id == event and page.time > time), None)
+        # One that came off its counter later, such as by disable, is no answer.
+        later = (page for page in pages if page.id == event and page.time > time and page.new)
+        page = next(later, None)
         if page is None or page.switches:
             faults.append(
                 f"log: event {event} moved from counter {before} to {after} at "
