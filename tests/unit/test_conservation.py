@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""Is no count lost, made up or hidden: the checks of harness/checks/conservation.py."""
+
+import pytest
+
+from harness.guest.records import Callback, Event, Read, Sample
+from harness.model import Status
+from tests.unit.changes import a, call, every, fault, judge, nth, shifted, undecided, without
+
+CLEAN = "6.12/cycles-task"
+TARGET, TWIN = 5, 6
+
+# --- conservation.twin -------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Read, Sample])
+@pytest.mark.parametrize("by", [1, -1])
+def test_a_count_that_the_twin_has_and_the_target_not(observe, kind, by):
+    lost = nth(5, a(kind, id=TARGET), counts=shifted("counts", TARGET, by))
+    verdict = judge("conservation.twin", observe(CLEAN, lost))
+    assert verdict.status is Status.FAIL
+    assert len(verdict.evidence) == 1
+    assert verdict.evidence[0].startswith("target (id 5) at ")
+    assert verdict.evidence[0].endswith(f": difference {by}, at first 0")
+
+
+def test_a_constant_difference_is_none(observe):
+    apart = [every(a(k, id=TARGET), counts=shifted("counts", TWIN, 22)) for k in (Read, Sample)]
+    verdict = judge("conservation.twin", observe(CLEAN, *apart))
+    assert verdict.status is Status.PASS
+    assert verdict.metrics["least"] == verdict.metrics["most"] == -22
+
+
+def test_a_neighbour_of_another_kind_is_no_twin(observe):
+    other = every(a(Event, id=TWIN), exclude_kernel=False)
+    assert undecided("conservation.twin", observe(CLEAN, other)) == "0 reads of twins"
+
+
+# --- conservation.growth -----------------------------------------------------
+
+
+@pytest.mark.parametrize("by", [-(10**8), 10**9])
+def test_counts_that_fall_or_leap(observe, by):
+    wrong = nth(40, a(Sample, id=TARGET), counts=shifted("counts", TARGET, by))
+    verdict = judge("conservation.growth", observe(CLEAN, wrong))
+    assert verdict.status is Status.FAIL
+    # There and back again.
+    assert verdict.metrics["leaps"] == 2
+    assert "target (id 5) went from " in verdict.evidence[0]
+    assert " ns, by " in verdict.evidence[0]
+
+
+def test_samples_of_more_than_was_counted(observe):
+    said = fault("conservation.growth", observe(CLEAN, nth(6, a(Sample), period=10**12)))
+    assert said.startswith("the periods of target (id 5) sum up to 1000")
+
+
+def test_a_software_events_last_period_has_not_ended(observe):
+    """perf_swevent_event() names the period that begins."""
+    name = "6.12/software-frequency"
+    last = nth(-1, a(Sample), period=10**9)
+    assert judge("conservation.growth", observe(name, last)).status is Status.PASS
+    said = fault("conservation.growth", observe(name, nth(-2, a(Sample), period=10**9)))
+    assert "the periods of target (id 3) sum up to 10000" in said
+
+
+@pytest.mark.parametrize("by", [-(10**7), 10**9])
+def test_samples_of_a_task_that_moves_between_cpus(observe, by):
+    name = "6.12/migrate"
+    assert observe(name).scenario.cpus == 2
+    wrong = nth(40, a(Sample, id=2), counts=shifted("counts", 2, by))
+    assert "target (id 2) went from " in fault("conservation.growth", observe(name, wrong))
+
+
+@pytest.mark.parametrize("by", [-(10**9), 10**9])
+def test_reads_from_another_cpu(observe, by):
+    """The times come from an interrupt there, the count a little later: so the clock bounds it."""
+    wrong = nth(4, a(Read, id=2), counts=shifted("counts", 2, by))
+    said = fault("conservation.growth", observe("6.12/hotplug", wrong))
+    assert "target (id 2) grew by " in said
+
+
+def test_a_single_read_shows_no_growth(observe):
+    one = [without(a(Sample)), without(a(Read, id=lambda number: number != 3))]
+    one.append(without(a(Read, time=lambda time: time > 112_320_000)))
+    assert undecided("conservation.growth", observe(CLEAN, *one)) == "1 reads"
+
+
+# --- conservation.times ------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Read, Sample])
+def test_time_without_a_counter(observe, kind):
+    wanted = a(kind, id=TARGET, enabled=lambda ns: ns > 0)
+    behind = nth(3, wanted, running=lambda record: record.enabled - 16)
+    said = fault("conservation.times", observe(CLEAN, behind))
+    assert said.startswith("target (id 5) at ")
+    assert ": enabled " in said and said.endswith(" ns")
+
+
+def test_an_event_that_was_never_enabled_has_no_times(observe):
+    off = [every(a(kind), enabled=0, running=0) for kind in (Read, Sample)]
+    assert undecided("conservation.times", observe(CLEAN, *off)) == "no event was enabled"
+
+
+# --- conservation.clock ------------------------------------------------------
+
+
+@pytest.mark.parametrize(("by", "sign"), [(-64, "+"), (64, "-"), (10**6, "-")])
+def test_an_enabled_time_that_leaves_the_clock(observe, by, sign):
+    off = nth(30, a(Sample, id=2), enabled=lambda sample: sample.enabled + by)
+    verdict = judge("conservation.clock", observe("6.12/cycles-cpu", off))
+    assert verdict.status is Status.FAIL
+    assert len(verdict.evidence) == 1
+    assert verdict.evidence[0].startswith("target (id 2) at ")
+    assert f" ns, {sign}" in verdict.evidence[0]
+    assert verdict.evidence[0].endswith(" ns off the clock")
+
+
+def test_the_clocks_own_steps_are_no_fault(observe):
+    rounded = nth(30, a(Sample, id=2), enabled=lambda sample: sample.enabled + 16)
+    assert judge("conservation.clock", observe("6.12/cycles-cpu", rounded)).status is Status.PASS
+
+
+def test_the_clock_of_an_event_beside_sleeping_tasks(observe):
+    sleepers = "6.12/sleepers"
+    wide = a(Sample, id=2, time=lambda time: time > 130_000_000)
+    behind = every(wide, enabled=lambda sample: sample.enabled - 3_000_000)
+    said = fault("conservation.clock", observe(sleepers, behind))
+    assert "wide (id 2) at " in said and "+3000000 ns off the clock" in said
+
+
+def test_a_task_stops_its_events_clock(observe):
+    assert undecided("conservation.clock", observe(CLEAN)) == "no CPU-wide event sampled"
+
+
+# --- conservation.sum --------------------------------------------------------
+
+FORKED = "6.12/inherit-fork"
+
+
+@pytest.mark.parametrize(("event", "name"), [(2, "target"), (3, "twin")])
+def test_a_childs_count_that_is_lost(observe, event, name):
+    lost = nth(-1, a(Read, id=2), counts=shifted("counts", event, -1000))
+    said = fault("conservation.sum", observe(FORKED, lost))
+    assert said.startswith(f"{name} (id {event}) reads ")
+    assert said.endswith(": -1000")
+    assert "its 2 children counted" in said
+
+
+def test_a_childs_count_that_is_added_twice(observe):
+    child = nth(-1, a(Callback, call="del", parent=2), count=lambda c: (c.count[0], c.count[1] - 7))
+    said = fault("conservation.sum", observe(FORKED, child))
+    assert said.startswith("target (id 2) reads ") and said.endswith(": +7")
+
+
+def test_a_family_that_still_counts_is_not_summed(observe):
+    def last_call(event):
+        return lambda record: isinstance(record, Callback) and event in (record.id, record.parent)
+
+    counting = [nth(-1, last_call(event), call="stop") for event in (2, 3)]
+    assert "no inherited event" in undecided("conservation.sum", observe(FORKED, *counting))
+
+
+def test_without_children_there_is_no_sum(observe):
+    alone = every(call("add", 2, tick=False), parent=0)
+    childless = without(a(Callback, parent=lambda parent: parent != 0))
+    assert "no inherited event" in undecided("conservation.sum", observe(FORKED, alone, childless))
