@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How tests falsify captured records: find some by what they say, and change or drop them."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -95,11 +96,14 @@ def judge(check: str, mine: Observation, reference: Observation | None = None) -
 
 
 def fault(check: str, mine: Observation, reference: Observation | None = None) -> str:
-    """The evidence of a check that must fail, as one text."""
+    """The evidence of a check that must fail, as one text.
+
+    Times are written as TIME, so that a capture can be made again.
+    """
     verdict = judge(check, mine, reference)
     assert verdict.status is Status.FAIL, verdict
     assert verdict.measured and verdict.expected
-    return "\n".join(verdict.evidence)
+    return re.sub(r"\d+\.\d{3} ms", "TIME", "\n".join(verdict.evidence))
 
 
 def undecided(check: str, mine: Observation, reference: Observation | None = None) -> str:
