@@ -13,7 +13,7 @@ Condition = Callable[[Record], bool]
 Change = Callable[[list[Record]], list[Record]]
 
 
-def a(kind: type, **wanted: Any) -> Condition:
+def a(kind: type, /, **wanted: Any) -> Condition:
     """True of a record of a kind whose fields have these values, or fulfil these functions."""
 
     def holds(record: Record) -> bool:
@@ -25,7 +25,7 @@ def a(kind: type, **wanted: Any) -> Condition:
     return holds
 
 
-def call(name: str, event: int, tick: bool = True, **wanted: Any) -> Condition:
+def call(name: str, event: int, /, tick: bool = True, **wanted: Any) -> Condition:
     """True of a call on an event, made by a tick or not."""
     return a(Callback, call=name, id=event, tick=tick, **wanted)
 
