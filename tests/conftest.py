@@ -55,17 +55,18 @@ def observe(catalog):
     """An observation of captured records (KERNEL/SCENARIO), changed one way after the other.
 
     A change is a function from a list of records to another list: see tests/unit/changes.py.
-    Without a capture, and with `scenario`, the changes begin with no record at all.
+    Instead of a capture's name it may be records, with the name of their `scenario`.
     """
 
-    def make(name: str, *changes, scenario: str = "") -> Observation:
-        records = list(_parsed(name).all) if name else []
+    def make(source: str | Records, *changes, scenario: str = "") -> Observation:
+        if isinstance(source, str):
+            scenario = scenario or source.rpartition("/")[2]
+            source = _parsed(source)
+        records = list(source.all)
         for change in changes:
             records = change(records)
         return Observation(
-            Records(records),
-            catalog.machines["aarch64-tcg"],
-            catalog.scenarios[scenario or name.rpartition("/")[2]],
+            Records(records), catalog.machines["aarch64-tcg"], catalog.scenarios[scenario]
         )
 
     return make

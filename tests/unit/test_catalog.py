@@ -17,7 +17,7 @@ def test_every_scenario_asks_known_checks_and_probes(catalog):
 
     for scenario in catalog.scenarios.values():
         assert set(scenario.checks) <= CHECKS.keys(), scenario.name
-        assert scenario.tool or scenario.probe[0] in PROBES, scenario.name
+        assert set(scenario.probe[:1]) <= PROBES.keys(), scenario.name
 
 
 def test_every_check_is_asked_somewhere(catalog):
@@ -80,7 +80,7 @@ def test_a_scenario_does_one_thing(copy, both):
     )
     with pytest.raises(PlanError) as raised:
         _ = Catalog(copy).scenarios
-    assert "either a probe or a tool" in raised.value.why
+    assert "either events and steps, or a probe, or a tool" in raised.value.why
     assert str(path) in raised.value.what
 
 

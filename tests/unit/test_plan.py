@@ -79,13 +79,13 @@ def test_cells_are_stable_and_the_reference_comes_first(catalog):
         candidate=candidate,
         reference=reference,
         machine=catalog.machines["aarch64-tcg"],
-        scenarios=tuple(catalog.scenarios.values())[:2],
+        scenarios=tuple(catalog.scenarios[name] for name in ("cost-cycles", "two-cpus")),
     )
     assert [(cell.role, cell.id) for cell in plan.cells] == [
         (Role.REFERENCE, "6.1/aarch64-tcg/cost-cycles"),
-        (Role.REFERENCE, "6.1/aarch64-tcg/cost-instructions"),
+        (Role.REFERENCE, "6.1/aarch64-tcg/two-cpus"),
         (Role.CANDIDATE, "6.1+x/aarch64-tcg/cost-cycles"),
-        (Role.CANDIDATE, "6.1+x/aarch64-tcg/cost-instructions"),
+        (Role.CANDIDATE, "6.1+x/aarch64-tcg/two-cpus"),
     ]
 
 
@@ -101,3 +101,30 @@ def test_a_plan_survives_the_disk(catalog):
         scenarios=tuple(catalog.scenarios.values()),
     )
     assert type(plan).model_validate_json(plan.model_dump_json()) == plan
+
+
+@pytest.fixture
+def on_cpus(catalog):
+    """A plan of one scenario that asks for so many CPUs."""
+
+    def plan(cpus):
+        return make_plan(
+            source="path:/t",
+            series="",
+            claim=Claim(),
+            candidate=Subject(name="6.1", source="path:/t", version="6.1.1", patches=()),
+            reference=None,
+            machine=catalog.machines["aarch64-tcg"],
+            scenarios=(catalog.scenarios["two-cpus"].model_copy(update={"cpus": cpus}),),
+        )
+
+    return plan
+
+
+def test_a_scenario_may_ask_for_all_cpus_of_a_machine_and_for_no_more(catalog, on_cpus):
+    most = catalog.machines["aarch64-tcg"].cpus
+    assert on_cpus(most).cells
+    with pytest.raises(PlanError) as raised:
+        on_cpus(most + 1)
+    assert raised.value.what == f"scenario two-cpus needs {most + 1} CPUs"
+    assert raised.value.why == f"machine aarch64-tcg has at most {most}"

@@ -7,8 +7,10 @@ from harness.checks import CHECKS
 from harness.guest.records import Event, Records
 from harness.guest.tool_records import Command, Count, Period, Subtest, Totals
 from harness.model import KnownFailure, Status
+from tests.unit.changes import a, every, without
 
-CLEAN, BEFORE = "perf-record-start-stop-callbacks", "perf-record-pre-callbacks"
+CLEAN = "6.12+start-stop-callbacks/perf-record"
+BEFORE = "6.12+pre-callbacks/perf-record"
 RAN = Command(argv=("perf", "stat"), status=0, seconds=0.1)
 COUNT = Count(event="cycles", state="counted", value=7, runtime=9, running=100.0)
 
@@ -29,9 +31,9 @@ def skipped(name, reason=""):
 def judge(observe):
     """A check on records given or captured, and on a reference's."""
 
-    def ask(check, records, reference=None, scenario="perf-record", **change):
+    def ask(check, records, reference=None, scenario="perf-record"):
         held = [
-            observe(Records(one) if isinstance(one, list) else one, scenario=scenario, **change)
+            observe(Records(one) if isinstance(one, list) else one, scenario=scenario)
             for one in (records, reference)
             if one is not None
         ]
@@ -84,20 +86,14 @@ def test_record_that_sampled(judge, name):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda r: None if isinstance(r, Period) else r, "0 samples a second"),
-        (lambda r: None if isinstance(r, Period) and r.time % 2048 < 1024 else r, "samples a"),
-        (
-            lambda r: r.model_copy(update={"lost": 3}) if isinstance(r, Totals) else r,
-            "3 samples or records were lost",
-        ),
-        (
-            lambda r: r.model_copy(update={"samples": 1}) if isinstance(r, Totals) else r,
-            "perf report sees 1 samples",
-        ),
+        (without(a(Period)), "0 samples a second"),
+        (without(a(Period, time=lambda time: time % 2048 < 1024)), "samples a"),
+        (every(a(Totals), lost=3), "3 samples or records were lost"),
+        (every(a(Totals), samples=1), "perf report sees 1 samples"),
     ],
 )
 def test_record_that_did_not(observe, change, said):
-    verdict = CHECKS["tool.record"].judge(observe(CLEAN, change, scenario="perf-record"), None)
+    verdict = CHECKS["tool.record"].judge(observe(CLEAN, change), None)
     assert verdict.status is Status.FAIL
     assert any(said in line for line in verdict.evidence), verdict.evidence
 
