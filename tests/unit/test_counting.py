@@ -178,6 +178,13 @@ def test_an_enabled_event_that_stands_still(observe):
     assert said == "target (id 3): enabled, it counted nothing in 'user 5' at TIME"
 
 
+def test_enable_that_sets_a_count_back(observe):
+    back = nth(-1, a(Read, id=3, phase=6), counts=((3, 17),))
+    said = fault("counting.control", observe(CONTROL, back))
+    assert said.startswith("target (id 3): ENABLE at TIME set its count back from ")
+    assert said.endswith(" to 17")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
