@@ -10,20 +10,24 @@ from rich.console import Console
 
 from harness.guest.records import Records
 from harness.guest.tool_records import Period
+from harness.judge import HEALTH, NOT_MEASURED
 from harness.model import Cell, CellResult, GuestEnd, Outcome, Role, RunResult, Status, Verdict
 from harness.report import html, junit, text
 from harness.report.periods import HEIGHT, WIDTH, chart
+from harness.report.text import Detail
 from harness.report.timeline import timeline
 
+BEFORE, AFTER = "6.12+pre-callbacks/cycles-task", "6.12/cycles-task"
 EVIL = "<script>alert(1)</script> \x1b[2J [bold]x[/bold]"
 
 
-def cell(role, name, *verdicts):
+def cell(role, name, *verdicts, scenario="cycles-task", seconds=0.0):
     return CellResult(
-        cell=Cell(subject=name, role=role, machine="aarch64-tcg", scenario="cycles-task"),
+        cell=Cell(subject=name, role=role, machine="aarch64-tcg", scenario=scenario),
         outcome=Outcome(end=GuestEnd.DONE, stage="batch", summary="done"),
         verdicts=verdicts,
-        repeat="./pmu-harness run --scenario cycles-task --rerun",
+        repeat=f"./pmu-harness run --scenario {scenario} --rerun",
+        seconds=seconds,
     )
 
 
@@ -51,22 +55,28 @@ def result():
     )
 
 
-def printed(result, terminal):
+def printed(result, terminal=False, detail=Detail.FULL):
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=200)
-    text.show(console, result, "/run", full=True)
+    text.show(console, result, "/run", detail)
     return out.getvalue()
 
 
+def lines(shown):
+    """Lines without what aligns them."""
+    return [" ".join(line.split()) for line in shown.splitlines()]
+
+
 def test_text_is_plain_when_piped(result):
-    shown = printed(result, terminal=False)
+    shown = printed(result)
     assert "\x1b" not in shown
-    lines = [" ".join(line.split()) for line in shown.splitlines()]
-    assert "scenario check reference 6.12 candidate 6.12+new expected" in lines[0]
-    assert "cycles-task a fail m a pass m a e" in lines
-    assert "FAIL 6.12+new fails b" in lines
-    assert "evidence: /run" in lines
-    assert "repeat: ./pmu-harness run --scenario cycles-task --rerun" in lines
+    said = lines(shown)
+    assert said[0] == "scenario reference 6.12 candidate 6.12+new expected, or time"
+    assert said[1] == ("cycles-task 1 pass, 1 fail 1 pass, 1 inconclusive, 1 fail stored / stored")
+    assert "a fail m a pass m a e" in said
+    assert "FAIL 6.12+new fails b" in said
+    assert "evidence: /run" in said
+    assert "repeat: ./pmu-harness run --scenario cycles-task --rerun" in said
     assert "[bold]x[/bold]" in shown
 
 
@@ -76,11 +86,98 @@ def test_text_has_colour_on_a_terminal_but_no_escape_of_the_guests(result):
     assert "\x1b[2J" not in shown
 
 
-def test_brief_leaves_out_what_passed(result):
-    out = io.StringIO()
-    result = result.model_copy(update={"cells": (result.cells[1],)})
-    text.show(Console(file=out), result, "/run", full=False)
-    assert "m b" in out.getvalue() and "m a" not in out.getvalue()
+@pytest.fixture
+def wide():
+    """Four scenarios: one that passes, one skipped, one that fails in both, one not measured."""
+    good, bad = verdict("a", Status.PASS), verdict("b", Status.FAIL, ("first line",))
+    skip = verdict("a", Status.SKIP, ("what it is", "(where)"))
+    crashed = (
+        verdict(HEALTH, Status.FAIL, ("Oops",)),
+        Verdict(check="a", status=Status.ERROR, measured=NOT_MEASURED + "oops", expected="e"),
+    )
+    sides = ((Role.REFERENCE, "6.12"), (Role.CANDIDATE, "6.12+new"))
+    cells = [
+        cell(role, name, *verdicts, scenario=scenario, seconds=seconds)
+        for role, name in sides
+        for scenario, verdicts, seconds in (
+            ("passes", (good,), 1.25),
+            ("skips", (skip,), 0.0),
+            ("fails", (good, bad), 2.0),
+            ("fails-too", (bad,), 0.5),
+            ("crashes", crashed, 3.0),
+        )
+    ]
+    return RunResult(
+        command="./pmu-harness run",
+        plan="p",
+        started="2026-01-01T00:00:00Z",
+        seconds=4.0,
+        status=Status.FAIL,
+        headline="6.12+new fails b",
+        claim={},
+        cells=tuple(cells),
+    )
+
+
+def test_brief_prints_only_what_did_not_pass(wide):
+    said = lines(printed(wide, detail=Detail.BRIEF))
+    assert not any(line.startswith("passes ") for line in said)
+    assert "fails 1 pass, 1 fail 1 pass, 1 fail 2.0 s / 2.0 s" in said
+    assert "b fail m b fail m b e" in said
+    assert "a pass m a pass m a e" not in said
+
+
+def test_normal_has_a_line_for_each_scenario_with_its_time(wide):
+    said = lines(printed(wide, detail=Detail.NORMAL))
+    assert "passes 1 pass 1 pass 1.2 s / 1.2 s" in said
+    assert "skips 1 skip 1 skip stored / stored" in said
+    assert "a pass m a pass m a e" not in said
+
+
+def test_full_prints_all_that_was_measured(wide):
+    said = lines(printed(wide, detail=Detail.FULL))
+    assert said.count("a pass m a pass m a e") == 2
+
+
+@pytest.mark.parametrize("detail", Detail)
+def test_what_a_crash_kept_from_being_measured_is_not_repeated(wide, detail):
+    """Its health says why."""
+    shown = printed(wide, detail=detail)
+    assert "m kernel.health" in shown
+    assert NOT_MEASURED not in shown
+
+
+def test_a_run_without_a_reference_has_one_column(wide):
+    alone = [cell for cell in wide.cells if cell.cell.role is Role.CANDIDATE]
+    said = lines(printed(wide.model_copy(update={"cells": tuple(alone)})))
+    assert said[0] == "scenario candidate 6.12+new expected, or time"
+    assert "passes 1 pass 1.2 s" in said
+
+
+def test_evidence_is_shown_once_for_each_subject_and_check(wide):
+    said = lines(printed(wide, detail=Detail.NORMAL))
+    assert said.count("first line") == 2
+    at = said.index("fail 6.12/aarch64-tcg/fails b")
+    assert said[at : at + 3] == [
+        "fail 6.12/aarch64-tcg/fails b",
+        "first line",
+        "as well in fails-too",
+    ]
+    assert "fail 6.12+new/aarch64-tcg/fails b" in said
+    assert "skip 6.12+new/aarch64-tcg/skips a" in said
+
+
+def test_the_time_is_the_guests_and_the_whole(wide):
+    said = lines(printed(wide))
+    assert "time: 8 guests in 14 s of guests' time, 2 stored; 4 s in all" in said
+
+
+def test_what_did_not_pass_can_be_repeated(wide):
+    repeats = [line for line in lines(printed(wide)) if line.startswith("repeat:")]
+    assert repeats == [
+        f"repeat: ./pmu-harness run --scenario {scenario} --rerun"
+        for scenario in ("fails", "fails-too", "crashes")
+    ]
 
 
 def test_junit_has_a_case_for_each_check_of_the_candidate(result):
@@ -114,7 +211,7 @@ class Tags(HTMLParser):
 
 def test_html_escapes_what_a_guest_said(result):
     records = {cell.cell.id: Records([]) for cell in result.cells}
-    page = html.render(result, records, {"6.12": {"toolchain": EVIL}})
+    page = html.render(result, records, {"6.12": {"toolchain": EVIL}}, {"cycles-task": EVIL})
     tags = Tags()
     tags.feed(page)
     assert "script" not in tags.seen
@@ -124,25 +221,25 @@ def test_html_escapes_what_a_guest_said(result):
 
 def test_html_draws_who_was_on_which_counter(result, load):
     records = {
-        result.cells[0].cell.id: load("task-pre-callbacks"),
-        result.cells[1].cell.id: load("task-start-stop-callbacks"),
+        result.cells[0].cell.id: load(BEFORE),
+        result.cells[1].cell.id: load(AFTER),
     }
-    page = html.render(result, records, {})
+    page = html.render(result, records, {}, {})
     assert page.count("<svg") == 2
-    assert "holder 1" in page
+    assert "holder1" in page
 
 
 def test_a_timeline_shows_the_move_and_the_releases(load):
-    before = timeline(load("task-pre-callbacks"))
-    after = timeline(load("task-start-stop-callbacks"))
-    assert len(before.releases) == 70 and not after.releases
+    before = timeline(load(BEFORE))
+    after = timeline(load(AFTER))
+    assert len(before.releases) == 240 and not after.releases
     assert (0, 31) in {(bar.cpu, bar.counter) for bar in before.bars if bar.event == "target"}
     assert {bar.counter for bar in after.bars if bar.event == "target"} == {2}
     assert all(bar.begin <= bar.end for bar in before.bars)
 
 
 def test_no_log_no_timeline(load):
-    assert timeline(load("cost-pre-callbacks")) is None
+    assert timeline(load("6.12/cost-cycles")) is None
 
 
 def test_a_result_survives_the_disk(result):
@@ -151,8 +248,8 @@ def test_a_result_survives_the_disk(result):
 
 @pytest.fixture
 def sampled(load):
-    names = {"before": "perf-record-pre-callbacks", "after": "perf-record-start-stop-callbacks"}
-    return {subject: load(name) for subject, name in names.items()}
+    kernels = {"before": "6.12+pre-callbacks", "after": "6.12+start-stop-callbacks"}
+    return {subject: load(f"{kernel}/perf-record") for subject, kernel in kernels.items()}
 
 
 def test_periods_are_drawn_on_the_same_axes(sampled):
@@ -170,7 +267,7 @@ def test_periods_are_drawn_on_the_same_axes(sampled):
 
 
 def test_what_perf_record_did_not_sample_has_no_chart(load):
-    assert chart({"one": load("task-pre-callbacks"), "two": Records([])}) is None
+    assert chart({"one": load(BEFORE), "two": Records([])}) is None
 
 
 def test_one_sample_is_a_chart():
@@ -180,6 +277,6 @@ def test_one_sample_is_a_chart():
 
 def test_html_puts_them_side_by_side(result, sampled):
     records = dict(zip((cell.cell.id for cell in result.cells), sampled.values(), strict=True))
-    page = html.render(result, records, {})
+    page = html.render(result, records, {}, {})
     assert "What perf record sampled" in page
     assert page.count("<polyline") == 2
