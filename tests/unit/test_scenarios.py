@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""Scenarios as data: what is refused and how it is said, and what a guest gets to read."""
+
+import pytest
+from pydantic import ValidationError
+
+from harness.image.recipe import batch, script
+from harness.model import STEPS, EventSpec, Scenario, Tool
+
+EVENT = {"counts": "cycles", "cpu": 0}
+ROW = {
+    "name": "s",
+    "title": "t",
+    "checks": ("counting.exact",),
+    "events": {"target": EVENT, "many": {**EVENT, "copies": 2}},
+    "tasks": {"worker": ("user 5",)},
+    "steps": ("run worker", "enable target", "wait worker"),
+}
+
+
+def scenario(**row):
+    return Scenario.model_validate({**ROW, **row})
+
+
+def refused(model, row):
+    """What a person is told about a row that is not valid."""
+    with pytest.raises(ValidationError) as raised:
+        model.model_validate(row)
+    return "\n".join(error["msg"] for error in raised.value.errors())
+
+
+def test_a_scenario_that_is_right_is_taken():
+    assert scenario().event_names == ["target", "many1", "many2"]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"steps": ("dance 5",)}, "main: unknown step dance; known: user, kernel, "),
+        ({"tasks": {"worker": ("dance",)}}, "worker: unknown step dance"),
+        ({"steps": ("user",)}, "main: user takes ms: user"),
+        ({"steps": ("user 5 6",)}, "main: user takes ms: user 5 6"),
+        ({"steps": ("exec now",)}, "main: exec takes nothing: exec now"),
+        ({"steps": ("loop target",)}, "main: loop takes event and times: loop target"),
+        ({"steps": ("enable nobody",)}, "main: enable nobody: there is no event nobody"),
+        ({"steps": ("enable many",)}, "main: enable many: there is no event many"),
+        ({"steps": ("enable many3",)}, "there is no event many3"),
+        ({"steps": ("run nobody",)}, "main: run nobody: there is no task nobody"),
+        ({"tasks": {"worker": ("wait other",)}}, "worker: wait other: there is no task other"),
+        ({"steps": ("user soon",)}, "main: user soon: soon is not a number"),
+        ({"steps": ("user -5",)}, "main: user -5: -5 is not a number"),
+        ({"steps": ("cpu zero",)}, "main: cpu zero: zero is not a number"),
+        ({"steps": ("loop target many",)}, "main: loop target many: many is not a number"),
+        (
+            {"events": {"target": {"counts": "cycles", "task": "nobody"}}},
+            "event target: there is no task nobody",
+        ),
+        (
+            {"events": {"target": {**EVENT, "leader": "nobody"}}},
+            "event target: there is no leader nobody",
+        ),
+        ({"probe": ("cost", "0")}, "either events and steps, or a probe, or a tool"),
+        ({"steps": ()}, "either events and steps, or a probe, or a tool"),
+        ({"tool": {"run": "perf-stat"}}, "either events and steps, or a probe, or a tool"),
+        ({"checks": ()}, "at least 1 item"),
+        ({"cpus": 0}, "greater than or equal to 1"),
+        ({"titel": "x"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_a_scenario_that_is_wrong_says_what_is(row, said):
+    assert said in refused(Scenario, {**ROW, **row})
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_step_is_taken_with_its_words_and_not_without_one(step):
+    right = {"event": "many2", "task": "worker", "cgroup": "inside"}
+    words = [right.get(kind, "7") for kind in STEPS[step]]
+    assert scenario(steps=(" ".join([step, *words]),)).steps
+    assert f"main: {step} takes " in refused(
+        Scenario, {**ROW, "steps": (" ".join([step, *words, "more"]),)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"counts": "cycles"}, "an event needs a task, a cpu, or both"),
+        (
+            {**EVENT, "frequency": 1000, "period": 5},
+            "frequency and period exclude each other",
+        ),
+        (
+            {**EVENT, "cgroup": "inside", "task": "self"},
+            "an event of a cgroup needs a cpu, and no task",
+        ),
+        (
+            {"counts": "cycles", "cgroup": "inside", "task": "self"},
+            "an event of a cgroup needs a cpu, and no task",
+        ),
+        ({"counts": "cycles", "cgroup": "inside"}, "an event needs a task, a cpu, or both"),
+        ({**EVENT, "frequency": 0}, "greater than or equal to 1"),
+        ({**EVENT, "period": 0}, "greater than or equal to 1"),
+        ({**EVENT, "cpu": -1}, "greater than or equal to 0"),
+        ({**EVENT, "copies": 0}, "greater than or equal to 1"),
+        ({**EVENT, "counts": "two words"}, "String should match pattern"),
+        ({**EVENT, "frequenzy": 1000}, "Extra inputs are not permitted"),
+    ],
+)
+def test_an_event_that_is_wrong_says_what_is(row, said):
+    assert said in refused(EventSpec, row)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        EVENT,
+        {"counts": "raw:0x11", "task": "self"},
+        {"counts": "tracepoint:syscalls:sys_enter_getppid", "task": "self", "cpu": 1},
+        {**EVENT, "cgroup": "inside", "frequency": 1000},
+    ],
+)
+def test_an_event_that_is_right_is_taken(row):
+    spec = EventSpec.model_validate(row)
+    assert spec.model_dump(exclude_defaults=True) == row
+
+
+# --- what a guest reads ------------------------------------------------------
+
+
+@pytest.fixture
+def rich():
+    """A bit of everything."""
+    return scenario(
+        cpus=2,
+        sysctl={"kernel.perf_event_max_sample_rate": 10000},
+        observe=("perf_swevent", "perf_tracepoint"),
+        registers=True,
+        events={
+            "leader": {
+                "counts": "instructions",
+                "cpu": 0,
+                "frequency": 1000,
+                "pinned": True,
+                "exclude_kernel": True,
+                "disabled": True,
+            },
+            "holder": {
+                "counts": "cycles",
+                "task": "self",
+                "leader": "leader",
+                "exclude_user": True,
+                "watched": True,
+                "copies": 2,
+            },
+            "inside": {"counts": "raw:0x11", "cpu": 1, "cgroup": "inside", "period": 100000},
+            "calls": {
+                "counts": "tracepoint:syscalls:sys_enter_getppid",
+                "task": "worker",
+                "cpu": 0,
+                "inherit": True,
+                "enable_on_exec": True,
+                "exclusive": True,
+                "signals": True,
+            },
+        },
+        tasks={"worker": ("join inside", "user 40", "exec"), "child": ("spin 1000",)},
+        steps=("enable leader", "run worker", "refresh holder2 5", "wait worker"),
+    )
+
+
+def test_a_script_is_what_the_guest_reads(rich):
+    """Keys in one order, only what is not a default: script.h reads them so."""
+    assert script(rich) == (
+        "event leader counts=instructions cpu=0 frequency=1000 disabled=1 pinned=1"
+        " exclude_kernel=1\n"
+        "event holder1 counts=cycles task=self leader=leader exclude_user=1 watched=1\n"
+        "event holder2 counts=cycles task=self leader=leader exclude_user=1 watched=1\n"
+        "event inside counts=raw:0x11 cpu=1 cgroup=inside period=100000\n"
+        "event calls counts=tracepoint:syscalls:sys_enter_getppid task=worker cpu=0"
+        " enable_on_exec=1 exclusive=1 inherit=1 signals=1\n"
+        "task worker\n"
+        " join inside\n"
+        " user 40\n"
+        " exec\n"
+        "task child\n"
+        " spin 1000\n"
+        "main\n"
+        " enable leader\n"
+        " run worker\n"
+        " refresh holder2 5\n"
+        " wait worker\n"
+    )
+
+
+def test_a_batch_sets_the_rate_before_what_forbids_it(rich):
+    assert batch(rich) == (
+        "sysctl kernel/perf_event_max_sample_rate 10000\n"
+        "sysctl kernel/perf_user_access 1\n"
+        "sysctl kernel/perf_cpu_time_max_percent 0\n"
+        "observe also=perf_swevent,perf_tracepoint registers=1\n"
+        "probe drive\n"
+    )
+
+
+def test_a_probe_has_no_script():
+    probe = {k: v for k, v in ROW.items() if k not in ("events", "tasks", "steps")}
+    alone = Scenario.model_validate({**probe, "probe": ("cost", "0", "10"), "observe": False})
+    assert script(alone) == ""
+    assert batch(alone) == "sysctl kernel/perf_cpu_time_max_percent 0\nprobe cost 0 10\n"
+
+
+def test_a_tool_is_served_and_has_no_script():
+    row = {k: v for k, v in ROW.items() if k not in ("events", "tasks", "steps")}
+    tool = Scenario.model_validate({**row, "tool": Tool(run="perf-stat")})
+    assert script(tool) == ""
+    assert "probe" not in batch(tool)
+    assert batch(tool).splitlines()[-2:] == ["observe", "serve"]
