@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The data: all of it is valid, and what is wrong is named with its file and key."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -28,6 +29,50 @@ def test_every_check_is_asked_somewhere(catalog):
 def test_every_check_has_a_saboteur(catalog):
     broken = {check for series in catalog.series.values() for check in series.claim.breaks}
     assert broken == CHECKS.keys() | {HEALTH}
+
+
+def test_every_claim_names_checks_and_scenarios_that_exist(catalog):
+    known = CHECKS.keys() | {HEALTH}
+    for series in catalog.series.values():
+        claimed = {*series.claim.fixes, *series.claim.breaks}
+        assert claimed <= known, series.name
+        assert set(series.claim.scenarios) <= catalog.scenarios.keys(), series.name
+        shown_by = series.claim.scenarios or catalog.scenarios
+        asked = {check for name in shown_by for check in catalog.scenarios[name].checks}
+        assert claimed <= asked | {HEALTH}, series.name
+
+
+def test_every_series_stands_on_one_that_exists(catalog):
+    for series in catalog.series.values():
+        assert series.stands_on is None or series.stands_on in catalog.series, series.name
+
+
+def test_every_erratum_excuses_what_is_asked(catalog):
+    for erratum in catalog.errata.values():
+        assert erratum.what and erratum.source, erratum.name
+        assert re.compile(erratum.matching)
+        assert not re.search(erratum.matching, ""), erratum.name
+        for scenario, checks in erratum.excuses.items():
+            assert checks and set(checks) <= set(catalog.scenarios[scenario].checks), erratum.name
+
+
+def test_every_scenario_fits_every_machine(catalog):
+    """It asks for no CPU that its guest does not have."""
+    for scenario in catalog.scenarios.values():
+        assert all(scenario.cpus <= machine.cpus for machine in catalog.machines.values())
+        asked = [event.cpu for event in scenario.events.values() if event.cpu is not None]
+        for steps in (scenario.steps, *scenario.tasks.values()):
+            words = [step.split() for step in steps]
+            asked += [int(w[1]) for w in words if w[0] in ("cpu", "offline", "online")]
+        assert max(asked, default=0) < scenario.cpus, scenario.name
+
+
+def test_every_scenario_becomes_a_batch_and_a_script(catalog):
+    from harness.image.recipe import batch, script
+
+    for scenario in catalog.scenarios.values():
+        assert batch(scenario).isascii() and script(scenario).isascii()
+        assert bool(script(scenario)) is bool(scenario.steps), scenario.name
 
 
 def test_every_patch_exists_and_is_one(catalog):
