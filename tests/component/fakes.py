@@ -23,7 +23,7 @@ modules:
 
 QEMU = r'''#!{python}
 """Speaks QMP on one inherited socket, plays a guest's console on the other."""
-import json, os, re, socket, struct, sys, time
+import gzip, json, os, re, socket, struct, sys, time
 
 words = " ".join(sys.argv)
 monitor = socket.socket(fileno=int(re.search(r"id=monitor,fd=(\d+)", words)[1]))
@@ -68,9 +68,9 @@ def serve(until):
         if command["execute"] == until:
             return
 
-def records(text):
+def records(lines):
     with open(channel, "r+b") as file:
-        file.write(struct.pack("<QQ", 0x31434552554D50, len(text)) + text.encode())
+        file.write(struct.pack("<QQ", 0x31434552554D50, len(lines)) + lines)
 
 serve("cont")
 for line in script.splitlines():
@@ -78,7 +78,9 @@ for line in script.splitlines():
     if verb == "print":
         console.sendall(rest.encode() + b"\r\n")
     elif verb == "records":
-        records(rest.replace("\\n", "\n"))
+        records(rest.replace("\\n", "\n").encode())
+    elif verb == "capture":
+        records(gzip.open(rest).read())
     elif verb == "garbage":
         with open(channel, "r+b") as file:
             file.write(b"\xff" * 64)

@@ -13,7 +13,6 @@ import pytest
 from tests.component.fakes import make_tree
 
 ROOT = Path(__file__).parents[2]
-DATA = ROOT / "tests" / "data"
 
 
 @pytest.fixture

@@ -71,11 +71,14 @@ def test_the_batch_is_what_the_scenario_says(run):
     _, folder = run(DONE)
     lines = (folder / "batch").read_text().splitlines()
     assert lines[:3] == [
-        "sysctl kernel/perf_cpu_time_max_percent 0",
         "sysctl kernel/perf_user_access 1",
+        "sysctl kernel/perf_cpu_time_max_percent 0",
         "observe",
     ]
-    assert lines[3].startswith("probe adjust --event=0:0 --scope=task")
+    assert lines[3:] == ["probe drive"]
+    script = (folder / "scenario").read_text().splitlines()
+    assert script[0].startswith("event holder1 counts=cycles task=self ")
+    assert script[-1] == " disable target"
 
 
 def test_a_flood_is_cut(run):

@@ -2,7 +2,6 @@
 """A whole run with a tiny tree and a QEMU that is a script: blame, reuse, offline judging."""
 
 import io
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -18,20 +17,19 @@ from harness.request import Asked, prepare
 from harness.runfolder import RunFolder
 from harness.store import Cache
 from tests.component.fakes import diff, make_qemu, make_tree
+from tests.conftest import CAPTURES
 
 pytestmark = pytest.mark.needs("git", "make", "cpio", "setpriv", "aarch64-linux-gnu-gcc")
-
-DATA = Path(__file__).parents[1] / "data" / "records"
 
 
 def played(name):
     """A one-line guest: it prints its milestones and leaves captured records."""
-    text = (DATA / f"{name}.jsonl").read_text().replace("\n", "\\n")
-    return f"print pmu-harness: ready~records {text}~print pmu-harness: done"
+    file = CAPTURES / f"{name}.jsonl.gz"
+    return f"print pmu-harness: ready~capture {file}~print pmu-harness: done"
 
 
-CLEAN = played("task-start-stop-callbacks")
-BEFORE = played("task-pre-callbacks")
+CLEAN = played("6.12/cycles-task")
+BEFORE = played("6.12+pre-callbacks/cycles-task")
 PANIC = "print Kernel panic - not syncing: saboteur"
 
 
