@@ -55,11 +55,6 @@ def frequency_events(records: Records) -> set[int]:
     return {event.id for event in records.of(Event) if event.frequency}
 
 
-def siblings(records: Records) -> set[int]:
-    """Ids of the events that are in another one's group."""
-    return {event.id for event in records.of(Event) if event.leader != event.id}
-
-
 def event_names(records: Records) -> dict[int, str]:
     """The events' names; one that was inherited is called after its parent."""
     names = records.names()
