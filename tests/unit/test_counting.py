@@ -3,7 +3,7 @@
 
 import pytest
 
-from harness.guest.records import Read, Sample, Signals, Work
+from harness.guest.records import Event, Read, Sample, Signals, Work
 from harness.model import Status
 from tests.unit.changes import a, again, every, fault, judge, nth, shifted, undecided, without
 
@@ -82,6 +82,19 @@ def test_what_is_around_the_loops_is_counted_too(observe):
     assert judge("counting.exact", observe("6.12/cgroup-counts", around)).status is Status.PASS
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        every(a(Event), exclude_kernel=False),
+        every(a(Event), config=5),
+        every(a(Event), type=1, config=0),
+    ],
+)
+def test_work_of_which_an_events_share_is_not_known(observe, other):
+    """The kernel beside a loop, branches, a clock."""
+    assert "no work" in undecided("counting.exact", observe("6.12/exact-user", other))
+
+
 def test_without_known_work_nothing_is_exact(observe):
     assert undecided("counting.exact", observe("6.12/cycles-task")) == "no work of known size"
 
@@ -132,6 +145,11 @@ def test_less_than_half_a_counter_is_no_wrap(observe):
     """What stops the PMU for a moment is no lost wrap."""
     little = every(LATE, counts=shifted("counts", 2, -(2**31 - 100_000)))
     assert judge("counting.wrap", observe(IDLE, little)).status is Status.PASS
+
+
+def test_an_event_that_leaves_something_out_does_not_count_the_clock(observe):
+    users = every(a(Event), exclude_kernel=True)
+    assert "no more than 0 cycles" in undecided("counting.wrap", observe(IDLE, users))
 
 
 def test_without_a_wrap_none_is_lost(observe):
