@@ -11,7 +11,7 @@ from harness.checks.adjustments import (
 )
 from harness.checks.base import Check, Observation, inconclusive, milliseconds, named, verdict
 from harness.checks.points import MainStep, events, lateness, main_steps, samples
-from harness.guest.records import Callback, Event, Phase, Sample, Throttle
+from harness.guest.records import Callback, Event, Phase, Read, Sample, Throttle
 from harness.model import Verdict
 
 RATE = "sampling.rate"
@@ -85,9 +85,14 @@ def _least_after(period: int, adjustments: int) -> int:
 
 
 def _falls_between(observation: Observation) -> list[tuple[Callback, Callback, int]]:
-    """(call, the next call on the same event, samples in between) of frequency-mode events."""
+    """(call, the next call on the same event, samples in between) of frequency-mode events.
+
+    Up to the last read: behind it the rings are emptied, and an overflow that
+    comes later leaves no sample.
+    """
     records = observation.records
     wanted = frequency_events(records)
+    until = max((read.time for read in records.of(Read)), default=0)
     taken: dict[int, list[int]] = {}
     for sample in records.of(Sample):
         taken.setdefault(sample.stream, []).append(sample.time)
@@ -97,7 +102,7 @@ def _falls_between(observation: Observation) -> list[tuple[Callback, Callback, i
         if not {call.id, call.parent} & wanted:
             continue
         before = last.get(call.id)
-        if before is not None:
+        if before is not None and call.time <= until:
             times = taken.get(call.id, [])
             inside = sum(before.time <= time <= call.time for time in times)
             found.append((before, call, inside))
