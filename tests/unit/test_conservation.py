@@ -3,7 +3,7 @@
 
 import pytest
 
-from harness.guest.records import Callback, Event, Read, Sample
+from harness.guest.records import Callback, Event, Phase, Read, Sample
 from harness.model import Status
 from tests.unit.changes import a, call, every, fault, judge, nth, shifted, undecided, without
 
@@ -128,6 +128,15 @@ def test_the_clock_of_an_event_beside_sleeping_tasks(observe):
     behind = every(wide, enabled=lambda sample: sample.enabled - 3_000_000)
     said = fault("conservation.clock", observe(sleepers, behind))
     assert "wide (id 2) at " in said and "+3000000 ns off the clock" in said
+
+
+def test_the_clock_is_judged_from_the_first_step_on(observe):
+    """6.1 stops it for some microseconds while another event is opened."""
+    sleepers = "6.12/sleepers"
+    begin = observe(sleepers).records.of(Phase)[0].time
+    opening = a(Sample, id=2, time=lambda time: time < begin)
+    stopped = every(opening, enabled=lambda sample: sample.enabled + 4416)
+    assert judge("conservation.clock", observe(sleepers, stopped)).status is Status.PASS
 
 
 def test_a_task_stops_its_events_clock(observe):

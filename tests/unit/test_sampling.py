@@ -99,11 +99,18 @@ def test_an_eighth_is_allowed_rounded_up(observe, before, after, falls):
 def test_a_period_that_falls_outside_a_tick(observe):
     """An overflow may adjust too; without a sample there was none."""
     wide = "6.12/control"
-    fall = nth(-1, call("del", 2, tick=False), period=(1, 1))
+    fall = nth(-2, call("del", 2, tick=False), period=(1, 1))
     said = fault("sampling.step", observe(wide, fall))
     assert said.startswith("frequent (id 2): the period fell from ")
     assert " to 1 by TIME, with " in said
     assert said.endswith(" overflows since the last call")
+
+
+def test_a_period_that_falls_behind_the_last_read(observe):
+    """The rings are emptied then: an overflow that adjusted it left no sample."""
+    wide = "6.12/control"
+    late = nth(-1, call("del", 2, tick=False), period=(1, 1))
+    assert judge("sampling.step", observe(wide, late)).status is Status.PASS
 
 
 def test_an_event_that_is_not_adjusted_has_no_step(observe):
