@@ -3,8 +3,10 @@
 
 from harness.checks import (
     conservation,
+    control,
     cost,
     counting,
+    overflow,
     programming,
     retention,
     sampling,
@@ -12,10 +14,18 @@ from harness.checks import (
 )
 from harness.checks.base import Check, Observation
 
-CHECKS: dict[str, Check] = {
-    check.name: check
-    for module in (retention, programming, conservation, counting, sampling, cost, tool)
-    for check in module.CHECKS
-}
+_FAMILIES = (
+    retention,
+    programming,
+    conservation,
+    counting,
+    control,
+    sampling,
+    overflow,
+    cost,
+    tool,
+)
+
+CHECKS: dict[str, Check] = {check.name: check for module in _FAMILIES for check in module.CHECKS}
 
 __all__ = ["CHECKS", "Check", "Observation"]

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Counting: exactly what was done, only while it is enabled, and split by privilege level."""
+"""Counting: exactly what was done, by whom and at which privilege level, across wraps."""
 
 from harness.checks.adjustments import event_names
 from harness.checks.base import Check, Observation, inconclusive, milliseconds, named, verdict
-from harness.checks.points import MainStep, events, groups, main_steps, points, samples
-from harness.guest.records import Event, Read, Signals, Work
+from harness.checks.points import events, groups, points, samples
+from harness.guest.records import Event, Read, Work
 from harness.model import Scenario, Verdict
 
 EXACT = "counting.exact"
 LEVELS = "counting.levels"
-CONTROL = "counting.control"
 WRAP = "counting.wrap"
 
 _HARDWARE, _SOFTWARE, _TRACEPOINT, _BREAKPOINT = 0, 1, 2, 5
@@ -186,185 +185,8 @@ def judge_wrap(observation: Observation, _: Observation | None) -> Verdict:
     )
 
 
-def judge_control(observation: Observation, _: Observation | None) -> Verdict:
-    """ENABLE, DISABLE, REFRESH, RESET and enable_on_exec do what perf_event_open(2) says."""
-    expected = "counts only while enabled; REFRESH n gives n samples; RESET zeroes the count only"
-    names = event_names(observation.records)
-    steps = main_steps(observation)
-    faults: list[str] = []
-    judged = 0
-    for event in observation.records.of(Event):
-        if event.task not in ("", "self"):
-            continue
-        found = [*_stillness(observation, event, steps), *_refreshes(observation, event, steps)]
-        found += _resets(observation, event, steps)
-        found += _signal_faults(observation, event, steps)
-        judged += sum(event.name in step.words for step in steps)
-        faults += [f"{named(names, event.id)}: {fault}" for fault in found]
-    execs, found = _late_starts(observation)
-    faults += found
-    judged += execs
-    if not judged:
-        return inconclusive(CONTROL, "no event was controlled", expected)
-    return verdict(
-        CONTROL,
-        faults,
-        measured=f"{judged} orders, {len(faults)} not followed",
-        expected=expected,
-        metrics={"orders": judged, "wrong": len(faults)},
-    )
-
-
-def _enabled_during(observation: Observation, event: Event, steps: list[MainStep]) -> list[bool]:
-    """For each step, whether the event and its leader are enabled all through it."""
-    spec = observation.scenario.events.get(event.name)
-    leader = events(observation)[event.leader].name
-    above = observation.scenario.events.get(leader)
-    switches = {event.name: not (spec and spec.disabled), leader: not (above and above.disabled)}
-    found = []
-    for step in steps:
-        verb, target = step.words[0], step.words[1] if len(step.words) > 1 else ""
-        if target in switches and verb in ("enable", "disable", "refresh"):
-            switches[target] = verb == "enable"
-        found.append(all(switches.values()))
-    return found
-
-
-def _stillness(observation: Observation, event: Event, steps: list[MainStep]) -> list[str]:
-    """Counts and samples of steps in which the event should be still, or should count."""
-    if any(step.words[0] == "refresh" and event.name in step.words for step in steps):
-        return []
-    faults = []
-    states = _enabled_during(observation, event, steps)
-    leader = events(observation)[event.leader].name
-    for step, enabled in zip(steps, states, strict=True):
-        if step.words == ("enable", event.name) and step.after[event.id] < step.before[event.id]:
-            faults.append(
-                f"ENABLE at {milliseconds(step.begin)} set its count back from "
-                f"{step.before[event.id]} to {step.after[event.id]}"
-            )
-        if {event.name, leader} & set(step.words) or event.id not in step.before:
-            continue
-        if _is_reset(observation, event, step):
-            continue
-        grown = step.after[event.id] - step.before[event.id]
-        inside = sum(step.begin <= s.time < step.end for s in samples(observation, event.id))
-        when = f"'{' '.join(step.words)}' at {milliseconds(step.begin)}"
-        if not enabled and (grown or inside):
-            faults.append(f"disabled, it counted {grown} and took {inside} samples in {when}")
-        if enabled and not grown and step.words[0] == "user":
-            faults.append(f"enabled, it counted nothing in {when}")
-    return faults
-
-
-def _refreshes(observation: Observation, event: Event, steps: list[MainStep]) -> list[str]:
-    """REFRESH n: n overflows, then disabled."""
-    faults = []
-    for number, step in enumerate(steps):
-        if step.words[0] != "refresh" or step.words[1] != event.name:
-            continue
-        asked = int(step.words[2])
-        own = [s.begin for s in steps[number + 1 :] if event.name in s.words]
-        end = min(own, default=steps[-1].end)
-        got = sum(step.begin <= s.time < end for s in samples(observation, event.id))
-        if got != asked:
-            faults.append(f"REFRESH {asked} at {milliseconds(step.begin)} gave {got} samples")
-    return faults
-
-
-def _signal_faults(observation: Observation, event: Event, steps: list[MainStep]) -> list[str]:
-    """Each overflow of REFRESH n delivers a signal, the last one POLL_HUP."""
-    said = [signals for signals in observation.records.of(Signals) if signals.id == event.id]
-    orders = [int(step.words[2]) for step in steps if step.words[:2] == ("refresh", event.name)]
-    if not said or not orders:
-        return []
-    due = (sum(orders) - len(orders), len(orders))
-    got = (said[0].arrived, said[0].hup)
-    if got == due:
-        return []
-    return [f"{due[0]} POLL_IN and {due[1]} POLL_HUP were due, {got[0]} and {got[1]} came"]
-
-
-def _resets(observation: Observation, event: Event, steps: list[MainStep]) -> list[str]:
-    """RESET: the count begins anew, the period that runs and the times do not.
-
-    The count when it was reset is what the last sample before it and the first
-    one behind it leave: last + period - first.  It lies between the reads around.
-    """
-    faults = []
-    rate = observation.machine.cycles_per_ns
-    for step in steps:
-        if not _is_reset(observation, event, step):
-            continue
-        most = (step.end - step.begin) * rate
-        if step.after[event.id] > most:
-            faults.append(f"RESET at {milliseconds(step.begin)} left {step.after[event.id]}")
-        times = [
-            point.enabled
-            for point in points(observation, event.leader)
-            if step.begin <= point.time <= step.end
-        ]
-        before = [
-            point.enabled for point in points(observation, event.leader) if point.time < step.begin
-        ]
-        if times and before and min(times) < max(before):
-            faults.append(f"RESET at {milliseconds(step.begin)} set time_enabled back")
-        faults += _period_after_reset(observation, event, step, most)
-    return faults
-
-
-def _is_reset(observation: Observation, event: Event, step: MainStep) -> bool:
-    """True if a step resets the event, by itself or with its group."""
-    names = {member.name for member in groups(observation)[event.leader]}
-    if step.words[0] == "reset-group":
-        return step.words[1] in names
-    return step.words == ("reset", event.name)
-
-
-def _period_after_reset(
-    observation: Observation, event: Event, step: MainStep, most: int
-) -> list[str]:
-    if not event.period:
-        return []
-    taken = samples(observation, event.id)
-    earlier = [sample for sample in taken if sample.time < step.begin]
-    later = [sample for sample in taken if sample.time >= step.begin]
-    if not earlier or not later:
-        return [f"no sample on both sides of RESET at {milliseconds(step.begin)}"]
-    last, first = dict(earlier[-1].counts)[event.id], dict(later[0].counts)[event.id]
-    then = last + event.period - first
-    least = step.before[event.id]
-    if least <= then <= least + most:
-        return []
-    return [
-        f"the first sample after RESET at {milliseconds(step.begin)} came at {first}, as if the "
-        f"count had been {then}; it was {least} to {least + most}"
-    ]
-
-
-def _late_starts(observation: Observation) -> tuple[int, list[str]]:
-    """(number, faults) of events that exec enables: not before, and surely then."""
-    faults, number = [], 0
-    for event in observation.records.of(Event):
-        spec = observation.scenario.events.get(event.name)
-        if spec is None or not spec.enable_on_exec or spec.task is None:
-            continue
-        number += 1
-        steps = observation.scenario.tasks[spec.task]
-        idle = sum(int(s.split()[1]) for s in steps[: steps.index("exec")] if s[:5] == "user ")
-        busy = sum(int(s.split()[1]) for s in steps[steps.index("exec") :] if s[:5] == "user ")
-        enabled = points(observation, event.leader)[-1].enabled
-        if not busy * 1_000_000 <= enabled < (busy + idle) * 1_000_000:
-            faults.append(
-                f"{event.name} (id {event.id}) was enabled for {milliseconds(enabled)}: {idle} ms "
-                f"before exec, {busy} ms after it"
-            )
-    return number, faults
-
-
 CHECKS = (
     Check(EXACT, "Is known work counted exactly?", judge_exact),
     Check(LEVELS, "Do user and kernel add up to both?", judge_levels),
     Check(WRAP, "Is no wrap of a counter lost?", judge_wrap),
-    Check(CONTROL, "Do ENABLE, DISABLE, REFRESH and RESET do what they say?", judge_control),
 )

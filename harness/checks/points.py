@@ -73,6 +73,11 @@ def samples(observation: Observation, event: int) -> list[Sample]:
     return sorted(mine, key=lambda sample: sample.time)
 
 
+def number_in(taken: list[Sample], begin: int, end: int) -> int:
+    """How many samples fall into a time: from `begin`, before `end`."""
+    return sum(begin <= sample.time < end for sample in taken)
+
+
 @dataclass(frozen=True)
 class MainStep:
     """A step of main: its words, when it began and ended, and each event's count around it."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Does each overflow give its sample in time: the checks of harness/checks/sampling.py."""
+"""Does each overflow give its sample in time: harness/checks/sampling.py and overflow.py."""
 
 from itertools import pairwise
 

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: MIT
+"""Overflow: each one gives its sample in time, is throttled and let go, and can be set anew."""
+
+from itertools import pairwise
+
+from harness.checks.adjustments import event_names
+from harness.checks.base import Check, Observation, inconclusive, milliseconds, named, verdict
+from harness.checks.points import MainStep, events, lateness, main_steps, number_in, samples
+from harness.guest.records import Callback, Event, Sample, Throttle
+from harness.model import Verdict
+
+THROTTLE = "sampling.throttle"
+REPROGRAM = "sampling.reprogram"
+OVERFLOW = "sampling.overflow"
+
+# CONFIG_HZ_1000 in configs/kconfig/base.config.
+_TICK_NS = 1_000_000
+
+
+def _alternation_faults(throttles: list[Throttle], name: str, end: int) -> list[str]:
+    """THROTTLE and UNTHROTTLE of one event that do not take turns, or come too late."""
+    faults = []
+    if throttles[0].kind != "throttle":
+        faults.append(f"{name}: UNTHROTTLE first, at {milliseconds(throttles[0].time)}")
+    for before, after in pairwise(throttles):
+        if before.kind == after.kind:
+            faults.append(f"{name}: {after.kind.upper()} twice, at {milliseconds(after.time)}")
+        elif before.kind == "throttle" and after.time - before.time > 2 * _TICK_NS:
+            faults.append(
+                f"{name}: throttled at {milliseconds(before.time)}, let go at "
+                f"{milliseconds(after.time)}, two ticks later"
+            )
+    last = throttles[-1]
+    if last.kind == "throttle" and end - last.time > 2 * _TICK_NS:
+        faults.append(
+            f"{name}: throttled at {milliseconds(last.time)} and never let go, though it was "
+            f"enabled until {milliseconds(end)}"
+        )
+    return faults
+
+
+def _crowded_ticks(
+    observation: Observation, taken: list[Sample], name: str, allowed: int
+) -> list[str]:
+    """Ticks in which an event took more samples than perf_event_max_sample_rate allows."""
+    ticks = [call.time for call in observation.records.of(Callback) if call.call == "tick"]
+    return [
+        f"{name}: {number} samples in the tick from {milliseconds(begin)}"
+        for begin, end in pairwise(ticks)
+        if (number := number_in(taken, begin, end)) > allowed
+    ]
+
+
+def judge_throttle(observation: Observation, _: Observation | None) -> Verdict:
+    """A tick takes no more samples than allowed, and the next one lets the event go on."""
+    expected = "THROTTLE and UNTHROTTLE by turns; samples a tick <= allowed; it goes on"
+    records = observation.records
+    names = event_names(records)
+    allowed = int(observation.scenario.expect.get("samples_per_tick", 0))
+    steps = main_steps(observation)
+    faults, number = [], 0
+    for event in events(observation).values():
+        throttles = [throttle for throttle in records.of(Throttle) if throttle.stream == event.id]
+        taken = samples(observation, event.id)
+        name = named(names, event.id)
+        faults += _crowded_ticks(observation, taken, name, allowed)
+        if not throttles:
+            continue
+        number += sum(throttle.kind == "throttle" for throttle in throttles)
+        end = next((s.begin for s in steps if s.words[0] == "disable"), steps[-1].end)
+        faults += _alternation_faults(throttles, name, end)
+        released = [throttle for throttle in throttles if throttle.kind == "unthrottle"]
+        if released and not number_in(taken, released[0].time, end):
+            faults.append(
+                f"{name}: no sample after {milliseconds(released[0].time)}: it never went on"
+            )
+    if not number and not faults:
+        return inconclusive(THROTTLE, "no event was throttled", expected)
+    return verdict(
+        THROTTLE,
+        faults,
+        measured=f"throttled {number} times, {len(faults)} faults",
+        expected=expected,
+        metrics={"throttled": number, "allowed": allowed},
+    )
+
+
+def _reprogram_fault(observation: Observation, event: Event, step: MainStep) -> str:
+    """What is wrong with the first overflow after PERF_EVENT_IOC_PERIOD; or nothing.
+
+    The ioctl sets period_left to 0 (bad7192b842c, perf: Fix PERF_EVENT_IOC_PERIOD
+    to force-reset the period), so that the new period begins at the count of that
+    moment, which lies between the reads around it.
+    """
+    period = int(step.words[2])
+    later = [sample for sample in samples(observation, event.id) if sample.time > step.begin]
+    if not later:
+        return f"no overflow after the period was set to {period} at {milliseconds(step.begin)}"
+    first = dict(later[0].counts)[event.id]
+    least, most = step.before[event.id] + period, step.after[event.id] + period
+    if least <= first <= most:
+        return ""
+    return (
+        f"the period was set to {period} at {milliseconds(step.begin)}, when the count was "
+        f"{step.before[event.id]} to {step.after[event.id]}; the next overflow came at {first}"
+    )
+
+
+def _refrequency_fault(
+    observation: Observation, event: Event, step: MainStep, steps: list[MainStep]
+) -> str:
+    """What is wrong with the rate after PERF_EVENT_IOC_PERIOD in frequency mode; or nothing."""
+    frequency = int(step.words[2])
+    work = next(s for s in steps if s.begin > step.begin and s.words[0] == "user")
+    begin = (work.begin + work.end) // 2
+    wanted = frequency * (work.end - begin) / 1e9
+    number = number_in(samples(observation, event.id), begin, work.end)
+    tolerance = float(observation.scenario.expect.get("rate_tolerance", 0))
+    if abs(number - wanted) <= 1 + wanted * tolerance:
+        return ""
+    return f"after {frequency} Hz was asked for, {number} samples where {wanted:.0f} were due"
+
+
+def judge_reprogram(observation: Observation, _: Observation | None) -> Verdict:
+    """After PERF_EVENT_IOC_PERIOD the next overflow comes a new period later."""
+    expected = "next overflow == count at the ioctl + the new period; the asked frequency"
+    names = event_names(observation.records)
+    by_name = {event.name: event for event in events(observation).values()}
+    steps = main_steps(observation)
+    orders = [step for step in steps if step.words[0] == "period"]
+    faults = []
+    for step in orders:
+        event = by_name[step.words[1]]
+        if event.frequency:
+            fault = _refrequency_fault(observation, event, step, steps)
+        else:
+            fault = _reprogram_fault(observation, event, step)
+        if fault:
+            faults.append(f"{named(names, event.id)}: {fault}")
+    if not orders:
+        return inconclusive(REPROGRAM, "no period was set", expected)
+    return verdict(
+        REPROGRAM,
+        faults,
+        measured=f"{len(orders) - len(faults)} of {len(orders)} orders followed",
+        expected=expected,
+        metrics={"orders": len(orders), "wrong": len(faults)},
+    )
+
+
+def _overflow_faults(event: Event, taken: list[Sample], late: int, name: str) -> list[str]:
+    """Samples that do not come where the period ends.
+
+    `late` is how many counts late the emulator may notice an overflow; where that
+    is a whole period and more, the kernel begins the next one at the sample
+    (armpmu_event_set_period() in drivers/perf/arm_pmu.c).
+    """
+    faults = []
+    due = event.period
+    for number, sample in enumerate(taken, 1):
+        value = dict(sample.counts)[event.id]
+        skid = value - due
+        if not 0 <= skid <= late:
+            faults.append(
+                f"{name}: sample {number} at {milliseconds(sample.time)} came at {value}, "
+                f"{skid:+d} from where its period ended"
+            )
+        due = value + event.period if skid >= event.period else due + event.period
+    return faults
+
+
+def judge_overflow(observation: Observation, _: Observation | None) -> Verdict:
+    """At a fixed period the k-th sample comes at k periods, and none is missing.
+
+    Where it may come late, it is no later than that, and none need come for
+    each period.
+    """
+    expected = "the k-th sample at k periods, none missing"
+    names = event_names(observation.records)
+    steps = main_steps(observation)
+    final = steps[-1].after if steps else {}
+    faults, number, due, latest = [], 0, 0, 0
+    for event in events(observation).values():
+        if not event.period:
+            continue
+        late = lateness(observation, event)
+        taken = samples(observation, event.id)
+        number += len(taken)
+        name = named(names, event.id)
+        latest = max(latest, late)
+        faults += _overflow_faults(event, taken, late, name)
+        owed = final.get(event.id, 0) // event.period
+        due += owed
+        if late < event.period and len(taken) != owed:
+            faults.append(f"{name}: {len(taken)} samples for {owed} periods")
+    if not due:
+        return inconclusive(OVERFLOW, "no period ended", expected)
+    return verdict(
+        OVERFLOW,
+        faults,
+        measured=f"{number} samples for {due} periods",
+        expected=expected + (f"; at most {latest} late" if latest else ""),
+        metrics={"samples": number, "periods": due},
+    )
+
+
+CHECKS = (
+    Check(THROTTLE, "Is a throttled event let go again, and none too early?", judge_throttle),
+    Check(REPROGRAM, "Does a new period begin when it is set?", judge_reprogram),
+    Check(OVERFLOW, "Does each overflow give its sample in time?", judge_overflow),
+)
