@@ -6,7 +6,7 @@ record is an error that shows it.
 """
 
 import struct
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -291,10 +291,13 @@ class Records:
 
     def __init__(self, records: list[Record]) -> None:
         self.all = records
+        self._of: dict[type[BaseModel], list[Any]] = {}
 
     def of(self, kind: type[Kind]) -> list[Kind]:
-        """Those of one kind."""
-        return [record for record in self.all if isinstance(record, kind)]
+        """Those of one kind; a list that all who ask share."""
+        if kind not in self._of:
+            self._of[kind] = [record for record in self.all if isinstance(record, kind)]
+        return self._of[kind]
 
     @property
     def complete(self) -> bool:

@@ -27,7 +27,15 @@ def call(tmp_path):
     def run(*argv, start=False):
         command = [sys.executable, "-m", "harness", *map(str, argv)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        child = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, **pipes)
+        child = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            # Tests that run in a shell's background ignore it, and so would this.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            **pipes,
+        )
         if start:
             return child
         out, err = child.communicate(timeout=120)
@@ -109,7 +117,8 @@ def test_a_tree_that_does_not_build_is_the_subjects_fault(call, tree):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_build_leaves_nothing_running(call, tree, number):
     makefile = tree / "Makefile"
-    makefile.write_text(makefile.read_text() + "\nImage: slow\nslow:\n\t@echo begun; sleep 4321\n")
+    long = f"sleep {1_000_000 + os.getpid()}"
+    makefile.write_text(makefile.read_text() + f"\nImage: slow\nslow:\n\t@echo begun; {long}\n")
     run = tree.parent / "run"
     child = call("run", "--source", f"path:{tree}", "--output", run, start=True)
     wait_for(lambda: any("begun" in log.read_text() for log in tree.parent.rglob("build.log")))
@@ -118,7 +127,7 @@ def test_an_interrupted_build_leaves_nothing_running(call, tree, number):
     assert child.returncode == 130, out + err
     assert "interrupted" in err
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
-    assert not any(b"4321" in command for command in commands)
+    assert not any(long.encode().replace(b" ", b"\0") in command for command in commands)
     assert '"headline": "interrupted"' in (run / "results.json").read_text()
 
 
