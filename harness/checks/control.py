@@ -3,7 +3,15 @@
 
 from harness.checks.adjustments import event_names
 from harness.checks.base import Check, Observation, inconclusive, milliseconds, named, verdict
-from harness.checks.points import MainStep, events, groups, main_steps, points, samples
+from harness.checks.points import (
+    MainStep,
+    events,
+    groups,
+    lateness,
+    main_steps,
+    points,
+    samples,
+)
 from harness.guest.records import Event, Signals
 from harness.model import Verdict
 
@@ -156,14 +164,21 @@ def _period_after_reset(
     if not earlier or not later:
         return [f"no sample on both sides of RESET at {milliseconds(step.begin)}"]
     last, first = dict(earlier[-1].counts)[event.id], dict(later[0].counts)[event.id]
+    faults = []
     then = last + event.period - first
     least = step.before[event.id]
-    if least <= then <= least + most:
-        return []
-    return [
-        f"the first sample after RESET at {milliseconds(step.begin)} came at {first}, as if the "
-        f"count had been {then}; it was {least} to {least + most}"
-    ]
+    if not least <= then <= least + most:
+        faults.append(
+            f"the first sample after RESET at {milliseconds(step.begin)} came at {first}, as if "
+            f"the count had been {then}; it was {least} to {least + most}"
+        )
+    second = dict(later[1].counts)[event.id] if len(later) > 1 else first + event.period
+    if second - first != event.period and not lateness(observation, event):
+        faults.append(
+            f"the second sample after RESET at {milliseconds(step.begin)} came "
+            f"{second - first} behind the first"
+        )
+    return faults
 
 
 def _late_starts(observation: Observation) -> tuple[int, list[str]]:

@@ -103,7 +103,7 @@ def judge_step(observation: Observation, _: Observation | None) -> Verdict:
     """A period falls by an eighth at most in one adjustment.
 
     In a tick that is what happens between its stop and its start; elsewhere only
-    an overflow adjusts, and each one gives a sample.
+    an overflow adjusts, and each one gives a sample.  No callback shortens it.
     """
     expected = "no period below 7/8 of the one before it"
     names = event_names(observation.records)
@@ -125,6 +125,12 @@ def judge_step(observation: Observation, _: Observation | None) -> Verdict:
                 f"{named(names, later.id)}: the period fell from {before} to {after} by "
                 f"{milliseconds(later.time)}, with {overflows} overflows since the last call"
             )
+    faults += [
+        f"{named(names, call.id)}: {call.call} made the period {call.period[1]} of "
+        f"{call.period[0]}, at {milliseconds(call.time)}"
+        for call in on_hardware(observation.records)
+        if call.period[1] < call.period[0]
+    ]
     if not judged:
         return inconclusive(STEP, "no event was adjusted", expected)
     return verdict(

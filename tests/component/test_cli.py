@@ -25,15 +25,15 @@ def call(tmp_path):
     }
 
     def run(*argv, start=False):
-        command = [sys.executable, "-m", "harness", *map(str, argv)]
+        # What a shell starts in the background ignores SIGINT, and so would its children.
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "harness"]
+        command += map(str, argv)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         child = subprocess.Popen(
             command,
             cwd=ROOT,
             env=env,
             stdin=subprocess.DEVNULL,
-            # Tests that run in a shell's background ignore it, and so would this.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **pipes,
         )
         if start:
