@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Is exactly that counted which was done: the checks of harness/checks/counting.py."""
+"""Is exactly that counted which was done: harness/checks/counting.py and control.py."""
 
 import pytest
 
