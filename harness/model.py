@@ -331,6 +331,7 @@ class Erratum(Frozen):
         """True if a failed verdict on a kernel release is this defect and nothing else."""
         return (
             version in self.versions
+            and bool(verdict.evidence)
             and verdict.check in self.excuses.get(scenario, ())
             and all(re.search(self.matching, line) for line in verdict.evidence)
         )

@@ -33,7 +33,11 @@ def chosen(catalog: Catalog, expression: str) -> list[Series]:
 def kill(series: Series, kernel: str, result: RunResult, evidence: Path) -> Kill:
     """What one run against the clean kernel says of a saboteur."""
     before, after = by_check(result.cells, Role.REFERENCE), by_check(result.cells, Role.CANDIDATE)
-    turned = tuple(check for check, status in after.items() if status is Status.FAIL)
+    turned = tuple(
+        check
+        for check, status in after.items()
+        if status is Status.FAIL and before.get(check) is not Status.FAIL
+    )
     return Kill(
         saboteur=series.name.removeprefix(SABOTEURS),
         title=series.title,

@@ -64,7 +64,7 @@ def points(observation: Observation, leader: int) -> list[Point]:
         for sample in observation.records.of(Sample)
         if sample.id in members and sample.counts
     ]
-    return sorted(found, key=lambda point: (point.enabled, sorted(point.counts.items())))
+    return sorted(found, key=lambda point: (point.enabled, point.time))
 
 
 def samples(observation: Observation, event: int) -> list[Sample]:

@@ -103,10 +103,12 @@ def judge_step(observation: Observation, _: Observation | None) -> Verdict:
     """A period falls by an eighth at most in one adjustment.
 
     In a tick that is what happens between its stop and its start; elsewhere only
-    an overflow adjusts, and each one gives a sample.  No callback shortens it.
+    an overflow adjusts, and each one gives a sample.  The callbacks themselves
+    leave the period alone.
     """
     expected = "no period below 7/8 of the one before it"
     names = event_names(observation.records)
+    wanted = frequency_events(observation.records)
     faults, judged, least = [], 0, 1.0
     for adjustment, pause, resume in completed(observation.records):
         judged += 1
@@ -126,10 +128,10 @@ def judge_step(observation: Observation, _: Observation | None) -> Verdict:
                 f"{milliseconds(later.time)}, with {overflows} overflows since the last call"
             )
     faults += [
-        f"{named(names, call.id)}: {call.call} made the period {call.period[1]} of "
-        f"{call.period[0]}, at {milliseconds(call.time)}"
+        f"{named(names, call.id)}: the period fell from {call.period[0]} to {call.period[1]} in "
+        f"{call.call} at {milliseconds(call.time)}"
         for call in on_hardware(observation.records)
-        if call.period[1] < call.period[0]
+        if {call.id, call.parent} & wanted and call.period[1] < call.period[0]
     ]
     if not judged:
         return inconclusive(STEP, "no event was adjusted", expected)

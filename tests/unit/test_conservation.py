@@ -40,8 +40,9 @@ def test_a_neighbour_of_another_kind_is_no_twin(observe):
 
 
 @pytest.mark.parametrize("by", [-(10**8), 10**9])
-def test_counts_that_fall_or_leap(observe, by):
-    wrong = nth(40, a(Sample, id=TARGET), counts=shifted("counts", TARGET, by))
+@pytest.mark.parametrize(("kind", "number"), [(Sample, 140), (Read, 14)])
+def test_counts_that_fall_or_leap(observe, kind, number, by):
+    wrong = nth(number, a(kind, id=TARGET), counts=shifted("counts", TARGET, by))
     verdict = judge("conservation.growth", observe(CLEAN, wrong))
     assert verdict.status is Status.FAIL
     # There and back again.
@@ -78,6 +79,12 @@ def test_reads_from_another_cpu(observe, by):
     wrong = nth(4, a(Read, id=2), counts=shifted("counts", 2, by))
     said = fault("conservation.growth", observe("6.12/hotplug", wrong))
     assert "target (id 2) grew by " in said
+
+
+def test_times_of_reads_from_another_cpu_bound_nothing(observe):
+    """They are of another moment than the count (perf_event_read())."""
+    still = every(a(Read), enabled=0, running=0)
+    assert judge("conservation.growth", observe("6.12/hotplug", still)).status is Status.PASS
 
 
 def test_a_single_read_shows_no_growth(observe):

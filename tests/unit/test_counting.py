@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Is exactly that counted which was done: the checks of harness/checks/counting.py."""
+"""Is exactly that counted which was done: harness/checks/counting.py and control.py."""
 
 import pytest
 
@@ -75,6 +75,16 @@ def test_a_loop_of_a_stranger_that_is_counted(observe):
     both = last_counts(2, 100_000_000)
     said = fault("counting.exact", observe("6.12/cgroup-counts", both))
     assert said.startswith("inside (id 2) counted 100000000; the loops of second, worker are 8")
+
+
+def test_without_strangers_a_task_may_execute_what_it_likes(observe):
+    much = last_counts(2, 10**9)
+    assert judge("counting.exact", observe("6.12/exec-counts", much)).status is Status.PASS
+
+
+def test_loops_say_nothing_of_what_is_no_instruction(observe):
+    cycles = every(a(Event), config=0)
+    assert "no work" in undecided("counting.exact", observe("6.12/exec-counts", cycles))
 
 
 def test_what_is_around_the_loops_is_counted_too(observe):

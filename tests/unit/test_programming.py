@@ -116,6 +116,48 @@ def test_a_counter_is_programmed_to_half_of_its_range_at_most(observe):
     assert f"was programmed to {2**64 - 3000000000:#x}, not to -{2**31 - 1}" in said
 
 
+def adjusted(left, period, handed):
+    """A tick with so much left, a new period, and what was handed on."""
+    return [
+        nth(30, call("stop", TARGET), left=(left, left)),
+        nth(
+            30,
+            call("start", TARGET),
+            period=(period, period),
+            left=(handed, handed or period),
+            prev=(0, 2**64 - (handed or period)),
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("left", "handed", "status"),
+    [
+        (800, 800, Status.PASS),
+        (800, 0, Status.FAIL),
+        (801, 0, Status.PASS),
+        (801, 801, Status.FAIL),
+    ],
+)
+def test_the_branch_is_taken_above_eight_periods(observe, left, handed, status):
+    tick = adjusted(left=left, period=100, handed=handed)
+    assert judge("retention.reload", observe(CLEAN, *tick)).status is status
+
+
+def test_without_a_count_nothing_is_adjusted(observe):
+    """perf_adjust_freq_unthr_context(): delta > 0, else the period stays as it is."""
+    stamp = next(
+        r.count[1]
+        for i, r in enumerate(filter(call("stop", TARGET), observe(CLEAN).records.all))
+        if i == 29
+    )
+    still = nth(30, call("stop", TARGET), count=(stamp, stamp))
+    kept = adjusted(left=801, period=100, handed=801)
+    assert judge("retention.reload", observe(CLEAN, *kept, still)).status is Status.PASS
+    reset = adjusted(left=801, period=100, handed=0)
+    assert "not being more than 8 x 100" in fault("retention.reload", observe(CLEAN, *reset, still))
+
+
 def test_a_branch_that_was_never_taken_decides_nothing(observe):
     early = without(a(Callback, time=lambda time: time > 240_000_000))
     assert "the > 8*sample_period branch was never taken" in undecided(

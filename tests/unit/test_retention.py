@@ -192,6 +192,15 @@ def test_a_counter_swapped_in_start(observe):
     assert judge("retention.counter", observe(CLEAN, swap)).status is Status.ERROR
 
 
+def test_a_move_that_nobody_was_looking_at_needs_no_second_witness(observe):
+    """The page is read in a user step; the capture ends with a step in the kernel."""
+    last = observe(CLEAN).records.of(Phase)[-2]
+    assert last.name == "kernel 100"
+    in_kernel = call("start", TARGET, time=lambda time: time > last.time)
+    said = fault("retention.counter", observe(CLEAN, nth(9, in_kernel, idx=(2, 4))))
+    assert said.startswith("log: target (id 5) on CPU 0 was moved from counter 2 to 4 by the tick")
+
+
 def test_two_events_on_one_counter(observe):
     clash = every(a(Callback, call="add", id=7), idx=(-1, 2))
     said = fault("retention.counter", observe(CLEAN, clash))
@@ -242,6 +251,13 @@ def test_a_pmu_that_is_stopped_for_another_ones_event(observe, scenario):
     assert verdict.evidence[0].endswith(
         "on CPU 0 stopped armv8_pmuv3, which has no event in frequency mode (perf_pmu_disable)"
     )
+
+
+def test_ticks_that_leave_a_pmu_alone_are_counted(observe):
+    observation = observe("6.12/clock-frequency")
+    ticks = [r for r in observation.records.all if a(Callback, call="tick")(r)]
+    verdict = judge("retention.isolation", observation)
+    assert verdict.metrics == {"ticks": len(ticks), "stopped": 0}
 
 
 def test_isolation_needs_a_pmu_to_leave_alone(observe):

@@ -106,6 +106,14 @@ def test_a_period_that_falls_outside_a_tick(observe):
     assert said.endswith(" overflows since the last call")
 
 
+@pytest.mark.parametrize("name", ["add", "del"])
+def test_a_period_that_falls_in_a_callback(observe, name):
+    fall = nth(1, call(name, 2, tick=False), period=lambda c: (c.period[0], c.period[0] - 1))
+    said = fault("sampling.step", observe("6.12/control", fall))
+    assert said.startswith("frequent (id 2): the period fell from ")
+    assert said.endswith(f" in {name} at TIME")
+
+
 def test_a_period_that_falls_behind_the_last_read(observe):
     """The rings are emptied then: an overflow that adjusted it left no sample."""
     wide = "6.12/control"
