@@ -21,7 +21,7 @@ from statistics import median
 
 from harness.catalog import ROOT, Catalog
 from harness.image.build import INITRAMFS, overlay
-from harness.image.recipe import batch
+from harness.image.recipe import texts
 from harness.kernel.build import REPRODUCIBLE
 from harness.kernel.tree import Tree
 from harness.machine.argv import CHANNEL_BYTES, Descriptors, Files, build_argv
@@ -68,12 +68,13 @@ def bare_boots(kernel, observer, folder, catalog):
     for scenario in SCENARIOS.values():
         place = folder / scenario.name
         place.mkdir(exist_ok=True)
-        overlay(place / "overlay", batch(scenario), observer if scenario.observe else None)
+        overlay(place / "overlay", texts(scenario), observer if scenario.observe else None)
         initramfs, channel = place / "initramfs", place / "channel"
         initramfs.write_bytes(image.read_bytes() + (place / "overlay").read_bytes())
         with channel.open("wb") as file:
             file.truncate(CHANNEL_BYTES)
-        argv = build_argv(machine, Files(kernel, initramfs, channel), Descriptors(0, 0))
+        booted = machine.with_cpus(scenario.cpus)
+        argv = build_argv(booted, Files(kernel, initramfs, channel), Descriptors(0, 0))
         argv = [word for word in argv if word != "-S"]
         for start in ("socket,id=monitor", "chardev=monitor"):
             at = next(n for n, word in enumerate(argv) if word.startswith(start))

@@ -106,6 +106,10 @@ class Machine(Frozen):
     late_overflow: dict[str, int] = {}
     timeout_s: int = Field(ge=1)
 
+    def with_cpus(self, number: int) -> "Machine":
+        """The machine as a scenario boots it that asks for so many."""
+        return self.model_copy(update={"cpus": number})
+
 
 class EventSpec(Frozen):
     """A perf event of a scenario, in the words of perf_event_open(2).

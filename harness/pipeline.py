@@ -205,7 +205,7 @@ class Run:
             observer=kernel.folder / OBSERVER,
             symbols=kernel.folder / SYMBOLS,
             image=parts.image.result(),
-            machine=self.plan.machine.model_copy(update={"cpus": scenario.cpus}),
+            machine=self.plan.machine.with_cpus(scenario.cpus),
             scenario=scenario,
         )
         stored = self.cache.observations / self._key(guest, kernel, parts)

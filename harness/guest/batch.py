@@ -9,8 +9,8 @@ from pathlib import Path
 
 from harness.errors import HostError
 from harness.guest.records import HEADER, RecordsError, channel_bytes, parse
+from harness.image import recipe
 from harness.image.build import GuestImage, overlay
-from harness.image.recipe import BATCH, SCENARIO, batch, script
 from harness.machine import qemu
 from harness.machine.argv import CHANNEL_BYTES, Files
 from harness.machine.console import Watch, watch
@@ -47,9 +47,10 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
     Raises HostError when QEMU does not start; whatever the guest does is an
     outcome.
     """
-    texts = {BATCH: batch(guest.scenario), SCENARIO: script(guest.scenario)}
     observer = guest.observer if guest.scenario.observe else None
-    files = lay_out(guest.image, guest.kernel, folder, texts, observer=observer)
+    files = lay_out(
+        guest.image, guest.kernel, folder, recipe.texts(guest.scenario), observer=observer
+    )
     try:
         with qemu.running(guest.machine, files, folder / "qemu.log") as machine:
             silence_s = guest.machine.timeout_s * timeout_scale

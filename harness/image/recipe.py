@@ -63,6 +63,11 @@ def batch(scenario: Scenario) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def texts(scenario: Scenario) -> dict[str, str]:
+    """The files that a scenario puts into its guest's initramfs, by name."""
+    return {BATCH: batch(scenario), SCENARIO: script(scenario)}
+
+
 def _observer_parameters(scenario: Scenario) -> list[str]:
     """Module parameters of guest-images/modules/pmu_observer.c."""
     parameters = []
