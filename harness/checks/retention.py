@@ -305,7 +305,7 @@ def judge_isolation(observation: Observation, _: Observation | None) -> Verdict:
         return inconclusive(ISOLATION, "no PMU without an event to adjust", expected)
     faults = [
         f"the tick at {milliseconds(call.time)} on CPU {call.cpu} stopped {call.pmu}, "
-        f"which has no event in frequency mode ({call.caller})"
+        "which has no event in frequency mode"
         for call in records.of(Callback)
         if call.call == "disable" and call.pmu in idle
     ]

@@ -62,7 +62,7 @@ def test_a_software_events_last_period_has_not_ended(observe):
     last = nth(-1, a(Sample), period=10**9)
     assert judge("conservation.growth", observe(name, last)).status is Status.PASS
     said = fault("conservation.growth", observe(name, nth(-2, a(Sample), period=10**9)))
-    assert "the periods of target (id 3) sum up to 10000" in said
+    assert "the periods of target (id 4) sum up to 10000" in said
 
 
 @pytest.mark.parametrize("by", [-(10**7), 10**9])

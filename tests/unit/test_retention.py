@@ -249,7 +249,7 @@ def test_a_pmu_that_is_stopped_for_another_ones_event(observe, scenario):
     assert verdict.metrics["stopped"] == 1
     assert verdict.evidence[0].startswith("the tick at ")
     assert verdict.evidence[0].endswith(
-        "on CPU 0 stopped armv8_pmuv3, which has no event in frequency mode (perf_pmu_disable)"
+        "on CPU 0 stopped armv8_pmuv3, which has no event in frequency mode"
     )
 
 
