@@ -25,9 +25,10 @@ class Row:
 
     @property
     def quiet(self) -> bool:
-        """True if there is nothing to look at: both passed."""
+        """True if there is nothing to look at: both passed, and no cost moved."""
         both = (self.reference, self.candidate)
-        return all(verdict is None or verdict.status is Status.PASS for verdict in both)
+        passed = all(verdict is None or verdict.status is Status.PASS for verdict in both)
+        return passed and not self.candidate.metrics.get("change")
 
 
 def subject_names(result: RunResult) -> dict[Role, str]:
