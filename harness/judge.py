@@ -190,10 +190,14 @@ def by_check(results: tuple[CellResult, ...], role: Role) -> dict[str, Status]:
 
 
 def judge_claim(plan: Plan, results: tuple[CellResult, ...]) -> dict[str, bool]:
-    """For each check claimed: does it turn from fail to pass (`fixes`), or fail (`breaks`)?"""
+    """For each check claimed: does it turn from fail to pass (`fixes`), or fail (`breaks`)?
+
+    What a series fixes takes a reference to be seen; without one it is not judged.
+    """
     before, after = by_check(results, Role.REFERENCE), by_check(results, Role.CANDIDATE)
     held = {}
-    for check in plan.claim.fixes:
+    fixes = plan.claim.fixes if Role.REFERENCE in plan.subjects else ()
+    for check in fixes:
         held[check] = before.get(check) is Status.FAIL and after.get(check) is Status.PASS
     for check in plan.claim.breaks:
         held[check] = after.get(check) is Status.FAIL

@@ -191,6 +191,11 @@ def test_a_candidate_alone_is_judged(plan, run):
     assert run(plan(reference=False, claim=Claim()), CLEAN)[0] is Status.PASS
 
 
+def test_what_a_series_fixes_takes_a_reference_to_be_seen(plan, run):
+    status, _, claim = run(plan(reference=False), CLEAN)
+    assert (status, claim) == (Status.PASS, {})
+
+
 def test_a_crashed_candidate_fails_and_measures_nothing(plan, run, verdicts):
     status, headline, _ = run(plan(), CRASHED, BEFORE)
     assert status is Status.FAIL
