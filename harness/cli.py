@@ -78,6 +78,14 @@ def cli() -> None:
     """The group that holds the commands."""
 
 
+_patience_option = click.option(
+    "--timeout-scale",
+    type=click.FloatRange(0.1),
+    default=1.0,
+    help="Patience with guests, for slow hosts.",
+)
+
+
 def _detail_options(command: Any) -> Any:
     """--brief and --full, for the commands that print a run's results."""
     brief = click.option("--brief", is_flag=True, help="Print only what did not pass.")
@@ -150,12 +158,7 @@ def _names(kind: str) -> Any:
     help=f"The run's folder.  [default: a new one in {default_runs()}]",
 )
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Guests at a time.")
-@click.option(
-    "--timeout-scale",
-    type=click.FloatRange(0.1),
-    default=1.0,
-    help="Patience with guests, for slow hosts.",
-)
+@_patience_option
 @click.option("--yes", is_flag=True, help="Install missing packages without asking.")
 @_detail_options
 def run(**options: Any) -> None:
@@ -265,7 +268,12 @@ def report(run_folder: Path, brief: bool, full: bool) -> None:
     help="The clean kernels.  Repeat for several.",
 )
 @click.option(
-    "--machine", default=DEFAULT_MACHINE, show_default=True, shell_complete=_names("machines")
+    "--machine",
+    default=DEFAULT_MACHINE,
+    show_default=True,
+    metavar="NAME",
+    shell_complete=_names("machines"),
+    help="The virtual machine, a row of configs/machines.yaml.",
 )
 @click.option("--meant", is_flag=True, help="Only the scenarios that a saboteur says show it.")
 @click.option(
@@ -274,6 +282,7 @@ def report(run_folder: Path, brief: bool, full: bool) -> None:
     help=f"The folder of all runs.  [default: a new one in {default_runs()}]",
 )
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Guests at a time.")
+@_patience_option
 @click.option("--yes", is_flag=True, help="Install missing packages without asking.")
 def mutants(**options: Any) -> NoReturn:
     """Put each saboteur of kernel-patches/ into clean kernels, and see which check catches it.
@@ -296,9 +305,9 @@ def mutants(**options: Any) -> NoReturn:
                 series=series.name, source=source, machine=options["machine"], scenarios=scenarios
             )
             folder = path / source.replace(":", "-").replace("/", "_") / Path(series.name).name
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             prepared = prepare(catalog, cache, asked, progress.say)
-            settings = Settings(jobs=options["jobs"])
+            settings = Settings(jobs=options["jobs"], timeout_scale=options["timeout_scale"])
             return _execute(prepared, asked, RunFolder(folder), progress, settings), folder
 
         found = matrix(catalog, wanted, _versions(catalog, cache, options, progress), run_one)
