@@ -78,14 +78,6 @@ def cli() -> None:
     """The group that holds the commands."""
 
 
-_patience_option = click.option(
-    "--timeout-scale",
-    type=click.FloatRange(0.1),
-    default=1.0,
-    help="Patience with guests, for slow hosts.",
-)
-
-
 def _detail_options(command: Any) -> Any:
     """--brief and --full, for the commands that print a run's results."""
     brief = click.option("--brief", is_flag=True, help="Print only what did not pass.")
@@ -106,6 +98,26 @@ def _names(kind: str) -> Any:
         return [name for name in getattr(Catalog(), kind) if name.startswith(incomplete)]
 
     return complete
+
+
+_machine_option = click.option(
+    "--machine",
+    default=DEFAULT_MACHINE,
+    show_default=True,
+    metavar="NAME",
+    shell_complete=_names("machines"),
+    help="The virtual machine, a row of configs/machines.yaml.",
+)
+_jobs_option = click.option(
+    "--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Guests at a time."
+)
+_patience_option = click.option(
+    "--timeout-scale",
+    type=click.FloatRange(0.1),
+    default=1.0,
+    help="Patience with guests, for slow hosts.",
+)
+_yes_option = click.option("--yes", is_flag=True, help="Install missing packages without asking.")
 
 
 @cli.command()
@@ -131,14 +143,7 @@ def _names(kind: str) -> Any:
     help="The kernel: debian:6.12 (package linux-source-6.12), debian:auto (the newest that "
     "the series fits), or path:DIR (your tree; it is only read).",
 )
-@click.option(
-    "--machine",
-    default=DEFAULT_MACHINE,
-    show_default=True,
-    metavar="NAME",
-    shell_complete=_names("machines"),
-    help="The virtual machine, a row of configs/machines.yaml.",
-)
+@_machine_option
 @click.option(
     "--scenario",
     "scenarios",
@@ -157,9 +162,9 @@ def _names(kind: str) -> Any:
     type=click.Path(file_okay=False, path_type=Path),
     help=f"The run's folder.  [default: a new one in {default_runs()}]",
 )
-@click.option("--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Guests at a time.")
+@_jobs_option
 @_patience_option
-@click.option("--yes", is_flag=True, help="Install missing packages without asking.")
+@_yes_option
 @_detail_options
 def run(**options: Any) -> None:
     """Build, boot and judge a kernel with a series or a patch, against one without.
@@ -267,23 +272,16 @@ def report(run_folder: Path, brief: bool, full: bool) -> None:
     metavar="KIND:WHERE",
     help="The clean kernels.  Repeat for several.",
 )
-@click.option(
-    "--machine",
-    default=DEFAULT_MACHINE,
-    show_default=True,
-    metavar="NAME",
-    shell_complete=_names("machines"),
-    help="The virtual machine, a row of configs/machines.yaml.",
-)
+@_machine_option
 @click.option("--meant", is_flag=True, help="Only the scenarios that a saboteur says show it.")
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     help=f"The folder of all runs.  [default: a new one in {default_runs()}]",
 )
-@click.option("--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Guests at a time.")
+@_jobs_option
 @_patience_option
-@click.option("--yes", is_flag=True, help="Install missing packages without asking.")
+@_yes_option
 def mutants(**options: Any) -> NoReturn:
     """Put each saboteur of kernel-patches/ into clean kernels, and see which check catches it.
 
@@ -350,7 +348,7 @@ def setup(yes: bool) -> None:
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
-@click.option("--yes", is_flag=True, help="Install missing packages without asking.")
+@_yes_option
 @click.argument("tox_arguments", nargs=-1, type=click.UNPROCESSED)
 def test(yes: bool, tox_arguments: tuple[str, ...]) -> NoReturn:
     """Run the project's own tests through tox: unit, component, guest, lint.
