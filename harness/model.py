@@ -236,11 +236,15 @@ class Scenario(Frozen):
         for task, steps in {"main": self.steps, **self.tasks}.items():
             for step in steps:
                 self._check_step(task, step)
+        earlier: list[str] = []
         for name, event in self.events.items():
             if event.task not in (None, "self", *self.tasks):
                 raise ValueError(f"event {name}: there is no task {event.task}")
-            if event.leader not in (None, *self.event_names):
-                raise ValueError(f"event {name}: there is no leader {event.leader}")
+            if event.leader not in (None, *earlier):
+                raise ValueError(f"event {name}: there is no leader {event.leader} before it")
+            if event.cpu is not None and event.cpu >= self.cpus:
+                raise ValueError(f"event {name}: there is no CPU {event.cpu} of {self.cpus}")
+            earlier += copies(name, event)
         return self
 
     def for_kernel(self, version: str) -> "Scenario":
@@ -256,9 +260,9 @@ class Scenario(Frozen):
         return [copy for name, event in self.events.items() for copy in copies(name, event)]
 
     def _check_step(self, task: str, step: str) -> None:
-        verb, *words = step.split()
+        verb, *words = step.split() or [""]
         if verb not in STEPS:
-            raise ValueError(f"{task}: unknown step {verb}; known: {', '.join(STEPS)}")
+            raise ValueError(f"{task}: unknown step '{verb}'; known: {', '.join(STEPS)}")
         kinds = STEPS[verb]
         if len(words) != len(kinds):
             raise ValueError(f"{task}: {verb} takes {' and '.join(kinds) or 'nothing'}: {step}")
@@ -269,6 +273,8 @@ class Scenario(Frozen):
                 raise ValueError(f"{task}: {step}: there is no task {word}")
             if kind in ("ms", "times", "bytes", "cpu") and not word.isdigit():
                 raise ValueError(f"{task}: {step}: {word} is not a number")
+            if kind == "cpu" and int(word) >= self.cpus:
+                raise ValueError(f"{task}: {step}: there is no CPU {word} of {self.cpus}")
 
 
 def copies(name: str, event: EventSpec) -> list[str]:

@@ -36,8 +36,8 @@ def test_a_scenario_that_is_right_is_taken():
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"steps": ("dance 5",)}, "main: unknown step dance; known: user, kernel, "),
-        ({"tasks": {"worker": ("dance",)}}, "worker: unknown step dance"),
+        ({"steps": ("dance 5",)}, "main: unknown step 'dance'; known: user, kernel, "),
+        ({"tasks": {"worker": ("dance",)}}, "worker: unknown step 'dance'"),
         ({"steps": ("user",)}, "main: user takes ms: user"),
         ({"steps": ("user 5 6",)}, "main: user takes ms: user 5 6"),
         ({"steps": ("exec now",)}, "main: exec takes nothing: exec now"),
@@ -59,6 +59,13 @@ def test_a_scenario_that_is_right_is_taken():
             {"events": {"target": {**EVENT, "leader": "nobody"}}},
             "event target: there is no leader nobody",
         ),
+        (
+            {"events": {"target": {**EVENT, "leader": "late"}, "late": EVENT}},
+            "event target: there is no leader late before it",
+        ),
+        ({"events": {"target": {**EVENT, "cpu": 1}}}, "event target: there is no CPU 1 of 1"),
+        ({"steps": ("offline 1",)}, "main: offline 1: there is no CPU 1 of 1"),
+        ({"steps": (" ",)}, "main: unknown step ''"),
         ({"probe": ("cost", "0")}, "either events and steps, or a probe, or a tool"),
         ({"steps": ()}, "either events and steps, or a probe, or a tool"),
         ({"tool": {"run": "perf-stat"}}, "either events and steps, or a probe, or a tool"),
@@ -73,7 +80,7 @@ def test_a_scenario_that_is_wrong_says_what_is(row, said):
 
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_is_taken_with_its_words_and_not_without_one(step):
-    right = {"event": "many2", "task": "worker", "cgroup": "inside"}
+    right = {"event": "many2", "task": "worker", "cgroup": "inside", "cpu": "0"}
     words = [right.get(kind, "7") for kind in STEPS[step]]
     assert scenario(steps=(" ".join([step, *words]),)).steps
     assert f"main: {step} takes " in refused(
