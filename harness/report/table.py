@@ -9,14 +9,17 @@ from harness.model import CellResult, Role, RunResult, Status, Verdict
 
 @dataclass(frozen=True)
 class Row:
-    """One check in one scenario; `reference` is None where nothing is compared."""
+    """One check in one scenario; `reference` is None where nothing is compared.
+
+    `seconds` are those of each guest, None for one that was not run again.
+    """
 
     scenario: str
     check: str
     reference: Verdict | None
     candidate: Verdict
     repeat: str
-    seconds: dict[Role, float]
+    seconds: dict[Role, float | None]
 
     @property
     def measured(self) -> bool:
@@ -59,7 +62,7 @@ def by_scenario(shown: list[Row]) -> dict[str, list[Row]]:
 def times(all_rows: list[Row]) -> str:
     """How long a scenario's guests took; `stored` for what was not run again."""
     taken = all_rows[0].seconds.values()
-    return " / ".join(f"{seconds:.1f} s" if seconds else "stored" for seconds in taken)
+    return " / ".join("stored" if seconds is None else f"{seconds:.1f} s" for seconds in taken)
 
 
 def tally(verdicts: list[Verdict | None]) -> str:
@@ -78,7 +81,7 @@ def _cell_rows(candidate: CellResult, reference: CellResult | None) -> list[Row]
             candidate=verdict,
             repeat=candidate.repeat,
             seconds={
-                result.cell.role: result.seconds
+                result.cell.role: None if result.reused else result.seconds
                 for result in (reference, candidate)
                 if result is not None
             },

@@ -114,7 +114,7 @@ def _repeats(result: RunResult) -> list[str]:
 
 
 def _total(result: RunResult) -> str:
-    ran = [cell.seconds for cell in result.cells if cell.seconds]
+    ran = [cell.seconds for cell in result.cells if not cell.reused]
     stored = len(result.cells) - len(ran)
     text = f"{len(ran)} guests in {sum(ran):.0f} s of guests' time"
     return f"{text}, {stored} stored; {result.seconds:.0f} s in all"
