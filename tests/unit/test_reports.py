@@ -28,6 +28,7 @@ def cell(role, name, *verdicts, scenario="cycles-task", seconds=0.0):
         verdicts=verdicts,
         repeat=f"./pmu-harness run --scenario {scenario} --rerun",
         seconds=seconds,
+        reused=not seconds,
     )
 
 
