@@ -308,7 +308,9 @@ def mutants(**options: Any) -> NoReturn:
             settings = Settings(jobs=options["jobs"], timeout_scale=options["timeout_scale"])
             return _execute(prepared, asked, RunFolder(folder), progress, settings), folder
 
-        found = matrix(catalog, wanted, _versions(catalog, cache, options, progress), run_one)
+        machine = catalog.find("machines", options["machine"])
+        versions = _versions(catalog, cache, options, progress)
+        found = matrix(catalog, wanted, versions, machine, run_one)
     write_text(path / "mutants.json", found.model_dump_json(indent=1) + "\n")
     kill_matrix.show(console, found, str(path))
     sys.exit(Exit.FAIL if found.survivors or found.false_alarms else Exit.PASS)

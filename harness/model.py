@@ -79,10 +79,27 @@ class Regime(Enum):
     STATISTICAL = "statistical"
 
 
+# What not every machine has.
+Feature = Literal["register-trace", "shared-counters"]
+
+
+class Counters(Frozen):
+    """How many events of a kind a CPU can count at once, and of all kinds together."""
+
+    instructions: int = Field(ge=1)
+    cycles: int = Field(ge=1)
+    all: int = Field(ge=1)
+
+    def of(self, counts: str) -> int:
+        """Counters for events that count instructions, cycles, or anything else."""
+        return {"instructions": self.instructions, "cycles": self.cycles}.get(counts, self.all)
+
+
 class Machine(Frozen):
     """Architecture + accelerator + QEMU + CPUs + regime.
 
-    `cpus` is the most that a scenario may ask for; `largest_left` how far from
+    `cpus` and `counters` are the most that a scenario may ask for, `offers` names
+    what else there is; `largest_left` how far from
     its wrap a counter may be programmed; `late_overflow` by how many counts at
     most an emulator notices the overflow of an event too late (docs/errata.md).
     """
@@ -95,6 +112,8 @@ class Machine(Frozen):
     board: str
     cpu: str
     cpus: int = Field(ge=1)
+    counters: Counters
+    offers: tuple[Feature, ...] = ()
     memory_mib: int = Field(ge=64)
     clock: tuple[str, ...]
     # For guests that are spoken to while they run: time must not race ahead of the network.
@@ -117,7 +136,8 @@ class EventSpec(Frozen):
     `counts` is cycles, instructions, page-faults ..., raw:0x11,
     tracepoint:GROUP:NAME or breakpoint (writes of the probe's own variable).
     `task` is self or one of the scenario's tasks; `copies` opens that many,
-    named NAME1, NAME2, ...; `watched` lets user space see the counter's index
+    named NAME1, NAME2, ..., or as many as take the rest of the machine's counters;
+    `watched` lets user space see the counter's index
     in the event's mmap page; `signals` has each overflow deliver one.
     """
 
@@ -137,7 +157,7 @@ class EventSpec(Frozen):
     exclude_user: bool = False
     watched: bool = False
     signals: bool = False
-    copies: int = Field(default=1, ge=1)
+    copies: Annotated[int, Field(ge=1)] | Literal["rest"] = 1
 
     @model_validator(mode="after")
     def _bound_once(self) -> "EventSpec":
@@ -209,6 +229,8 @@ class Scenario(Frozen):
 
     Either `events` and `steps` (and `tasks`), or a `probe` of its own, or a
     `tool` that is spoken to over SSH.
+    `counters` is how many it takes at once, at the least, and `needs` what else
+    of a machine.
     `observe` names the kernel's variables of further PMUs whose callbacks are
     logged beside the hardware's, such as perf_swevent; `may_lack` the events
     that a guest may prove not to have, which skips the scenario.
@@ -217,6 +239,8 @@ class Scenario(Frozen):
     name: str
     title: str
     cpus: int = Field(default=1, ge=1)
+    counters: int = Field(default=1, ge=1)
+    needs: tuple[Feature, ...] = ()
     sysctl: dict[str, int] = {}
     observe: bool | tuple[str, ...] = True
     registers: bool = False
@@ -254,6 +278,27 @@ class Scenario(Frozen):
         known = tuple(failure for failure in self.tool.known if version in failure.versions)
         return self.model_copy(update={"tool": self.tool.model_copy(update={"known": known})})
 
+    def lacks(self, machine: Machine) -> str:
+        """What a machine has not that this takes, as a person reads it; or nothing."""
+        if self.cpus > machine.cpus:
+            return f"{self.cpus} CPUs, of which {machine.name} has at most {machine.cpus}"
+        if self.counters > machine.counters.all:
+            return f"{self.counters} counters, of which {machine.name} has {machine.counters.all}"
+        missing = [word for word in self.needs if word not in machine.offers]
+        return f"{' and '.join(missing)}, which {machine.name} has not" if missing else ""
+
+    def for_machine(self, machine: Machine) -> "Scenario":
+        """The scenario with its `copies: rest` as many as the machine's counters leave."""
+        taken = sum(e.copies for e in self.events.values() if isinstance(e.copies, int))
+        events = {}
+        for name, event in self.events.items():
+            copies = event.copies
+            if copies == "rest":
+                copies = machine.counters.of(event.counts) - taken
+            if copies > 0:
+                events[name] = event.model_copy(update={"copies": copies})
+        return self.model_copy(update={"events": events})
+
     @property
     def event_names(self) -> list[str]:
         """The events' names, those of copies included, in the order of opening."""
@@ -278,17 +323,23 @@ class Scenario(Frozen):
 
 
 def copies(name: str, event: EventSpec) -> list[str]:
-    """The names under which an event is opened: its own, or NAME1, NAME2, ..."""
+    """The names under which an event is opened: its own, or NAME1, NAME2, ...
+
+    Of the rest of a machine's counters, none: nothing may name them.
+    """
     if event.copies == 1:
         return [name]
+    if event.copies == "rest":
+        return []
     return [f"{name}{number}" for number in range(1, event.copies + 1)]
 
 
 class SeriesPatch(Frozen):
-    """One patch file and the kernels that it is for."""
+    """One patch file, the kernels that it is for, and the architecture where not all."""
 
     file: str
     versions: VersionRange = VersionRange()
+    architecture: str | None = None
 
 
 class Claim(Frozen):
@@ -318,9 +369,13 @@ class Series(Frozen):
     patches: tuple[SeriesPatch, ...] = Field(min_length=1)
     claim: Claim = Claim()
 
-    def patches_for(self, version: str) -> tuple[str, ...]:
+    def patches_for(self, version: str, architecture: str) -> tuple[str, ...]:
         """Files, in order, for one kernel release; empty when the series has none for it."""
-        return tuple(patch.file for patch in self.patches if version in patch.versions)
+        return tuple(
+            patch.file
+            for patch in self.patches
+            if version in patch.versions and patch.architecture in (None, architecture)
+        )
 
 
 class Erratum(Frozen):
