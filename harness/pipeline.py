@@ -17,6 +17,7 @@ from typing import Any
 
 from harness import __version__, process, sandbox
 from harness.catalog import Catalog
+from harness.compile import LOG
 from harness.errors import Blame, BuildError, HarnessError, HostError, SubjectError
 from harness.guest import batch, workload
 from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, Guest
@@ -26,7 +27,7 @@ from harness.image.build import GuestImage, ImageBuilder
 from harness.image.disk import DiskBuilder
 from harness.judge import judge_all, judge_run
 from harness.kernel import selftests
-from harness.kernel.build import IMAGE, LOG, OBSERVER, SYMBOLS, Builder, Kernel
+from harness.kernel.build import IMAGE, OBSERVER, SYMBOLS, Builder, Kernel
 from harness.machine.argv import Descriptors, Files, build_argv
 from harness.model import (
     Cell,
@@ -308,14 +309,11 @@ def _blaming(role: Role, subject: Subject) -> Iterator[None]:
     try:
         yield
     except SubjectError as error:
-        error.what = f"{subject.name}: {error.what}"
         if role is Role.CANDIDATE:
+            error.what = f"{subject.name}: {error.what}"
             raise
-        raise HostError(
-            f"the reference {error.what}",
-            why=error.why,
-            evidence=error.evidence,
-            advice="the patch under test is not to blame",
+        raise HostError.instead_of(
+            error, f"the reference {subject.name}", "the patch under test is not to blame"
         ) from error
 
 

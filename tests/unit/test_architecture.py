@@ -44,7 +44,7 @@ OWNERS = {
 # From what knows least to what knows most; an import goes to the left or stays.
 LAYERS = (
     ("errors", "model"),
-    ("process", "store", "catalog", "setup", "sandbox", "debian", "plan"),
+    ("process", "store", "catalog", "setup", "sandbox", "compile", "debian", "plan", "progress"),
     ("kernel",),
     ("image",),
     ("machine",),
@@ -52,7 +52,7 @@ LAYERS = (
     ("checks",),
     ("judge",),
     ("runfolder", "request"),
-    ("progress", "pipeline", "shell", "mutants"),
+    ("pipeline", "shell", "mutants"),
     ("report",),
     ("cli",),
     ("__main__",),
