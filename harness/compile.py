@@ -33,7 +33,12 @@ def run_step(
     except CommandError as error:
         text = log.read_text(errors="replace")
         if DISK_FULL in text:
-            raise disk_full(what, folder, log) from error
+            raise HostError(
+                f"the disk is full: the {what} was not built",
+                why=f"{DISK_FULL}, below {folder}",
+                evidence=log,
+                advice=f"make room, such as by removing what is old in {folder.parent.parent}",
+            ) from error
         raise BuildError(
             f"the {what} does not build",
             why=compiler_errors(text) or error.output,
@@ -41,18 +46,11 @@ def run_step(
         ) from error
 
 
-def disk_full(what: str, folder: Path, log: Path) -> HostError:
-    """The failure of a build for which there was no room."""
-    return HostError(
-        f"the disk is full: the {what} was not built",
-        why=f"{DISK_FULL}, below {folder}",
-        evidence=log,
-        advice=f"make room, such as by removing what is old in {folder.parent.parent}",
-    )
-
-
 def compiler_errors(log: str) -> str:
-    """The lines of a build log that say what is wrong, without make's echoes of them."""
-    said = (": error:", ": fatal error:", "undefined reference", "undefined!")
+    """The lines of a build log that say what is wrong, without make's echoes of them.
+
+    Compilers and linkers, kbuild's modpost, meson.
+    """
+    said = (": error:", ": fatal error:", ": ERROR:", "undefined reference", "undefined!")
     wanted = [line for line in log.splitlines() if any(words in line for words in said)]
     return "\n".join(wanted[:10])

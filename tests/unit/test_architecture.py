@@ -40,6 +40,8 @@ OWNERS = {
     "unidiff": {"kernel.series"},
     "junitparser": {"report.junit"},
     "jinja2": {"report.html"},
+    "urllib": {"emulator.source"},
+    "http": {"emulator.source"},
 }
 # From what knows least to what knows most; an import goes to the left or stays.
 LAYERS = (
@@ -48,6 +50,7 @@ LAYERS = (
     ("kernel",),
     ("image",),
     ("machine",),
+    ("emulator",),
     ("guest",),
     ("checks",),
     ("judge",),
