@@ -98,6 +98,8 @@ class Counters(Frozen):
 class Machine(Frozen):
     """Architecture + accelerator + QEMU + CPUs + regime.
 
+    `qemu` is the host's program, unless `emulator` names one that the harness
+    builds (configs/emulators.yaml).
     `cpus` and `counters` are the most that a scenario may ask for, `offers` names
     what else there is; `largest_left` how far from
     its wrap a counter may be programmed; `late_overflow` by how many counts at
@@ -108,6 +110,7 @@ class Machine(Frozen):
     title: str
     architecture: str
     qemu: str
+    emulator: str | None = None
     accelerator: str
     board: str
     cpu: str
@@ -128,6 +131,54 @@ class Machine(Frozen):
     def with_cpus(self, number: int) -> "Machine":
         """The machine as a scenario boots it that asks for so many."""
         return self.model_copy(update={"cpus": number})
+
+
+class EmulatorSource(Frozen):
+    """Where an emulator's source comes from.
+
+    Either the upstream tarball in the newest `debian` source package of a
+    `series` in a `suite`, or a tarball at a `url` with its SHA-256.
+    """
+
+    debian: str = ""
+    suite: str = Field(default="", pattern=r"^[a-z]*$")
+    series: Version | None = None
+    url: str = Field(default="", pattern=r"^((https?|file)://.+)?$")
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "EmulatorSource":
+        package = (self.debian, self.suite, self.series)
+        tarball = (self.url, self.sha256)
+        if not all(tarball if any(tarball) else package) or (any(tarball) and any(package)):
+            raise ValueError("a source has either debian, suite and series, or url and sha256")
+        return self
+
+
+class Firmware(Frozen):
+    """Files that QEMU loads into its guest, in a Debian package; without one, in QEMU's source.
+
+    `suite` is the package's, or the machine's own where it is empty.
+    """
+
+    package: str = ""
+    suite: str = Field(default="", pattern=r"^[a-z]*$")
+    files: tuple[str, ...] = Field(min_length=1)
+
+
+class Emulator(Frozen):
+    """A QEMU that the harness builds, from a source with the patches of a folder.
+
+    `target` is the program, as ninja calls it.
+    """
+
+    name: str
+    title: str
+    source: EmulatorSource
+    patches: str | None = None
+    configure: tuple[str, ...]
+    target: str
+    firmware: tuple[Firmware, ...] = ()
 
 
 class EventSpec(Frozen):

@@ -92,10 +92,16 @@ def test_every_machine_has_its_architecture(catalog):
             assert (catalog.configs / fragment.file).is_file()
 
 
+def test_every_machines_emulator_exists(catalog):
+    named = {machine.emulator for machine in catalog.machines.values()} - {None}
+    assert named <= catalog.emulators.keys()
+
+
 @pytest.fixture
 def copy(tmp_path, catalog):
     shutil.copytree(catalog.configs, tmp_path / "configs")
     shutil.copytree(catalog.patches, tmp_path / "kernel-patches")
+    shutil.copytree(catalog.root / "qemu-patches", tmp_path / "qemu-patches")
     return tmp_path
 
 
