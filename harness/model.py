@@ -253,6 +253,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "close": ("event",),
     "refresh": ("event", "times"),
     "period": ("event", "times"),
+    "compete": ("event", "ms"),
     "fork": ("task",),
     "thread": ("task",),
     "run": ("task",),
@@ -405,12 +406,14 @@ class SeriesPatch(Frozen):
 class Claim(Frozen):
     """What a series says of itself: checks that turn, and the scenarios that show it.
 
-    Without `scenarios`, the whole suite is what shows it.
+    Without `scenarios`, the whole suite is what shows it.  `only` names, for checks
+    that turn on one architecture, which.
     """
 
     fixes: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
     scenarios: tuple[str, ...] = ()
+    only: dict[str, str] = {}
 
 
 class Series(Frozen):

@@ -152,7 +152,8 @@ def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
     starts = [
         call
         for call in on_hardware(records)
-        if call.call == "start" or (call.call == "add" and call.flags & _PERF_EF_START)
+        if call.call == "start"
+        or (call.call == "add" and call.flags & _PERF_EF_START and call.idx[1] >= 0)
     ]
     for start in starts:
         fault = _programming_fault(start, observation.machine)
