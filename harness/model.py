@@ -82,9 +82,10 @@ class Regime(Enum):
 class Machine(Frozen):
     """Architecture + accelerator + QEMU + CPUs + regime.
 
-    `cpus` is the most that a scenario may ask for; `largest_left` how far from
-    its wrap a counter may be programmed; `late_overflow` by how many counts at
-    most an emulator notices the overflow of an event too late (docs/errata.md).
+    `cpus` is the most that a scenario may ask for; `kernel_arguments` what its
+    kernels are told beside what all are; `largest_left` how far from its wrap a
+    counter may be programmed; `late_overflow` by how many counts at most an
+    emulator notices the overflow of an event too late (docs/errata.md).
     """
 
     name: str
@@ -100,6 +101,7 @@ class Machine(Frozen):
     # For guests that are spoken to while they run: time must not race ahead of the network.
     session_clock: tuple[str, ...]
     console: str
+    kernel_arguments: tuple[str, ...] = ()
     regime: Regime
     cycles_per_ns: int = Field(ge=1)
     largest_left: int = Field(ge=1)
@@ -208,7 +210,8 @@ class Scenario(Frozen):
     """What one guest does, and the checks that look at what it recorded.
 
     Either `events` and `steps` (and `tasks`), or a `probe` of its own, or a
-    `tool` that is spoken to over SSH.
+    `tool` that is spoken to over SSH.  `sysctl` is set before, a name that ends
+    in ? only where the kernel has it.
     `observe` names the kernel's variables of further PMUs whose callbacks are
     logged beside the hardware's, such as perf_swevent; `may_lack` the events
     that a guest may prove not to have, which skips the scenario.

@@ -8,7 +8,14 @@ record is an error that shows it.
 import struct
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from harness.guest.tool_records import Command, Count, Period, Subtest, Totals
 
@@ -211,12 +218,29 @@ class Observer(_Record):
 
 
 class Registers(_Record):
-    """The hardware's counters, the cycle counter last, and their enable bits."""
+    """The hardware's counters, and which of them count and interrupt.
+
+    `bits` says where `enabled` and `interrupts` have each counter.  Guests that do not
+    say so yet are arm64's: the general counters in order, the cycle counter last, at 31.
+    """
 
     enabled: int
     interrupts: int
     counters: tuple[int, ...]
     types: tuple[int, ...]
+    bits: tuple[int, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_for_each(self) -> "Registers":
+        number = len(self.counters)
+        if len(self.types) != number or (self.bits and len(self.bits) != number):
+            raise ValueError("not one type and one bit for each counter")
+        return self
+
+    def bit(self, place: int) -> int:
+        """Where the enable bits have the counter at a place of `counters`."""
+        last = place == len(self.counters) - 1
+        return self.bits[place] if self.bits else 31 if last else place
 
 
 Pair = tuple[int, int]
@@ -228,10 +252,14 @@ class Callback(_Record):
     `state` holds PERF_HES_STOPPED (1) and PERF_HES_UPTODATE (2); `tick` is true
     inside perf_event_task_tick(); `parent` is the event that this one was
     inherited from; disable and enable are the PMU's own, logged in a tick only.
+    assign is what enabling the PMU changed of an event, where that is what gives
+    an added one its counter and starts it (x86).
     """
 
     kind: Literal["callback"]
-    call: Literal["add", "del", "start", "stop", "tick", "tick-end", "disable", "enable"]
+    call: Literal[
+        "add", "del", "start", "stop", "assign", "tick", "tick-end", "disable", "enable"
+    ]
     time: int
     cpu: int
     pmu: str = ""
@@ -253,7 +281,10 @@ class Callback(_Record):
 
     @property
     def is_event(self) -> bool:
-        """True for a call on an event, such as start; false for a tick or a PMU's own call."""
+        """True for a call on an event, such as start; false for a tick or a PMU's own call.
+
+        False for assign, too: perf calls the PMU for it, and it may change many events.
+        """
         return self.call in ("add", "del", "start", "stop")
 
 
