@@ -257,9 +257,7 @@ class Callback(_Record):
     """
 
     kind: Literal["callback"]
-    call: Literal[
-        "add", "del", "start", "stop", "assign", "tick", "tick-end", "disable", "enable"
-    ]
+    call: Literal["add", "del", "start", "stop", "assign", "tick", "tick-end", "disable", "enable"]
     time: int
     cpu: int
     pmu: str = ""
