@@ -27,10 +27,16 @@ def test_captured(path):
     assert outcome.summary.startswith(expected["summary"])
 
 
-def test_an_oops_names_where():
-    _, console = split(next(path for path in CONSOLES if path.stem == "oops-in-adjust"))
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [("oops-in-adjust", "pc : perf_adjust"), ("x86-oops-in-adjust", "RIP: 0010:perf_adjust")],
+)
+def test_an_oops_names_where(name, where):
+    _, console = split(next(path for path in CONSOLES if path.stem == name))
     outcome = recognize(console)
-    assert any("pc : perf_adjust" in line for line in outcome.evidence)
+    assert where in outcome.evidence[1]
+    trace = outcome.evidence[outcome.evidence.index("Call Trace:") + 1 :] if "x86" in name else ()
+    assert not any("? " in frame or "<IRQ>" in frame for frame in trace)
 
 
 @pytest.mark.parametrize(
