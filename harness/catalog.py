@@ -10,7 +10,17 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import PlanError
-from harness.model import Architecture, Erratum, Frozen, Machine, Package, Scenario, Series
+from harness.model import (
+    Architecture,
+    Emulator,
+    Erratum,
+    Frozen,
+    Machine,
+    Package,
+    PatchFile,
+    Scenario,
+    Series,
+)
 
 try:
     from yaml import CSafeLoader as Loader
@@ -105,6 +115,34 @@ class Catalog:
         return self._table("machines.yaml", Machine)
 
     @cached_property
+    def emulators(self) -> dict[str, Emulator]:
+        """Rows of emulators.yaml."""
+        return self._table("emulators.yaml", Emulator)
+
+    def emulator_patches(self, emulator: Emulator) -> tuple[PatchFile, ...]:
+        """The files *.patch in an emulator's folder, in the order of their names.
+
+        Raises PlanError for a folder that holds none.
+        """
+        if emulator.patches is None:
+            return ()
+        folder = self.root / emulator.patches
+        files = sorted(folder.glob("*.patch"))
+        if not files:
+            raise PlanError(
+                f"the emulator {emulator.name} has no patches",
+                why=f"there is no *.patch in {folder}",
+                advice="add them, or take the key `patches` out of configs/emulators.yaml",
+            )
+        return tuple(
+            PatchFile(
+                path=str(file.relative_to(self.root)),
+                text=file.read_text(encoding="utf-8", errors="replace"),
+            )
+            for file in files
+        )
+
+    @cached_property
     def scenarios(self) -> dict[str, Scenario]:
         """One file each in configs/scenarios."""
         paths = sorted((self.configs / "scenarios").glob("*.yaml"))
@@ -141,7 +179,7 @@ class Catalog:
         return tuple(parse_row(Package, row, path) for row in load_yaml(path))
 
     def find(self, kind: str, name: str) -> Any:
-        """A row by name: `kind` is series, machines, scenarios or architectures.
+        """A row by name: `kind` is series, machines, emulators, scenarios or architectures.
 
         Raises PlanError that names the nearest one.
         """

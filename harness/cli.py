@@ -17,6 +17,7 @@ from harness import setup as host_setup
 from harness.catalog import ROOT, Catalog
 from harness.checks import CHECKS
 from harness.debian import Archive
+from harness.emulator.build import Built, provide, provide_for
 from harness.errors import Exit, HarnessError
 from harness.kernel.source import Request, resolve
 from harness.model import Role, RunResult, Series, Status
@@ -60,6 +61,7 @@ Examples:
   ./pmu-harness run --series pre-callbacks        a kernel that loses its counters: exits 1
   ./pmu-harness mutants -k throttle               which check catches which bug
   ./pmu-harness shell -- perf stat true           perf in a guest of the kernel under test
+  ./pmu-harness emulator build                    the patched QEMUs, before a run needs them
   ./pmu-harness judge RUN                         judge a stored run again, offline
   ./pmu-harness test                              the project's own tests
 
@@ -183,22 +185,31 @@ def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
     with Progress(console) as progress:
         prepared = prepare(catalog, cache, asked, progress.say)
         plan = prepared.plan
+        emulator = provide_for(plan.machine, catalog, cache, progress)
         name = plan.subjects[Role.CANDIDATE].name
         path = new_run_folder(options["output"], time.strftime("%Y%m%d-%H%M%S"), name)
         progress.say(f"{name} on {plan.machine.name}, {len(plan.cells)} guests; results in {path}")
         settings = Settings(
             rerun=options["rerun"], jobs=options["jobs"], timeout_scale=options["timeout_scale"]
         )
-        result = _execute(prepared, asked, RunFolder(path), progress, settings)
+        run_folder = RunFolder(path)
+        result = _execute(prepared, asked, run_folder, progress, settings, emulator=emulator)
     return result, path
 
 
 def _execute(
-    prepared: Prepared, asked: Asked, folder: RunFolder, progress: Progress, settings: Settings
+    prepared: Prepared,
+    asked: Asked,
+    folder: RunFolder,
+    progress: Progress,
+    settings: Settings,
+    *,
+    emulator: Built | None,
 ) -> RunResult:
     """Carry a plan out into a run folder."""
     return Run(
         prepared=prepared,
+        emulator=emulator,
         catalog=Catalog(),
         cache=Cache(),
         folder=folder,
@@ -293,8 +304,10 @@ def mutants(**options: Any) -> NoReturn:
     catalog, cache = Catalog(), Cache()
     _ensure_packages(catalog, yes=options["yes"], testing=False)
     wanted = chosen(catalog, options["expression"])
-    path = new_run_folder(options["output"], time.strftime("%Y%m%d-%H%M%S"), "mutants")
     with Progress(console) as progress:
+        machine = catalog.find("machines", options["machine"])
+        emulator = provide_for(machine, catalog, cache, progress)
+        path = new_run_folder(options["output"], time.strftime("%Y%m%d-%H%M%S"), "mutants")
         progress.say(f"{len(wanted)} saboteurs; results in {path}")
 
         def run_one(series: Series, source: str) -> tuple[RunResult, Path]:
@@ -306,9 +319,13 @@ def mutants(**options: Any) -> NoReturn:
             folder.mkdir(parents=True, exist_ok=True)
             prepared = prepare(catalog, cache, asked, progress.say)
             settings = Settings(jobs=options["jobs"], timeout_scale=options["timeout_scale"])
-            return _execute(prepared, asked, RunFolder(folder), progress, settings), folder
+            place = RunFolder(folder)
+            done = _execute(prepared, asked, place, progress, settings, emulator=emulator)
+            return done, folder
 
-        found = matrix(catalog, wanted, _versions(catalog, cache, options, progress), run_one)
+        machine = catalog.find("machines", options["machine"])
+        versions = _versions(catalog, cache, options, progress)
+        found = matrix(catalog, wanted, versions, machine, run_one)
     write_text(path / "mutants.json", found.model_dump_json(indent=1) + "\n")
     kill_matrix.show(console, found, str(path))
     sys.exit(Exit.FAIL if found.survivors or found.false_alarms else Exit.PASS)
@@ -323,13 +340,56 @@ def _versions(
     return {source: resolve(source, request).version for source in options["sources"]}
 
 
+@cli.group()
+def emulator() -> None:
+    """QEMUs of the harness's own, for machines that the host's QEMU cannot play.
+
+    They are rows of configs/emulators.yaml: a source, the patches of
+    qemu-patches/, and the firmware.  A machine's row names one, and then `run`,
+    `mutants` and `shell` build it when they first need it.
+    """
+
+
+@emulator.command(name="build")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_names("emulators"))
+@click.option("--rerun", is_flag=True, help="Build again, from nothing, what is there already.")
+@click.option("--refresh", is_flag=True, help="Ask Debian for a newer source and firmware.")
+@_yes_option
+def emulator_build(names: tuple[str, ...], rerun: bool, refresh: bool, yes: bool) -> None:
+    """Build the emulators NAME, or all of them: once, and again when a patch changes.
+
+    The first build takes about 8 CPU minutes; a changed patch compiles again
+    what it touches; what is up to date costs nothing.  Standard output has the
+    version, the digest and, alone on the last line, the program's path.
+
+    \b
+    Examples:
+      ./pmu-harness emulator build
+      $(./pmu-harness emulator build NAME | tail -1) -cpu help
+    """
+    catalog, cache = Catalog(), Cache()
+    for name in names:
+        catalog.find("emulators", name)
+    _ensure_packages(catalog, yes=yes, testing=False)
+    with Progress(Console(stderr=True)) as progress:
+        made = [
+            provide(name, catalog, cache, progress, refresh=refresh, rerun=rerun)
+            for name in names or catalog.emulators
+        ]
+    for built in made:
+        click.echo(f"{built.row.name}: {built.facts['version']}")
+        click.echo(f"digest {built.digest}, firmware {built.program.firmware}")
+        click.echo(built.program.binary)
+
+
 @cli.command(name="list")
 def list_() -> None:
-    """The series, machines, scenarios and checks that there are."""
+    """The series, machines, emulators, scenarios and checks that there are."""
     catalog = Catalog()
     tables = {
         "series": {name: row.title for name, row in catalog.series.items()},
         "machines": {name: row.title for name, row in catalog.machines.items()},
+        "emulators": {name: row.title for name, row in catalog.emulators.items()},
         "scenarios": {name: row.title for name, row in catalog.scenarios.items()},
         "checks": {name: check.question for name, check in CHECKS.items()},
     }

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import HostError
+from harness.model import parse_version
 from harness.process import CommandError, capture, environment, logged
 from harness.store import Cache
 
@@ -19,6 +20,9 @@ KEYRINGS = (
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
 )
+
+# Not the signature beside it, .orig.tar.xz.asc.
+_TARBALL = re.compile(r"\.orig\.tar\.\w+$")
 
 
 def _apt_environment() -> dict[str, str]:
@@ -51,16 +55,55 @@ def machine_archives() -> list[tuple[str, str, str]]:
     return sorted(archives)
 
 
-class Archive:
-    """The packages of one Debian architecture, for the machine's own suite.
+def own_architecture() -> str:
+    """The machine's own Debian architecture, such as amd64."""
+    return capture(["dpkg", "--print-architecture"]).strip()
 
-    Its lists are fetched once in a run, when they are first needed.
+
+def source_lines(
+    archives: Sequence[tuple[str, str, str]], own: str, suite: str, options: str
+) -> list[str]:
+    """The lines of sources.list(5) for `suite` at the archives of the machine's `own` suite.
+
+    bookworm-security becomes trixie-security.  Another suite is asked for its
+    source packages too; the machine's own is `suite` "".
+    """
+    kinds = ("deb", "deb-src") if suite else ("deb",)
+    return [
+        f"{kind} {options} {site} {name.replace(own, suite or own, 1)} {part}\n"
+        for site, name, part in archives
+        for kind in kinds
+    ]
+
+
+def upstream_release(version: str) -> str:
+    """The upstream part of a Debian version: 1:10.0.13+ds-0+deb13u1 is 10.0.13."""
+    return re.split(r"[-+~]", version.partition(":")[2] or version, maxsplit=1)[0]
+
+
+def newest_of(series: str, versions: Sequence[str]) -> str | None:
+    """The Debian version with the newest upstream release of a series, such as 10.0."""
+    wanted = parse_version(series)
+
+    def release(version: str) -> tuple[int, ...]:
+        return parse_version(upstream_release(version))
+
+    fitting = [version for version in versions if release(version)[: len(wanted)] == wanted]
+    return max(fitting, key=release, default=None)
+
+
+class Archive:
+    """The packages of one Debian architecture, for the machine's own suite or another.
+
+    Another suite is read from the same sites, with its source packages.  The
+    lists are fetched once in a run, when they are first needed.
     """
 
-    def __init__(self, cache: Cache, architecture: str) -> None:
+    def __init__(self, cache: Cache, architecture: str, suite: str = "") -> None:
         self.cache = cache
-        self.folder = cache.debian / architecture
+        self.folder = cache.debian / "-".join(filter(None, [architecture, suite]))
         self.architecture = architecture
+        self.suite = suite
         self.log = self.folder / "apt.log"
         self._updated = False
 
@@ -83,9 +126,7 @@ class Archive:
         for folder in (lists, packages):
             folder.mkdir(parents=True, exist_ok=True)
         sources = self.folder / "sources.list"
-        sources.write_text(
-            "".join(f"deb {options} {site} {suite} {part}\n" for site, suite, part in archives)
-        )
+        sources.write_text("".join(source_lines(archives, _codename(), self.suite, options)))
         self._config.write_text(
             f'APT::Architecture "{self.architecture}";\n'
             f'APT::Architectures {{ "{self.architecture}"; }};\n'
@@ -106,7 +147,7 @@ class Archive:
     @contextmanager
     def _lists(self) -> Iterator[None]:
         """The package lists of today, and apt to ourselves; raises HostError."""
-        with self.cache.lock(f"apt-{self.architecture}"):
+        with self.cache.lock(f"apt-{self.folder.name}"):
             if not self._updated:
                 self._update()
                 self._updated = True
@@ -131,6 +172,40 @@ class Archive:
         with self._lists():
             names = self._apt("apt-cache", "search", "--names-only", r"^linux-source-[0-9.]+$")
         return re.findall(r"^linux-source-(\d+\.\d+) ", names, flags=re.MULTILINE)
+
+    def source_version(self, package: str, series: str) -> str:
+        """The newest version of a source package in an upstream series; raises HostError."""
+        try:
+            with self._lists():
+                said = self._apt("apt-cache", "showsrc", "--only-source", package)
+        except CommandError as error:
+            said = error.output
+        versions = re.findall(r"^Version: (\S+)$", said, flags=re.MULTILINE)
+        newest = newest_of(series, versions)
+        if newest is None:
+            raise HostError(
+                f"Debian {self.suite} has no source of {package} {series}",
+                why="it has " + (", ".join(versions) or f"no source package {package}"),
+                advice="change the suite or the series in the row, or give a tarball's url",
+            )
+        return newest
+
+    def download_source(self, package: str, version: str, folder: Path) -> Path:
+        """Fetch a source package into a folder; its upstream tarball.  Raises HostError.
+
+        apt verifies what it fetches against the signed Release file.
+        """
+        try:
+            with self._lists():
+                fetch = ["apt-get", "source", "--download-only", "--only-source"]
+                self._apt(*fetch, f"{package}={version}", cwd=folder)
+        except CommandError as error:
+            raise HostError(
+                f"cannot fetch Debian's source package {package} {version}",
+                why=error.output,
+                advice="check the network and the disk",
+            ) from error
+        return next(path for path in folder.iterdir() if _TARBALL.search(path.name))
 
     def download(self, package: str, folder: Path) -> Path:
         """Fetch a package's file into a folder; raises HostError."""

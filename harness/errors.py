@@ -79,6 +79,12 @@ class HostError(HarnessError):
 
     blame = Blame.HOST
 
+    @classmethod
+    def instead_of(cls, error: HarnessError, whose: str, advice: str) -> "HostError":
+        """A failure that looks like a subject's, of something that is none."""
+        what = f"{whose}: {error.what}"
+        return cls(what, why=error.why, evidence=error.evidence, advice=advice)
+
 
 class SubjectError(HarnessError):
     """The kernel under test is at fault: its patch, its build or its boot."""

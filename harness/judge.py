@@ -120,7 +120,10 @@ def _judge_check(
     """One check's verdict; a known defect that the reference has as well is no failure."""
     verdict = CHECKS[check].judge(mine, theirs)
     scenario, version = mine.scenario.name, plan.subjects[role].version
-    erratum = next((e for e in plan.errata if e.covers(scenario, verdict, version)), None)
+    architecture = plan.machine.architecture
+    erratum = next(
+        (e for e in plan.errata if e.covers(scenario, verdict, version, architecture)), None
+    )
     if verdict.status is Status.FAIL and erratum:
         before = CHECKS[check].judge(theirs, None) if theirs else None
         if before is None or before.status is Status.FAIL:

@@ -79,23 +79,50 @@ class Regime(Enum):
     STATISTICAL = "statistical"
 
 
+# What not every machine has.
+Feature = Literal[
+    "idle-cycles",  # cycles are counted while a CPU sleeps
+    "joint-enable",  # one register lets all counters go at once
+    "register-trace",
+    "shared-counters",  # some events' counters are shared by the CPUs of a node
+]
+
+
+class Counters(Frozen):
+    """How many events of a kind a CPU can count at once, and of all kinds together."""
+
+    instructions: int = Field(ge=1)
+    cycles: int = Field(ge=1)
+    all: int = Field(ge=1)
+
+    def of(self, counts: str) -> int:
+        """Counters for events that count instructions, cycles, or anything else."""
+        return {"instructions": self.instructions, "cycles": self.cycles}.get(counts, self.all)
+
+
 class Machine(Frozen):
     """Architecture + accelerator + QEMU + CPUs + regime.
 
-    `cpus` is the most that a scenario may ask for; `kernel_arguments` what its
-    kernels are told beside what all are; `largest_left` how far from its wrap a
-    counter may be programmed; `late_overflow` by how many counts at most an
-    emulator notices the overflow of an event too late (docs/errata.md).
+    `qemu` is the host's program, unless `emulator` names one that the harness
+    builds (configs/emulators.yaml).
+    `cpus` and `counters` are the most that a scenario may ask for, `offers` names
+    what else there is; `kernel_arguments` what its kernels are told beside what all
+    are; `largest_left` and `least_left` how far from its wrap a counter is programmed;
+    `late_overflow` by how many counts at most an emulator notices the overflow of
+    an event too late (docs/errata.md).
     """
 
     name: str
     title: str
     architecture: str
     qemu: str
+    emulator: str | None = None
     accelerator: str
     board: str
     cpu: str
     cpus: int = Field(ge=1)
+    counters: Counters
+    offers: tuple[Feature, ...] = ()
     memory_mib: int = Field(ge=64)
     clock: tuple[str, ...]
     # For guests that are spoken to while they run: time must not race ahead of the network.
@@ -105,6 +132,7 @@ class Machine(Frozen):
     regime: Regime
     cycles_per_ns: int = Field(ge=1)
     largest_left: int = Field(ge=1)
+    least_left: int = Field(default=1, ge=1)
     late_overflow: dict[str, int] = {}
     timeout_s: int = Field(ge=1)
 
@@ -113,13 +141,62 @@ class Machine(Frozen):
         return self.model_copy(update={"cpus": number})
 
 
+class EmulatorSource(Frozen):
+    """Where an emulator's source comes from.
+
+    Either the upstream tarball in the newest `debian` source package of a
+    `series` in a `suite`, or a tarball at a `url` with its SHA-256.
+    """
+
+    debian: str = ""
+    suite: str = Field(default="", pattern=r"^[a-z]*$")
+    series: Version | None = None
+    url: str = Field(default="", pattern=r"^((https?|file)://.+)?$")
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "EmulatorSource":
+        package = (self.debian, self.suite, self.series)
+        tarball = (self.url, self.sha256)
+        if not all(tarball if any(tarball) else package) or (any(tarball) and any(package)):
+            raise ValueError("a source has either debian, suite and series, or url and sha256")
+        return self
+
+
+class Firmware(Frozen):
+    """Files that QEMU loads into its guest, in a Debian package; without one, in QEMU's source.
+
+    `suite` is the package's, or the machine's own where it is empty.
+    """
+
+    package: str = ""
+    suite: str = Field(default="", pattern=r"^[a-z]*$")
+    files: tuple[str, ...] = Field(min_length=1)
+
+
+class Emulator(Frozen):
+    """A QEMU that the harness builds, from a source with the patches of a folder.
+
+    `target` is the program, as ninja calls it.
+    """
+
+    name: str
+    title: str
+    source: EmulatorSource
+    patches: str | None = None
+    configure: tuple[str, ...]
+    target: str
+    firmware: tuple[Firmware, ...] = ()
+
+
 class EventSpec(Frozen):
     """A perf event of a scenario, in the words of perf_event_open(2).
 
     `counts` is cycles, instructions, page-faults ..., raw:0x11,
     tracepoint:GROUP:NAME or breakpoint (writes of the probe's own variable).
     `task` is self or one of the scenario's tasks; `copies` opens that many,
-    named NAME1, NAME2, ...; `watched` lets user space see the counter's index
+    named NAME1, NAME2, ..., or as many as take the rest of the machine's counters;
+    `watched` lets user space see the counter's index
     in the event's mmap page; `signals` has each overflow deliver one.
     """
 
@@ -139,7 +216,7 @@ class EventSpec(Frozen):
     exclude_user: bool = False
     watched: bool = False
     signals: bool = False
-    copies: int = Field(default=1, ge=1)
+    copies: Annotated[int, Field(ge=1)] | Literal["rest"] = 1
 
     @model_validator(mode="after")
     def _bound_once(self) -> "EventSpec":
@@ -210,8 +287,10 @@ class Scenario(Frozen):
     """What one guest does, and the checks that look at what it recorded.
 
     Either `events` and `steps` (and `tasks`), or a `probe` of its own, or a
-    `tool` that is spoken to over SSH.  `sysctl` is set before, a name that ends
-    in ? only where the kernel has it.
+    `tool` that is spoken to over SSH.
+    `counters` is how many it takes at once, at the least, and `needs` what else
+    of a machine.  `sysctl` is set before, a name that ends in ? only where the
+    kernel has it.
     `observe` names the kernel's variables of further PMUs whose callbacks are
     logged beside the hardware's, such as perf_swevent; `may_lack` the events
     that a guest may prove not to have, which skips the scenario.
@@ -220,6 +299,8 @@ class Scenario(Frozen):
     name: str
     title: str
     cpus: int = Field(default=1, ge=1)
+    counters: int = Field(default=1, ge=1)
+    needs: tuple[Feature, ...] = ()
     sysctl: dict[str, int] = {}
     observe: bool | tuple[str, ...] = True
     registers: bool = False
@@ -257,6 +338,27 @@ class Scenario(Frozen):
         known = tuple(failure for failure in self.tool.known if version in failure.versions)
         return self.model_copy(update={"tool": self.tool.model_copy(update={"known": known})})
 
+    def lacks(self, machine: Machine) -> str:
+        """What a machine has not that this takes, as a person reads it; or nothing."""
+        if self.cpus > machine.cpus:
+            return f"{self.cpus} CPUs, of which {machine.name} has at most {machine.cpus}"
+        if self.counters > machine.counters.all:
+            return f"{self.counters} counters, of which {machine.name} has {machine.counters.all}"
+        missing = [word for word in self.needs if word not in machine.offers]
+        return f"{' and '.join(missing)}, which {machine.name} has not" if missing else ""
+
+    def for_machine(self, machine: Machine) -> "Scenario":
+        """The scenario with its `copies: rest` as many as the machine's counters leave."""
+        taken = sum(e.copies for e in self.events.values() if isinstance(e.copies, int))
+        events = {}
+        for name, event in self.events.items():
+            copies = event.copies
+            if copies == "rest":
+                copies = machine.counters.of(event.counts) - taken
+            if copies > 0:
+                events[name] = event.model_copy(update={"copies": copies})
+        return self.model_copy(update={"events": events})
+
     @property
     def event_names(self) -> list[str]:
         """The events' names, those of copies included, in the order of opening."""
@@ -281,17 +383,23 @@ class Scenario(Frozen):
 
 
 def copies(name: str, event: EventSpec) -> list[str]:
-    """The names under which an event is opened: its own, or NAME1, NAME2, ..."""
+    """The names under which an event is opened: its own, or NAME1, NAME2, ...
+
+    Of the rest of a machine's counters, none: nothing may name them.
+    """
     if event.copies == 1:
         return [name]
+    if event.copies == "rest":
+        return []
     return [f"{name}{number}" for number in range(1, event.copies + 1)]
 
 
 class SeriesPatch(Frozen):
-    """One patch file and the kernels that it is for."""
+    """One patch file, the kernels that it is for, and the architecture where not all."""
 
     file: str
     versions: VersionRange = VersionRange()
+    architecture: str | None = None
 
 
 class Claim(Frozen):
@@ -321,15 +429,19 @@ class Series(Frozen):
     patches: tuple[SeriesPatch, ...] = Field(min_length=1)
     claim: Claim = Claim()
 
-    def patches_for(self, version: str) -> tuple[str, ...]:
+    def patches_for(self, version: str, architecture: str) -> tuple[str, ...]:
         """Files, in order, for one kernel release; empty when the series has none for it."""
-        return tuple(patch.file for patch in self.patches if version in patch.versions)
+        return tuple(
+            patch.file
+            for patch in self.patches
+            if version in patch.versions and patch.architecture in (None, architecture)
+        )
 
 
 class Erratum(Frozen):
     """A known defect of kernels or emulators that is not a patch's fault.
 
-    `excuses` maps scenarios to the checks that it makes fail; each line of
+    `excuses` maps scenarios (or any) to the checks that it makes fail; each line of
     evidence must match `matching` (a regular expression) for it to be that.
     """
 
@@ -337,15 +449,18 @@ class Erratum(Frozen):
     what: str
     source: str
     versions: VersionRange = VersionRange()
+    architecture: str | None = None
     excuses: dict[str, tuple[str, ...]]
     matching: str
 
-    def covers(self, scenario: str, verdict: "Verdict", version: str) -> bool:
+    def covers(self, scenario: str, verdict: "Verdict", version: str, architecture: str) -> bool:
         """True if a failed verdict on a kernel release is this defect and nothing else."""
+        excused = self.excuses.get(scenario, ()) + self.excuses.get("any", ())
         return (
             version in self.versions
+            and self.architecture in (None, architecture)
             and bool(verdict.evidence)
-            and verdict.check in self.excuses.get(scenario, ())
+            and verdict.check in excused
             and all(re.search(self.matching, line) for line in verdict.evidence)
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.catalog import Catalog
 from harness.errors import PlanError
 from harness.judge import by_check
-from harness.model import Kill, KillMatrix, Role, RunResult, Series, Status
+from harness.model import Kill, KillMatrix, Machine, Role, RunResult, Series, Status
 from harness.plan import fits
 
 SABOTEURS = "saboteurs/"
@@ -83,13 +83,14 @@ def matrix(
     catalog: Catalog,
     saboteurs: list[Series],
     kernels: dict[str, str],
+    machine: Machine,
     run: Callable[[Series, str], tuple[RunResult, Path]],
 ) -> KillMatrix:
     """Run each saboteur on each kernel that it is for; `kernels` maps sources to releases."""
     kills = []
     for source, version in kernels.items():
         for series in saboteurs:
-            if fits(series, version, catalog.series):
+            if fits(series, version, machine.architecture, catalog.series):
                 result, evidence = run(series, source)
                 kills.append(kill(series, source, result, evidence))
     return KillMatrix(kills=tuple(kills))

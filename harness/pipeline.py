@@ -17,6 +17,8 @@ from typing import Any
 
 from harness import __version__, process, sandbox
 from harness.catalog import Catalog
+from harness.compile import LOG
+from harness.emulator.build import Built
 from harness.errors import Blame, BuildError, HarnessError, HostError, SubjectError
 from harness.guest import batch, workload
 from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, Guest
@@ -26,8 +28,8 @@ from harness.image.build import GuestImage, ImageBuilder
 from harness.image.disk import DiskBuilder
 from harness.judge import judge_all, judge_run
 from harness.kernel import selftests
-from harness.kernel.build import IMAGE, LOG, OBSERVER, SYMBOLS, Builder, Kernel
-from harness.machine.argv import Descriptors, Files, build_argv
+from harness.kernel.build import IMAGE, OBSERVER, SYMBOLS, Builder, Kernel
+from harness.machine.argv import Descriptors, Files, Program, build_argv
 from harness.model import (
     Cell,
     CellResult,
@@ -81,6 +83,8 @@ class Run:
     settings: Settings
     command: str
     repeat: Callable[[Cell], str]
+    # The QEMU that the machine's row names; the host's where there is none.
+    emulator: Built | None = None
     began: float = field(default_factory=time.monotonic)
     seconds: dict[str, float] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
@@ -93,10 +97,17 @@ class Run:
         """What is to be done."""
         return self.prepared.plan
 
+    @property
+    def qemu(self) -> str:
+        """The first line of --version of the QEMU that plays the machine."""
+        if self.emulator:
+            return str(self.emulator.facts["version"])
+        return qemu_version(self.plan.machine.qemu)
+
     def execute(self) -> RunResult:
         """Build, boot, judge; whatever fails is in the result, and on disk."""
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.folder.begin(self.plan, host_facts(self.plan.machine.qemu))
+        self.folder.begin(self.plan, host_facts(self.qemu, self.emulator))
         try:
             self._observe()
         except HarnessError as error:
@@ -207,6 +218,7 @@ class Run:
             image=parts.image.result(),
             machine=self.plan.machine.with_cpus(scenario.cpus),
             scenario=scenario,
+            program=self.emulator.program if self.emulator else None,
         )
         stored = self.cache.observations / self._key(guest, kernel, parts)
         if stored.exists() and not self.settings.rerun:
@@ -275,7 +287,12 @@ class Run:
     def _key(self, guest: Guest, kernel: Kernel, parts: Parts) -> str:
         """Everything that a guest's run depends on, as a name."""
         facts = kernel.facts
-        nowhere = Files(kernel=Path("kernel"), initramfs=Path("initramfs"), channel=Path("channel"))
+        nowhere = Files(
+            kernel=Path("kernel"),
+            initramfs=Path("initramfs"),
+            channel=Path("channel"),
+            program=Program(Path("qemu"), Path("firmware")) if self.emulator else None,
+        )
         argv = build_argv(guest.machine, nowhere, Descriptors(console=3, monitor=4))
         return digest(
             facts["image_sha256"],
@@ -285,7 +302,8 @@ class Run:
             recipe.script(guest.scenario),
             *_provided(guest.scenario, parts),
             shlex.join(argv),
-            qemu_version(guest.machine.qemu),
+            self.qemu,
+            *([self.emulator.digest] if self.emulator else []),
         )
 
 
@@ -308,14 +326,11 @@ def _blaming(role: Role, subject: Subject) -> Iterator[None]:
     try:
         yield
     except SubjectError as error:
-        error.what = f"{subject.name}: {error.what}"
         if role is Role.CANDIDATE:
+            error.what = f"{subject.name}: {error.what}"
             raise
-        raise HostError(
-            f"the reference {error.what}",
-            why=error.why,
-            evidence=error.evidence,
-            advice="the patch under test is not to blame",
+        raise HostError.instead_of(
+            error, f"the reference {subject.name}", "the patch under test is not to blame"
         ) from error
 
 
@@ -325,14 +340,15 @@ def qemu_version(qemu: str) -> str:
     return process.capture([qemu, "--version"]).splitlines()[0]
 
 
-def host_facts(qemu: str) -> dict[str, Any]:
-    """What the run was made on."""
+def host_facts(qemu: str, emulator: Built | None) -> dict[str, Any]:
+    """What the run was made on: with which QEMU, and what that was built from."""
     return {
         "harness": __version__,
         "python": sys.version.split()[0],
         "host": platform.platform(),
         "cpus": os.cpu_count(),
-        "qemu": qemu_version(qemu),
+        "qemu": qemu,
+        **({"emulator": emulator.facts} if emulator else {}),
         "build_sandbox": sandbox.why_unavailable() or "bubblewrap",
     }
 

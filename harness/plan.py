@@ -34,13 +34,16 @@ def stack(series: Series, catalog: dict[str, Series]) -> list[Series]:
     return layers
 
 
-def fits(series: Series, version: str, catalog: dict[str, Series]) -> bool:
-    """True if every layer has patches for this kernel release."""
-    return all(layer.patches_for(version) for layer in stack(series, catalog))
+def fits(series: Series, version: str, architecture: str, catalog: dict[str, Series]) -> bool:
+    """True if every layer has patches for this kernel release and architecture."""
+    return all(layer.patches_for(version, architecture) for layer in stack(series, catalog))
 
 
 def newest_fitting(
-    versions: Iterable[str], series: Series | None, catalog: dict[str, Series]
+    versions: Iterable[str],
+    series: Series | None,
+    architecture: str,
+    catalog: dict[str, Series],
 ) -> str:
     """The newest kernel version among those offered that a series has patches for.
 
@@ -48,7 +51,7 @@ def newest_fitting(
     """
     offered = sorted(versions, key=parse_version, reverse=True)
     for version in offered:
-        if series is None or fits(series, version, catalog):
+        if series is None or fits(series, version, architecture, catalog):
             return version
     wanted = f"series {series.name} fits" if series else "there is to build"
     raise PlanError(
@@ -63,10 +66,21 @@ def short_version(version: str) -> str:
     return ".".join(str(number) for number in parse_version(version)[:2])
 
 
+def _ranges(series: Series) -> str:
+    """The kernels and architectures that a series has patches for."""
+    found = {
+        str(patch.versions) + (f" on {patch.architecture}" if patch.architecture else "")
+        for patch in series.patches
+    }
+    return "; ".join(sorted(found))
+
+
 def subject_of_series(
     series: Series | None,
     source: str,
     version: str,
+    architecture: str,
+    *,
     catalog: dict[str, Series],
     texts: dict[str, str],
 ) -> Subject:
@@ -79,12 +93,11 @@ def subject_of_series(
         return Subject(name=base, source=source, version=version, patches=())
     patches = []
     for layer in stack(series, catalog):
-        files = layer.patches_for(version)
+        files = layer.patches_for(version, architecture)
         if not files:
-            ranges = "; ".join(sorted({str(patch.versions) for patch in layer.patches}))
             raise PlanError(
-                f"series {layer.name} has no patch for kernel {version}",
-                why=f"it is for {ranges}",
+                f"series {layer.name} has no patch for kernel {version} on {architecture}",
+                why=f"it is for {_ranges(layer)}",
                 advice="choose a kernel with --source, or add a patch to its series.yaml",
             )
         patches += [PatchFile(path=file, text=texts[file]) for file in files]
@@ -106,13 +119,15 @@ def make_plan(
 ) -> Plan:
     """Expand into cells, the reference's before the candidate's.
 
-    Raises PlanError for a scenario that needs more CPUs than the machine has.
+    Raises PlanError for a scenario that takes more than the machine has.
     """
     for scenario in scenarios:
-        if scenario.cpus > machine.cpus:
+        lacking = scenario.lacks(machine)
+        if lacking:
             raise PlanError(
-                f"scenario {scenario.name} needs {scenario.cpus} CPUs",
-                why=f"machine {machine.name} has at most {machine.cpus}",
+                f"scenario {scenario.name} is not for machine {machine.name}",
+                why=f"it takes {lacking}",
+                advice="choose another one with --machine",
             )
     subjects = {Role.REFERENCE: reference} if reference else {}
     subjects[Role.CANDIDATE] = candidate

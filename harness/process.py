@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -15,6 +15,7 @@ from typing import IO
 from harness.errors import HostError
 
 GRACE_S = 3.0
+FOLLOW_S = 1.0
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -157,10 +158,12 @@ def logged(
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    follow: Callable[[str], None] | None = None,
 ) -> None:
     """Run a long command, its command line and output appended to a log.
 
-    Raises CommandError, with the log's last lines as its output.
+    `follow` gets the log's last line each second.  Raises CommandError, with the
+    log's last lines as its output.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
@@ -168,11 +171,22 @@ def logged(
         file.flush()
         child = start(argv, stdout=file, cwd=cwd, env=env)
         try:
-            child.wait()
+            while not _over(child, FOLLOW_S if follow else None):
+                if follow:
+                    follow(tail(log, 1))
         finally:
             status = end(child)
     if status:
         raise CommandError(argv, status, tail(log))
+
+
+def _over(child: "subprocess.Popen[bytes]", seconds: float | None) -> bool:
+    """True if a child ends within so many seconds."""
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def tail(path: Path, lines: int = 20, size: int = 16384) -> str:

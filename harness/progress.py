@@ -2,7 +2,7 @@
 """What a person sees while it works: stages with their elapsed time and log."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,8 +44,11 @@ class Progress:
         self.console.print(f"[dim]{elapsed:7.1f} s[/]  {escape(text)}", soft_wrap=True)
 
     @contextmanager
-    def stage(self, title: str, log: Path | None = None) -> Iterator[None]:
-        """Something long: shown while it lasts, and its duration when it is over."""
+    def stage(self, title: str, log: Path | None = None) -> Iterator[Callable[[str], None]]:
+        """Something long: shown while it lasts, and its duration when it is over.
+
+        Yields what to call with how far it is, which a terminal shows.
+        """
         began = time.monotonic()
         place = f"log: {log}" if log else ""
         task = None
@@ -53,8 +56,13 @@ class Progress:
             task = self.bars.add_task(escape(title), total=None, log=escape(place))
         elif log:
             self.say(f"{title} ... {place}")
+
+        def note(text: str) -> None:
+            if self.bars and task is not None:
+                self.bars.update(task, description=escape(f"{title} {text}"))
+
         try:
-            yield
+            yield note
         except BaseException:
             self.say(f"{title}: did not end well after {time.monotonic() - began:.1f} s")
             raise

@@ -10,7 +10,16 @@ from harness.catalog import Catalog
 from harness.debian import Archive
 from harness.errors import PlanError
 from harness.kernel.source import Request, Source, offered_versions, resolve
-from harness.model import Cell, Claim, PatchFile, Plan, Series, Subject
+from harness.model import (
+    Cell,
+    Claim,
+    Machine,
+    PatchFile,
+    Plan,
+    Scenario,
+    Series,
+    Subject,
+)
 from harness.plan import make_plan, newest_fitting, stack, subject_of_series
 from harness.store import Cache
 
@@ -46,15 +55,16 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
     """The plan for what was asked; raises PlanError for what does not exist."""
     series = _series(catalog, asked)
     machine = catalog.find("machines", asked.machine)
-    names = asked.scenarios or tuple(catalog.scenarios)
-    scenarios = tuple(catalog.find("scenarios", name) for name in names)
+    scenarios = _scenarios(catalog, asked, machine)
     archive = Archive(cache, catalog.architectures[machine.architecture].debian)
     request = Request(cache, archive, asked.refresh, say)
     spec = asked.source
     if spec == DEFAULT_SOURCE:
-        spec = "debian:" + newest_fitting(offered_versions(request), series, catalog.series)
+        spec = "debian:" + newest_fitting(
+            offered_versions(request), series, machine.architecture, catalog.series
+        )
     source = resolve(spec, request)
-    candidate, reference = _subjects(catalog, series, source, asked)
+    candidate, reference = _subjects(catalog, series, source, machine, asked)
     plan = make_plan(
         source=source.spec,
         series=series.name if series else "",
@@ -63,7 +73,9 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         candidate=candidate,
         reference=None if asked.alone else reference,
         machine=machine,
-        scenarios=tuple(scenario.for_kernel(source.version) for scenario in scenarios),
+        scenarios=tuple(
+            scenario.for_kernel(source.version).for_machine(machine) for scenario in scenarios
+        ),
         errata=tuple(catalog.errata.values()),
     )
     return Prepared(plan, source, archive)
@@ -79,16 +91,24 @@ def _series(catalog: Catalog, asked: Asked) -> Series | None:
     return found
 
 
+def _scenarios(catalog: Catalog, asked: Asked, machine: Machine) -> tuple[Scenario, ...]:
+    """Those that were asked for, or all that the machine has what it takes for."""
+    if asked.scenarios:
+        return tuple(catalog.find("scenarios", name) for name in asked.scenarios)
+    return tuple(row for row in catalog.scenarios.values() if not row.lacks(machine))
+
+
 def _subjects(
-    catalog: Catalog, series: Series | None, source: Source, asked: Asked
+    catalog: Catalog, series: Series | None, source: Source, machine: Machine, asked: Asked
 ) -> tuple[Subject, Subject | None]:
     """(candidate, reference); a tree as it is has no reference."""
     layers = stack(series, catalog.series) if series else []
-    files = {file for layer in layers for file in layer.patches_for(source.version)}
+    target = (source.version, machine.architecture)
+    files = {file for layer in layers for file in layer.patches_for(*target)}
     texts = {file: Path(file).read_text(encoding="utf-8") for file in files}
 
     def subject(of: Series | None) -> Subject:
-        return subject_of_series(of, source.spec, source.version, catalog.series, texts)
+        return subject_of_series(of, source.spec, *target, catalog=catalog.series, texts=texts)
 
     if asked.patches:
         bare = subject(None)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalog import Catalog
+from harness.emulator.build import provide_for
 from harness.errors import HostError, SubjectError
 from harness.guest.batch import CONSOLE
 from harness.guest.live import Boot, Live, booted
@@ -44,6 +45,7 @@ def prepare_place(
     plan = prepared.plan
     architecture = catalog.architectures[plan.machine.architecture]
     sources = catalog.root / "guest-images"
+    emulator = provide_for(plan.machine, catalog, cache, progress)
     builder = Builder(
         cache,
         prepared.source,
@@ -66,6 +68,7 @@ def prepare_place(
         disk=disk,
         machine=plan.machine,
         batch=SHELL_BATCH,
+        program=emulator.program if emulator else None,
         gdb=folder / "gdb" if debug else None,
         echo=_show_console if debug else _keep_quiet,
     )

@@ -84,6 +84,22 @@ class Cache:
         finally:
             lock.release()
 
+    def remembered(
+        self,
+        name: str,
+        find: Callable[[], dict[str, Any]],
+        *,
+        refresh: bool,
+        say: Callable[[str], None],
+    ) -> dict[str, Any]:
+        """What was found out of a source, from its memory file: found once, until a refresh."""
+        memory = self.sources / f"{name}.json"
+        if refresh or not memory.exists():
+            with self.lock(name, lambda: say("another run fetches")):
+                if refresh or not memory.exists():
+                    write_json(memory, find())
+        return dict(json.loads(memory.read_text(encoding="utf-8")))
+
     @contextmanager
     def publish(self, place: Path) -> Iterator[Path]:
         """A folder to fill, which becomes `place` when the block ends well.

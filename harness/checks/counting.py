@@ -12,7 +12,7 @@ LEVELS = "counting.levels"
 WRAP = "counting.wrap"
 
 _HARDWARE, _SOFTWARE, _TRACEPOINT, _BREAKPOINT = 0, 1, 2, 5
-_CYCLES, _INSTRUCTIONS = 0, 1
+_CYCLES, _INSTRUCTIONS, _BRANCHES = 0, 1, 4
 _PAGE_FAULTS = 2
 
 
@@ -28,8 +28,12 @@ def _truth(work: Work, event: Event, cycles_per_ns: int) -> int | None:
         if event.exclude_kernel if in_kernel else event.exclude_user:
             return 0
     if event.type == _HARDWARE and event.exclude_kernel and work.what == "loop":
-        per = {_INSTRUCTIONS: 1, _CYCLES: cycles_per_ns}.get(event.config)
-        return None if per is None else work.instructions * per
+        return {
+            _INSTRUCTIONS: work.instructions,
+            _CYCLES: work.instructions * cycles_per_ns,
+            # Each iteration ends with one, and so does the loop: the system call.
+            _BRANCHES: work.times + 1,
+        }.get(event.config)
     counted = {"faults": _SOFTWARE, "kernel-faults": _SOFTWARE}
     counted |= {"syscalls": _TRACEPOINT, "touches": _BREAKPOINT}
     if counted.get(work.what) != event.type:

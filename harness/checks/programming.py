@@ -6,8 +6,8 @@ and arch/x86/events/core.c.
 """
 
 from harness.checks.adjustments import (
+    PERF_HES,
     PERF_HES_STOPPED,
-    PERF_HES_UPTODATE,
     completed,
     event_names,
     on_hardware,
@@ -21,7 +21,7 @@ from harness.checks.base import (
     verdict,
 )
 from harness.guest.records import Callback, Registers, Throttle
-from harness.model import Verdict
+from harness.model import Machine, Verdict
 
 ORDER = "retention.order"
 RELOAD = "retention.reload"
@@ -36,7 +36,7 @@ def _order_fault(call: Callback, place: str, released: bool) -> str:
     `released` is true where the call starts a throttled event again, which the
     interrupt handler disabled without a callback.
     """
-    before, after = call.state
+    before, after = (state & PERF_HES for state in call.state)
     if call.call == "add" and place != "out":
         return "added while on a counter"
     if call.call in ("stop", "start") and place == "out":
@@ -45,9 +45,9 @@ def _order_fault(call: Callback, place: str, released: bool) -> str:
         return "start of a running event"
     if call.call == "start" and after:
         return f"hw.state is {after} after start"
-    if call.call == "stop" and before & PERF_HES_STOPPED and call.count[0] != call.count[1]:
+    if call.call == "stop" and before == PERF_HES and call.count[0] != call.count[1]:
         return "stop of a stopped event changed its count"
-    if call.call == "stop" and after != PERF_HES_STOPPED | PERF_HES_UPTODATE:
+    if call.call == "stop" and after != PERF_HES:
         return f"hw.state is {after} after stop"
     return ""
 
@@ -118,15 +118,17 @@ def _reload_fault(pause: Callback, resume: Callback, counted: bool) -> str:
     return ""
 
 
-def _programming_fault(start: Callback, limit: int) -> str:
+def _programming_fault(start: Callback, machine: Machine) -> str:
     """What is wrong with the counter's value after a start; or nothing.
 
-    It is -period_left, and no more than `limit` away from its wrap: a counter
+    It is -period_left, and no further than `largest_left` from its wrap: a counter
     that could pass its own start between two interrupts would lose counts
-    (armpmu_event_set_period() in drivers/perf/arm_pmu.c).
+    (armpmu_event_set_period() in drivers/perf/arm_pmu.c).  Nor is it nearer than
+    `least_left` (x86_perf_event_set_period() in arch/x86/events/core.c).
     """
-    left = min(start.left[1], limit)
-    if start.prev[1] != (1 << 64) - left:
+    left = min(max(start.left[1], machine.least_left), machine.largest_left)
+    # Modulo the counter's width: what was counted since is in both.
+    if (start.prev[1] + left) % (2 * (machine.largest_left + 1)):
         return f"the counter was programmed to {start.prev[1]:#x}, not to -{left}"
     return ""
 
@@ -153,7 +155,7 @@ def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
         if call.call == "start" or (call.call == "add" and call.flags & _PERF_EF_START)
     ]
     for start in starts:
-        fault = _programming_fault(start, observation.machine.largest_left)
+        fault = _programming_fault(start, observation.machine)
         if fault:
             faults.append(f"{named(names, start.id)} at {milliseconds(start.time)}: {fault}")
     if not starts:

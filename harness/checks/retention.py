@@ -57,7 +57,7 @@ def judge_release(observation: Observation, _: Observation | None) -> Verdict:
                 faults.append(_released(adjustment, call, names))
     outside = [
         call
-        for call in records.of(Callback)
+        for call in records.calls
         if call.call == "del" and not call.tick and _ADJUSTING.search(call.caller)
     ]
     faults += [
@@ -295,18 +295,18 @@ def judge_isolation(observation: Observation, _: Observation | None) -> Verdict:
     expected = "the tick stops only PMUs that have an event to adjust"
     records = observation.records
     busy: dict[str, set[int]] = {}
-    for call in records.of(Callback):
+    for call in records.calls:
         if call.is_event and {call.id, call.parent} & frequency_events(records):
             busy.setdefault(call.pmu, set()).add(call.id)
-    watched = {call.pmu for call in records.of(Callback) if call.is_event}
+    watched = {call.pmu for call in records.calls if call.is_event}
     idle = watched - set(busy)
-    ticks = sum(call.call == "tick" for call in records.of(Callback))
+    ticks = sum(call.call == "tick" for call in records.calls)
     if not idle or not ticks:
         return inconclusive(ISOLATION, "no PMU without an event to adjust", expected)
     faults = [
         f"the tick at {milliseconds(call.time)} on CPU {call.cpu} stopped {call.pmu}, "
         "which has no event in frequency mode"
-        for call in records.of(Callback)
+        for call in records.calls
         if call.call == "disable" and call.pmu in idle
     ]
     return verdict(

@@ -4,7 +4,7 @@
 import json
 import mmap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import HostError
@@ -12,7 +12,7 @@ from harness.guest.records import HEADER, RecordsError, channel_bytes, parse
 from harness.image import recipe
 from harness.image.build import GuestImage, overlay
 from harness.machine import qemu
-from harness.machine.argv import CHANNEL_BYTES, Files
+from harness.machine.argv import CHANNEL_BYTES, Files, Program
 from harness.machine.console import Watch, watch
 from harness.machine.crash import locate, recognize
 from harness.model import GuestEnd, Machine, Outcome, Scenario
@@ -31,7 +31,10 @@ CAUSES = {
 
 @dataclass(frozen=True)
 class Guest:
-    """What one cell boots: a kernel, its observer, the image, on a machine."""
+    """What one cell boots: a kernel, its observer, the image, on a machine.
+
+    `program` is the QEMU that plays the machine, where it is not the host's.
+    """
 
     kernel: Path
     observer: Path
@@ -39,6 +42,7 @@ class Guest:
     image: GuestImage
     machine: Machine
     scenario: Scenario
+    program: Program | None = None
 
 
 def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
@@ -51,6 +55,7 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
     files = lay_out(
         guest.image, guest.kernel, folder, recipe.texts(guest.scenario), observer=observer
     )
+    files = replace(files, program=guest.program)
     try:
         with qemu.running(guest.machine, files, folder / "qemu.log") as machine:
             silence_s = guest.machine.timeout_s * timeout_scale

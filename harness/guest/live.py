@@ -13,7 +13,7 @@ from harness.guest.ssh import Keys, LostError, Session, TimeLimitError, make_key
 from harness.image.build import GuestImage
 from harness.image.recipe import BATCH
 from harness.machine import qemu
-from harness.machine.argv import Files
+from harness.machine.argv import Files, Program
 from harness.machine.console import Watch, watch
 from harness.model import Machine
 
@@ -32,6 +32,7 @@ class Boot:
     disk: Path
     machine: Machine
     batch: str
+    program: Program | None = None
     gdb: Path | None = None
     echo: Callable[[bytes], None] = lambda data: None
 
@@ -114,7 +115,7 @@ def booted(boot: Boot, folder: Path) -> Iterator[tuple[Live, Files]]:
         observer=boot.observer,
         keys=keys.for_guest,
     )
-    files = replace(files, disk=boot.disk, gdb=boot.gdb)
+    files = replace(files, disk=boot.disk, gdb=boot.gdb, program=boot.program)
     try:
         with qemu.running(boot.machine, files, folder / "qemu.log") as machine:
             live = Live(machine, keys, folder / CONSOLE, boot.echo)

@@ -6,6 +6,7 @@ record is an error that shows it.
 """
 
 import struct
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -315,6 +316,50 @@ _RECORD: TypeAdapter[Record] = TypeAdapter(Record)
 Kind = TypeVar("Kind", bound=BaseModel)
 
 
+# What a call may change of an event, each (before, after).
+_PAIRS = ("idx", "state", "left", "period", "count", "prev", "interrupts")
+
+
+def with_counters(log: list[Callback]) -> list[Callback]:
+    """A callback log in which add gives an event its counter, and del takes it.
+
+    As it is, where the PMU's add does that.  Where enabling the PMU does
+    (x86_pmu_enable() in arch/x86/events/core.c), an add takes over what its event's
+    next assign changed, and an event that is not added has the index -1 instead of
+    the one that it had last.  An assign without an add before it stays: it moved an
+    event that was on a counter.
+    """
+    late = {call.pmu for call in log if call.call == "assign"}
+    if not late:
+        return log
+    found: list[Callback] = []
+    waiting: dict[int, int] = {}
+    for call in log:
+        place = waiting.pop(call.id, None) if call.id else None
+        if call.call == "assign" and place is not None:
+            found[place] = _assigned(found[place], call)
+            continue
+        if call.call == "add" and call.ret == 0 and call.pmu in late:
+            waiting[call.id] = len(found)
+        found.append(_placed(call, placed=place is None) if call.pmu in late else call)
+    return found
+
+
+def _assigned(add: Callback, assign: Callback) -> Callback:
+    """An add that did what the assign after it did."""
+    taken = {name: (getattr(add, name)[0], getattr(assign, name)[1]) for name in _PAIRS}
+    return add.model_copy(update={**taken, "after": assign.after})
+
+
+def _placed(call: Callback, *, placed: bool) -> Callback:
+    """An add or del whose event has an index only while it is on a counter."""
+    if call.call == "add":
+        return call.model_copy(update={"idx": (-1, -1)})
+    if call.call == "del":
+        return call.model_copy(update={"idx": (call.idx[0] if placed else -1, -1)})
+    return call
+
+
 class Records:
     """All records of one cell, in the order written."""
 
@@ -327,6 +372,11 @@ class Records:
         if kind not in self._of:
             self._of[kind] = [record for record in self.all if isinstance(record, kind)]
         return self._of[kind]
+
+    @cached_property
+    def calls(self) -> list[Callback]:
+        """The callback log, in which add gives counters and del takes them."""
+        return with_counters(self.of(Callback))
 
     @property
     def complete(self) -> bool:

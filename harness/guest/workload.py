@@ -137,6 +137,7 @@ def run(
         disk=provided.disk,
         machine=guest.machine,
         batch=lines,
+        program=guest.program,
     )
     limit_s = guest.machine.timeout_s * timeout_scale
     with booted(boot, folder) as (live, files):

@@ -6,17 +6,18 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import sandbox
-from harness.errors import BuildError, HostError
+from harness.compile import LOG, run_step
+from harness.errors import BuildError
 from harness.kernel import kconfig
 from harness.kernel.source import Source
 from harness.kernel.tree import patched
 from harness.model import Architecture, Subject
-from harness.process import CommandError, capture, environment, logged
+from harness.process import capture
 from harness.store import Cache, digest, file_digest, update_files, write_json, write_text
 
 # Fixed, so that a patch that changes no code gives the identical image.
@@ -28,11 +29,9 @@ REPRODUCIBLE = {
 }
 IMAGE = "Image"
 OBSERVER = "pmu_observer.ko"
-DISK_FULL = "No space left on device"
 SYMBOLS = "System.map"
 VMLINUX = "vmlinux"
 DEBUG = "kconfig/debug.config"
-LOG = "build.log"
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class Builder:
 
     def check(self, subject: Subject) -> None:
         """See that the patches apply, before anything is built; raises PatchError."""
-        with self._locked():
+        with self.source.locked(self.cache, self.say):
             self._patched(subject)
 
     def _patched(self, subject: Subject) -> tuple[str, str]:
@@ -100,16 +99,12 @@ class Builder:
             )
         return self._trees[subject.name]
 
-    def _locked(self) -> AbstractContextManager[None]:
-        waiting = f"another run works in {self.source.tree.folder}: waiting"
-        return self.cache.lock(f"source-{self.source.tree.folder.name}", lambda: self.say(waiting))
-
     def build(self, subject: Subject) -> Kernel:
         """The subject's kernel, from the store if it is there.
 
         Raises PatchError or BuildError, with the log as evidence.
         """
-        with self._locked():
+        with self.source.locked(self.cache, self.say):
             pristine, tree = self._patched(subject)
             kernel = self._kernel(subject, pristine, tree)
             if not (kernel.folder / "build.json").exists():
@@ -120,7 +115,7 @@ class Builder:
     @contextmanager
     def trees(self, subject: Subject) -> Iterator[tuple[str, str]]:
         """(pristine tree, patched tree) of a subject, the work tree to ourselves."""
-        with self._locked():
+        with self.source.locked(self.cache, self.say):
             yield self._patched(subject)
 
     def _kernel(self, subject: Subject, pristine: str, tree: str) -> Kernel:
@@ -206,27 +201,5 @@ class Builder:
         argv = ["make", "-C", str(tree / below), f"O={self.folder}", f"-j{os.cpu_count()}"]
         argv += [f"ARCH={self.architecture.kernel}"]
         argv += [f"CROSS_COMPILE={self.architecture.triplet}-", *targets]
-        confined = sandbox.confine(argv, readable=[tree], writable=[self.folder])
-        try:
-            logged(confined, self.log, env=environment({**REPRODUCIBLE, **(env or {})}))
-        except CommandError as error:
-            text = self.log.read_text(errors="replace")
-            if DISK_FULL in text:
-                raise HostError(
-                    f"the disk is full: the {what} was not built",
-                    why=f"{DISK_FULL}, below {self.folder}",
-                    evidence=self.log,
-                    advice=f"make room, such as by removing what is old in {self.cache.root}",
-                ) from error
-            raise BuildError(
-                f"the {what} does not build",
-                why=compiler_errors(text) or error.output,
-                evidence=self.log,
-            ) from error
-
-
-def compiler_errors(log: str) -> str:
-    """The lines of a build log that say what is wrong, without make's echoes of them."""
-    said = (": error:", ": fatal error:", "undefined reference", "undefined!")
-    wanted = [line for line in log.splitlines() if any(words in line for words in said)]
-    return "\n".join(wanted[:10])
+        built_with = {**REPRODUCIBLE, **(env or {})}
+        run_step(what, argv, self.folder, readable=[tree], env=built_with)

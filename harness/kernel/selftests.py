@@ -4,7 +4,8 @@
 import shutil
 from pathlib import Path
 
-from harness.kernel.build import LOG, Builder
+from harness.compile import LOG
+from harness.kernel.build import Builder
 from harness.model import Subject
 from harness.store import digest
 

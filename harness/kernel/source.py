@@ -8,15 +8,16 @@ row in KINDS.
 import json
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.catalog import nearest
 from harness.debian import Archive, extract, package_version
-from harness.errors import HostError, PlanError
+from harness.errors import PlanError
 from harness.kernel.tree import Tree
-from harness.process import CommandError, capture
+from harness.process import capture
 from harness.store import Cache, digest, file_digest, write_json
 
 _MAKEFILE_VERSION = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL) = (\d+)$", re.MULTILINE)
@@ -35,6 +36,11 @@ class Source:
     digest: str
     tree: Tree
     pristine: str | None
+
+    def locked(self, cache: Cache, say: Callable[[str], None]) -> AbstractContextManager[None]:
+        """The tree to ourselves, and what is built of it."""
+        waiting = f"another run works in {self.tree.folder}: waiting"
+        return cache.lock(f"source-{self.tree.folder.name}", lambda: say(waiting))
 
 
 @dataclass(frozen=True)
@@ -76,12 +82,12 @@ def offered_versions(request: Request) -> list[str]:
 
 
 def _from_debian(version: str, request: Request) -> Source:
-    memory = request.cache.sources / f"debian-{version}.json"
-    if request.refresh or not memory.exists():
-        with request.cache.lock(f"debian-{version}", lambda: request.say("another run fetches")):
-            if request.refresh or not memory.exists():
-                write_json(memory, _fetch(version, request))
-    facts = json.loads(memory.read_text(encoding="utf-8"))
+    facts = request.cache.remembered(
+        f"debian-{version}",
+        lambda: _fetch(version, request),
+        refresh=request.refresh,
+        say=request.say,
+    )
     tree = Tree(request.cache.sources / facts["folder"])
     return Source(
         spec=f"debian:{version}",
@@ -108,9 +114,8 @@ def _fetch(version: str, request: Request) -> dict[str, Any]:
         request.say(f"unpacking {package.name}")
         folder = f"debian-{version}-{digest(package.name)[:8]}"
         with request.cache.publish(request.cache.sources / folder) as new:
-            sha256 = _unpack(package, name, new)
             tree = Tree(new)
-            tree.prepare()
+            sha256 = _unpack(package, name, tree)
             found = kernel_version(tree.work)
         return {
             "package": name,
@@ -121,20 +126,14 @@ def _fetch(version: str, request: Request) -> dict[str, Any]:
         }
 
 
-def _unpack(package: Path, name: str, folder: Path) -> str:
+def _unpack(package: Path, name: str, tree: Tree) -> str:
     """Unpack the tarball inside a package; returns its SHA-256."""
-    extract(package, folder / "package")
-    tarball = folder / "package" / "usr" / "src" / f"{name}.tar.xz"
-    work = folder / "tree"
-    work.mkdir()
-    unpack = ["tar", "--extract", "--use-compress-program", "xz --threads=0"]
-    unpack += ["--strip-components=1", "--file", str(tarball), "--directory", str(work)]
-    try:
-        capture(unpack)
-    except CommandError as error:
-        raise HostError(f"cannot unpack {tarball.name}", why=error.output) from error
+    unpacked = tree.folder / "package"
+    extract(package, unpacked)
+    tarball = unpacked / "usr" / "src" / f"{name}.tar.xz"
+    tree.unpack(tarball)
     sha256 = file_digest(tarball)
-    capture(["rm", "-r", str(folder / "package")])
+    capture(["rm", "-r", str(unpacked)])
     return sha256
 
 

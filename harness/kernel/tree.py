@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A kernel tree of the harness's own, in which git switches between subjects.
+"""A source tree of the harness's own, in which git switches between subjects.
 
 git rewrites only files whose content differs, so that make rebuilds only what
 a patch touches.  git apply refuses to write outside the tree.
@@ -7,7 +7,7 @@ a patch touches.  git apply refuses to write outside the tree.
 
 from pathlib import Path
 
-from harness.errors import PatchError
+from harness.errors import HostError, PatchError
 from harness.kernel.series import rejected_hunk, touched
 from harness.model import PatchFile
 from harness.process import CommandError, capture, environment
@@ -64,6 +64,17 @@ class Tree:
             }
         )
         return capture(["git", *argv], cwd=work or self.work, env=env, stdin=stdin)
+
+    def unpack(self, tarball: Path) -> None:
+        """Fill a new tree from an archive, without its top folder; raises HostError."""
+        self.work.mkdir()
+        unpack = ["tar", "--extract", "--strip-components=1"]
+        unpack += ["--file", str(tarball), "--directory", str(self.work)]
+        try:
+            capture(unpack, env=environment({"XZ_DEFAULTS": "--threads=0"}))
+        except CommandError as error:
+            raise HostError(f"cannot unpack {tarball.name}", why=error.output) from error
+        self.prepare()
 
     def prepare(self) -> None:
         """Make the git store, once."""
@@ -140,9 +151,9 @@ class Tree:
             why = error.output.strip()
             if self._applies_in_reverse(apply, text, index):
                 raise PatchError(
-                    f"{patch.path} is in this kernel already",
+                    f"{patch.path} is in this source already",
                     why="it applies in reverse",
-                    advice="choose an older kernel with --source",
+                    advice="leave it out, or choose an older kernel with --source",
                 ) from error
             raise PatchError(
                 f"{patch.path} does not apply",

@@ -21,11 +21,20 @@ SSH_PORT = 22
 
 
 @dataclass(frozen=True)
-class Files:
-    """What QEMU opens: the kernel, the initramfs, and the channel's backing file.
+class Program:
+    """A QEMU that is not the host's: its binary, and the folder of its firmware."""
 
-    With a `disk`, which it only reads, the guest has a network for SSH; `gdb` is
-    the socket of a stub, for a machine that waits for a debugger.
+    binary: Path
+    firmware: Path
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is run and opened: the kernel, the initramfs, and the channel's backing file.
+
+    With a `disk`, which QEMU only reads, the guest has a network for SSH; `gdb` is
+    the socket of a stub, for a machine that waits for a debugger; `program` a
+    QEMU in place of the host's.
     """
 
     kernel: Path
@@ -33,6 +42,7 @@ class Files:
     channel: Path
     disk: Path | None = None
     gdb: Path | None = None
+    program: Program | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list
     """
     append = " ".join((f"console={machine.console}", *_KERNEL_ARGUMENTS, *machine.kernel_arguments))
     return [
-        machine.qemu,
+        *_program(machine, files),
         *("-accel", machine.accelerator),
         *("-machine", machine.board),
         *("-cpu", machine.cpu),
@@ -80,6 +90,13 @@ def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list
         *("-initrd", str(files.initramfs)),
         *("-append", append),
     ]
+
+
+def _program(machine: Machine, files: Files) -> list[str]:
+    """The host's QEMU, or another one, which looks for firmware in its own folder first."""
+    if files.program is None:
+        return [machine.qemu]
+    return [str(files.program.binary), "-L", str(files.program.firmware)]
 
 
 def _session(files: Files) -> list[str]:

@@ -46,7 +46,7 @@ def timeline(records: Records) -> Timeline | None:
 
     An event that comes back to its counter in the same tick keeps its bar.
     """
-    calls = [call for call in records.of(Callback) if call.call in ("add", "del")]
+    calls = [call for call in records.calls if call.call in ("add", "del")]
     if not calls:
         return None
     names = records.names()
@@ -64,7 +64,7 @@ def timeline(records: Records) -> Timeline | None:
                 calls[position + 1] = calls[position + 1].model_copy(update={"time": begin})
             elif event:
                 bars.append(Bar(call.cpu, call.idx[0], event, begin, call.time))
-    last = records.of(Callback)[-1].time
+    last = records.calls[-1].time
     for (cpu, counter), (event, begin) in open_bars.items():
         bars.append(Bar(cpu, counter, event, begin, last))
     first = min(bar.begin for bar in bars)

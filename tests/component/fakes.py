@@ -2,6 +2,7 @@
 """A tiny kernel tree that kbuild's targets build in no time, and a QEMU that is a script."""
 
 import sys
+import tarfile
 from pathlib import Path
 
 MAKEFILE = """\
@@ -132,3 +133,42 @@ def added(path: str, line: str = "x", mode: str = "100644") -> str:
     """A patch that adds a file of one line."""
     head = f"diff --git a/{path} b/{path}\nnew file mode {mode}\n--- /dev/null\n+++ b/{path}\n"
     return f"{head}@@ -0,0 +1 @@\n+{line}\n"
+
+
+CONFIGURE = """\
+#!/bin/sh
+here=$(dirname "$0")
+echo "configured with $*"
+cat >build.ninja <<END
+rule compile
+  command = sh $here/compile \\$in \\$out
+build qemu-fake: compile $here/main.c
+build other: compile $here/other.c
+END
+"""
+
+# A compiler of one line, for a patch's sake.
+COMPILE = (
+    "grep error: $1 && exit 1; "
+    r"""printf '#!/bin/sh\necho "%s"\n' "$(cat $1)" >$2 && chmod +x $2"""
+)
+
+
+def make_qemu_source(folder: Path) -> Path:
+    """A tarball whose configure writes a build.ninja that makes a program of main.c's line."""
+    tree = folder / "qemu-10.0.1"
+    (tree / "pc-bios").mkdir(parents=True)
+    for name, text in {
+        "VERSION": "10.0.1\n",
+        "configure": CONFIGURE,
+        "compile": f"{COMPILE}\n",
+        "main.c": "one\n",
+        "other.c": "other\n",
+        "pc-bios/own.bin": "own\n",
+    }.items():
+        (tree / name).write_text(text)
+    (tree / "configure").chmod(0o755)
+    tarball = folder / "qemu-10.0.1.tar.gz"
+    with tarfile.open(tarball, "w:gz") as archive:
+        archive.add(tree, tree.name)
+    return tarball

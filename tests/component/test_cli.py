@@ -67,8 +67,15 @@ def test_a_shell_of_what_does_not_exist(call):
 def test_list_names_everything(call, catalog):
     status, out, _ = call("list")
     assert status == 0
-    for name in [*catalog.series, *catalog.machines, *catalog.scenarios, "retention.counter"]:
+    rows = [*catalog.series, *catalog.machines, *catalog.emulators, *catalog.scenarios]
+    for name in [*rows, "retention.counter"]:
         assert f"  {name} " in out
+
+
+def test_an_emulator_that_does_not_exist_is_a_plan_error(call):
+    status, out, err = call("emulator", "build", "qemu-x86-pum")
+    assert (status, out) == (2, "")
+    assert "unknown emulator qemu-x86-pum (did you mean qemu-x86-pmu?)" in err
 
 
 @pytest.mark.needs("git", "make", "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "cpio")

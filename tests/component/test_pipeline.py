@@ -2,20 +2,23 @@
 """A whole run with a tiny tree and a QEMU that is a script: blame, reuse, offline judging."""
 
 import io
+import json
+import shutil
 
 import pytest
 from rich.console import Console
 
 from harness import pipeline
 from harness.catalog import Catalog
+from harness.emulator.build import FACTS, Built
 from harness.errors import PlanError
 from harness.image.build import GuestImage, ImageBuilder
-from harness.model import Machine, Series, SeriesPatch, Status
+from harness.model import Emulator, Machine, Series, SeriesPatch, Status
 from harness.pipeline import Run, Settings, rejudge
 from harness.progress import Progress
 from harness.request import Asked, prepare
 from harness.runfolder import RunFolder
-from harness.store import Cache
+from harness.store import Cache, write_json
 from tests.component.fakes import diff, make_qemu, make_tree
 from tests.conftest import CAPTURES
 
@@ -64,7 +67,7 @@ def world(tmp_path, monkeypatch):
             claim=claim,
         )
 
-    def run(settings=None, **asked):
+    def run(settings=None, emulator=None, **asked):
         request = Asked(source=f"path:{tree}", **asked)
         progress = Progress(Console(file=io.StringIO()))
         prepared = prepare(catalog, cache, request, lambda _: None)
@@ -78,6 +81,7 @@ def world(tmp_path, monkeypatch):
             settings=settings or Settings(),
             command="test",
             repeat=lambda cell: f"again {cell.id}",
+            emulator=emulator,
         ).execute()
 
     run.add_series, run.folder, run.tree, run.cache, run.qemu = (
@@ -172,6 +176,39 @@ def test_a_machine_that_did_this_before_is_not_booted_again(world):
     assert [cell.reused for cell in first.cells] == [False]
     assert [cell.reused for cell in again.cells] == [True]
     assert again.cells[0].verdicts == first.cells[0].verdicts
+
+
+def test_another_emulator_is_another_machine_wherever_it_is(world, tmp_path):
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    row = Emulator(
+        name="fake",
+        title="a fake",
+        source={"debian": "qemu", "suite": "trixie", "series": "10.0"},
+        configure=(),
+        target="qemu",
+    )
+
+    def built(place, digest):
+        folder = tmp_path / place
+        folder.mkdir()
+        shutil.copy2(world.qemu, folder / "qemu")
+        write_json(folder / FACTS, {"version": "a fake", "digest": digest})
+        return Built(row, folder, digest)
+
+    def reused(emulator):
+        (cell,) = world(emulator=emulator).cells
+        assert cell.outcome.end.value == "done"
+        return cell.reused
+
+    assert not reused(None)
+    world.qemu.rename(tmp_path / "of-the-host")
+    world.qemu = tmp_path / "of-the-host"
+    assert not reused(built("here", "1"))
+    assert reused(built("there", "1"))
+    assert not reused(built("elsewhere", "2"))
+    host = json.loads((world.folder / "host.json").read_text())
+    assert host["qemu"] == "a fake"
+    assert host["emulator"]["digest"] == "2"
 
 
 def test_a_machine_that_does_something_else_than_before_is_an_error(world):

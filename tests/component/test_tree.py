@@ -86,7 +86,7 @@ def test_a_patch_that_does_not_apply_shows_its_hunk(tree):
 
 
 def test_a_patch_that_is_in_already_is_said_to_be(tree):
-    with pytest.raises(PatchError, match="in this kernel already"):
+    with pytest.raises(PatchError, match="in this source already"):
         patched(tree, None, (patch(diff("kernel/core.c", "zero", "one")),))
 
 

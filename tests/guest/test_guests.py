@@ -24,7 +24,7 @@ SABOTEURS = {n: s for n, s in CATALOG.series.items() if n.startswith("saboteurs/
 # Each on the newest kernel that it is for.
 # `./pmu-harness mutants` runs all of them on all kernels.
 SABOTAGES = [
-    (name, [kernel for kernel in KERNELS if fits(series, kernel, CATALOG.series)][-1])
+    (name, [kernel for kernel in KERNELS if fits(series, kernel, "arm64", CATALOG.series)][-1])
     for name, series in SABOTEURS.items()
 ]
 # What clean kernels prove to lack: an event that QEMU's PMU has not, and what

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine.argv import Descriptors, Files, build_argv
+from harness.machine.argv import Descriptors, Files, Program, build_argv
 
 GOLDEN = Path(__file__).parents[1] / "data" / "argv"
 
@@ -28,6 +28,13 @@ def test_every_machine_has_a_golden_argv(catalog):
 def test_golden_with_a_session(catalog, name):
     words = argv(catalog.machines[name], disk=Path("/c/disk,1"), gdb=Path("/s/gdb"))
     assert "\n".join(words) + "\n" == (GOLDEN / "session" / f"{name}.txt").read_text()
+
+
+def test_a_program_of_our_own_changes_nothing_else(catalog):
+    program = Program(Path("/c/qemu"), Path("/c/firmware"))
+    for machine in catalog.machines.values():
+        words = argv(machine, program=program)
+        assert words == ["/c/qemu", "-L", "/c/firmware", *argv(machine)[1:]]
 
 
 def test_a_session_reaches_the_guest_and_the_guest_nothing(catalog):

@@ -53,7 +53,11 @@ def test_every_erratum_excuses_what_is_asked(catalog):
         assert re.compile(erratum.matching)
         assert not re.search(erratum.matching, ""), erratum.name
         for scenario, checks in erratum.excuses.items():
-            assert checks and set(checks) <= set(catalog.scenarios[scenario].checks), erratum.name
+            asked = (
+                catalog.scenarios.values() if scenario == "any" else [catalog.scenarios[scenario]]
+            )
+            named = {check for row in asked for check in row.checks}
+            assert checks and set(checks) <= named, erratum.name
 
 
 def test_every_scenario_fits_every_machine(catalog):
@@ -92,10 +96,16 @@ def test_every_machine_has_its_architecture(catalog):
             assert (catalog.configs / fragment.file).is_file()
 
 
+def test_every_machines_emulator_exists(catalog):
+    named = {machine.emulator for machine in catalog.machines.values()} - {None}
+    assert named <= catalog.emulators.keys()
+
+
 @pytest.fixture
 def copy(tmp_path, catalog):
     shutil.copytree(catalog.configs, tmp_path / "configs")
     shutil.copytree(catalog.patches, tmp_path / "kernel-patches")
+    shutil.copytree(catalog.root / "qemu-patches", tmp_path / "qemu-patches")
     return tmp_path
 
 

@@ -3,9 +3,9 @@
 
 import pytest
 
+from harness.compile import compiler_errors
 from harness.errors import PatchError
 from harness.kernel import kconfig
-from harness.kernel.build import compiler_errors
 from harness.kernel.series import rejected_hunk, touched
 from harness.model import KconfigFragment, PatchFile, VersionRange
 

@@ -117,7 +117,8 @@ def test_each_saboteur_runs_on_each_kernel_that_it_is_for(catalog):
         return result(clean("s", a=PASS), patched("s", a=FAIL)), EVIDENCE
 
     old, both = saboteur("old", before="6.2"), saboteur("both")
-    found = matrix(catalog, [old, both], {"debian:6.12": "6.12.117", "debian:6.1": "6.1.192"}, run)
+    kernels = {"debian:6.12": "6.12.117", "debian:6.1": "6.1.192"}
+    found = matrix(catalog, [old, both], kernels, catalog.machines["aarch64-tcg"], run)
     assert asked == [
         ("saboteurs/both", "debian:6.12"),
         ("saboteurs/old", "debian:6.1"),
@@ -137,7 +138,8 @@ def test_a_saboteur_on_another_series_needs_a_kernel_for_both(catalog):
     def never(series, source):
         raise AssertionError(f"{series.name} on {source}")
 
-    assert matrix(catalog, [nowhere], {"path:/linux": "5.10"}, never) == KillMatrix(kills=())
+    machine = catalog.machines["aarch64-tcg"]
+    assert matrix(catalog, [nowhere], {"path:/linux": "5.10"}, machine, never).kills == ()
 
 
 # --- what one run says -------------------------------------------------------

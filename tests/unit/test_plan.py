@@ -1,10 +1,22 @@
 # SPDX-License-Identifier: MIT
 """Series, versions and cells: what is planned, and what is refused."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from harness.errors import PlanError
-from harness.model import Claim, Role, Series, SeriesPatch, Subject, VersionRange, parse_version
+from harness.model import (
+    Claim,
+    Counters,
+    Role,
+    Series,
+    SeriesPatch,
+    Subject,
+    VersionRange,
+    parse_version,
+)
 from harness.plan import fits, make_plan, newest_fitting, stack, subject_of_series
 
 
@@ -50,22 +62,43 @@ def test_a_series_cannot_stand_on_nothing():
 
 def test_the_newest_kernel_that_fits_is_taken():
     catalog = {"s": series("s", since="6.1", before="6.2")}
-    assert newest_fitting(["6.1", "6.12"], catalog["s"], catalog) == "6.1"
-    assert newest_fitting(["6.1", "6.12", "6.2"], None, catalog) == "6.12"
-    assert fits(catalog["s"], "6.1.192", catalog)
+    assert newest_fitting(["6.1", "6.12"], catalog["s"], "arm64", catalog) == "6.1"
+    assert newest_fitting(["6.1", "6.12", "6.2"], None, "arm64", catalog) == "6.12"
+    assert fits(catalog["s"], "6.1.192", "arm64", catalog)
+
+
+def test_a_patch_of_another_architecture_does_not_fit():
+    both = series("s")
+    patch = both.patches[0].model_copy(update={"architecture": "arm64"})
+    catalog = {"s": both.model_copy(update={"patches": (patch,)})}
+    assert fits(catalog["s"], "6.1", "arm64", catalog)
+    assert not fits(catalog["s"], "6.1", "x86_64", catalog)
+    with pytest.raises(PlanError) as raised:
+        subject_of_series(catalog["s"], "debian:6.1", "6.1.1", "x86_64", catalog=catalog, texts={})
+    assert "6.2 on arm64" in raised.value.why
+
+
+def test_patches_of_drivers_name_their_architecture(catalog):
+    of_one = re.compile(r"^\+\+\+ b/(?:drivers/perf/arm|arch/)(arm64|x86)?", re.MULTILINE)
+    names = {"arm64": "arm64", "": "arm64", "x86": "x86_64"}
+    for row in catalog.series.values():
+        for patch in row.patches:
+            found = of_one.search(Path(patch.file).read_text())
+            expected = names[found[1] or ""] if found else None
+            assert patch.architecture == expected, patch.file
 
 
 def test_no_kernel_fits():
     catalog = {"s": series("s", since="7.0", before=None)}
     with pytest.raises(PlanError) as raised:
-        newest_fitting(["6.1"], catalog["s"], catalog)
+        newest_fitting(["6.1"], catalog["s"], "arm64", catalog)
     assert "6.1" in raised.value.why
 
 
 def test_a_series_without_a_patch_for_the_kernel_says_for_which_it_is():
     catalog = {"s": series("s")}
     with pytest.raises(PlanError) as raised:
-        subject_of_series(catalog["s"], "debian:6.12", "6.12.1", catalog, {})
+        subject_of_series(catalog["s"], "debian:6.12", "6.12.1", "arm64", catalog=catalog, texts={})
     assert "6.1 up to, not including, 6.2" in raised.value.why
 
 
@@ -126,5 +159,33 @@ def test_a_scenario_may_ask_for_all_cpus_of_a_machine_and_for_no_more(catalog, o
     assert on_cpus(most).cells
     with pytest.raises(PlanError) as raised:
         on_cpus(most + 1)
-    assert raised.value.what == f"scenario two-cpus needs {most + 1} CPUs"
-    assert raised.value.why == f"machine aarch64-tcg has at most {most}"
+    assert raised.value.what == "scenario two-cpus is not for machine aarch64-tcg"
+    assert raised.value.why == f"it takes {most + 1} CPUs, of which aarch64-tcg has at most {most}"
+
+
+@pytest.mark.parametrize(
+    ("asked", "lacking"),
+    [
+        ({"counters": 7}, ""),
+        ({"counters": 8}, "8 counters, of which aarch64-tcg has 7"),
+        ({"needs": ("shared-counters",)}, "shared-counters, which aarch64-tcg has not"),
+    ],
+)
+def test_a_scenario_says_what_it_takes_of_a_machine(catalog, asked, lacking):
+    scenario = catalog.scenarios["cycles-cpu"].model_copy(update=asked)
+    assert scenario.lacks(catalog.machines["aarch64-tcg"]) == lacking
+
+
+@pytest.mark.parametrize(("counts", "number"), [("instructions", 4), ("cycles", 5)])
+def test_the_rest_of_a_machines_counters_is_filled(catalog, counts, number):
+    scenario = catalog.scenarios["cycles-cpu"]
+    filler = scenario.events["twin"].model_copy(
+        update={"counts": counts, "leader": None, "copies": "rest"}
+    )
+    asked = scenario.model_copy(update={"events": {**scenario.events, "filler": filler}})
+    assert asked.event_names == ["target", "twin"]
+    machine = catalog.machines["aarch64-tcg"]
+    full = asked.for_machine(machine)
+    assert full.event_names == ["target", "twin", *(f"filler{n}" for n in range(1, number + 1))]
+    few = machine.model_copy(update={"counters": Counters(instructions=2, cycles=2, all=2)})
+    assert asked.for_machine(few).event_names == ["target", "twin"]
