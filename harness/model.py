@@ -133,6 +133,8 @@ class Machine(Frozen):
     cycles_per_ns: int = Field(ge=1)
     largest_left: int = Field(ge=1)
     least_left: int = Field(default=1, ge=1)
+    # hw.idx is the counter's bit in the hardware's enable registers.
+    index_is_bit: bool = False
     late_overflow: dict[str, int] = {}
     timeout_s: int = Field(ge=1)
 
