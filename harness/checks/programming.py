@@ -149,10 +149,12 @@ def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
         if fault:
             when = milliseconds(adjustment.tick.time)
             faults.append(f"{named(names, adjustment.event)} in the tick at {when}: {fault}")
+    # An add without a counter was taken back before it got one (x86_pmu_cancel_txn()).
     starts = [
         call
         for call in on_hardware(records)
-        if call.call == "start" or (call.call == "add" and call.flags & _PERF_EF_START)
+        if call.call == "start"
+        or (call.call == "add" and call.flags & _PERF_EF_START and call.idx[1] >= 0)
     ]
     for start in starts:
         fault = _programming_fault(start, observation.machine)
