@@ -133,6 +133,8 @@ class Machine(Frozen):
     cycles_per_ns: int = Field(ge=1)
     largest_left: int = Field(ge=1)
     least_left: int = Field(default=1, ge=1)
+    # hw.idx is the counter's bit in the hardware's enable registers.
+    index_is_bit: bool = False
     late_overflow: dict[str, int] = {}
     timeout_s: int = Field(ge=1)
 
@@ -253,6 +255,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "close": ("event",),
     "refresh": ("event", "times"),
     "period": ("event", "times"),
+    "compete": ("event", "ms"),
     "fork": ("task",),
     "thread": ("task",),
     "run": ("task",),
@@ -405,12 +408,14 @@ class SeriesPatch(Frozen):
 class Claim(Frozen):
     """What a series says of itself: checks that turn, and the scenarios that show it.
 
-    Without `scenarios`, the whole suite is what shows it.
+    Without `scenarios`, the whole suite is what shows it.  `only` names, for checks
+    that turn on one architecture, which.
     """
 
     fixes: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
     scenarios: tuple[str, ...] = ()
+    only: dict[str, str] = {}
 
 
 class Series(Frozen):
