@@ -119,7 +119,8 @@ def judge_levels(observation: Observation, _: Observation | None) -> Verdict:
 
     True of a sample, for which the handler stops the PMU, and of a read when the
     group is disabled.  A read of a running group is not looked at: its members
-    are read one after the other, by a kernel that counts.
+    are read one after the other, by a kernel that counts.  Neither part is nothing:
+    a task that runs leaves user space to end it.
     """
     expected = "count of user + count of kernel == count of both"
     names = event_names(observation.records)
@@ -137,6 +138,12 @@ def judge_levels(observation: Observation, _: Observation | None) -> Verdict:
             for sample in samples(observation, event.id)
         ]
         judged += len(still)
+        faults += [
+            f"{named(names, part)} counted nothing in {read.running} ns"
+            for read in last
+            for part in (user, kernel)
+            if read.running and not dict(read.counts)[part]
+        ]
         faults += [
             f"{named(names, both)} counted {counts[both]} at {milliseconds(time)}; user "
             f"{counts[user]} and kernel {counts[kernel]} are {counts[user] + counts[kernel]}"

@@ -152,6 +152,7 @@ def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
         if fault:
             when = milliseconds(adjustment.tick.time)
             faults.append(f"{named(names, adjustment.event)} in the tick at {when}: {fault}")
+    # An add without a counter was taken back before it got one (x86_pmu_cancel_txn()).
     starts = [
         call
         for call in on_hardware(records)

@@ -187,7 +187,8 @@ def _shared_counters(records_calls: list[Callback], names: dict[int, str]) -> li
     for call in records_calls:
         if call.call == "del":
             held.pop((call.cpu, call.idx[0]), None)
-        elif call.call == "add" and call.ret == 0:
+        # Without a counter it was taken back before it got one (x86_pmu_cancel_txn()).
+        elif call.call == "add" and call.ret == 0 and call.idx[1] >= 0:
             place = (call.cpu, call.idx[1])
             if place in held and held[place] != call.id:
                 faults.append(
