@@ -370,6 +370,22 @@ code_read_pmc_end:
 	nop
 	ret
 
+/* RSI is a VMCB, whose guest runs the next one. */
+	code	host
+	movq	%rsi, %rax
+	clgi
+	vmrun	%rax
+	stgi
+	nop
+	ret
+
+	code	guest
+	.rept	100
+	nop
+	.endr
+	jmp	1f
+1:	vmmcall
+
 /* Some of everything, 300 instructions and more. */
 	code	mix
 	.rept	30

@@ -306,6 +306,103 @@ static void test_halt(void)
 		   "cycles, 3 ms halted");
 }
 
+/* APM volume 2, appendix B: the fields of a VMCB that a guest needs. */
+#define VMCB_VMRUN_VMMCALL	0x010		/* intercepts */
+#define VMCB_ASID		0x058
+#define VMCB_ES			0x400
+#define VMCB_CS			0x410
+#define VMCB_SS			0x420
+#define VMCB_DS			0x430
+#define VMCB_GDTR		0x460
+#define VMCB_IDTR		0x480
+#define VMCB_EFER		0x4d0
+#define VMCB_CR4		0x548
+#define VMCB_CR3		0x550
+#define VMCB_CR0		0x558
+#define VMCB_RFLAGS		0x570
+#define VMCB_RIP		0x578
+#define VMCB_RSP		0x5d8
+#define MSR_EFER		0xc0000080
+#define EFER_SVME		BIT(12)
+#define MSR_VM_HSAVE_PA		0xc0010117
+#define CODE_64			(0xa9bull << 16)	/* a segment's attributes */
+#define DATA			(0xc93ull << 16)
+#define NO_LIMIT		(0xffffffffull << 32)
+
+static u64 vmcb[512] __attribute__((aligned(4096)));
+static u64 host_save[512] __attribute__((aligned(4096)));
+
+#define FIELD(offset)		vmcb[(offset) / 8]
+#define REGISTER(name, to)	asm volatile("movq %%" #name ", %0" : "=r"(to))
+
+/* A guest in the kernel's own address space: code_guest, which ends by VMMCALL. */
+static void make_guest(void)
+{
+	u64 descriptor[4] = { 0 };
+
+	FIELD(VMCB_VMRUN_VMMCALL) = BIT(0) | BIT(1);
+	FIELD(VMCB_ASID) = 1;
+	FIELD(VMCB_CS) = KERNEL_CS | CODE_64 | NO_LIMIT;
+	FIELD(VMCB_ES) = FIELD(VMCB_SS) = FIELD(VMCB_DS) = KERNEL_SS | DATA | NO_LIMIT;
+	asm volatile("sgdt 6(%0)" : : "r"(descriptor) : "memory");
+	FIELD(VMCB_GDTR) = NO_LIMIT;
+	FIELD(VMCB_GDTR + 8) = descriptor[1];
+	asm volatile("sidt 6(%0)" : : "r"(descriptor) : "memory");
+	FIELD(VMCB_IDTR) = NO_LIMIT;
+	FIELD(VMCB_IDTR + 8) = descriptor[1];
+	REGISTER(cr0, FIELD(VMCB_CR0));
+	REGISTER(cr3, FIELD(VMCB_CR3));
+	REGISTER(cr4, FIELD(VMCB_CR4));
+	FIELD(VMCB_EFER) = rdmsr(MSR_EFER);
+	FIELD(VMCB_RFLAGS) = EFLAGS;
+	FIELD(VMCB_RIP) = (u64)code_guest;
+	FIELD(VMCB_RSP) = (u64)(this_cpu()->user_stack + STACK);
+}
+
+static u64 count_world(enum event event, u64 bits)
+{
+	struct window window = window_on(&counters[0],
+					 selection(&counters[0], event, BOTH) | bits,
+					 code_host, 0);
+
+	clear_counters();
+	make_guest();
+	window.arg2 = (u64)vmcb;
+	run(KERNEL, &window);
+	return get(&counters[0]);
+}
+
+/*
+ * A virtual machine: VMRUN is the host's, and VMMCALL, which is intercepted, does
+ * not retire.
+ */
+static void test_worlds(void)
+{
+	u64 host[] = { 6 + 5, 6 + 5, 1 + 1 }, guest[] = { 101, 101, 1 };
+	u32 r[4];
+
+	cpuid(0x80000001, r);
+	if (is_intel || !(r[2] & BIT(2))) {
+		skip("of AMD only");
+		return;
+	}
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	wrmsr(MSR_VM_HSAVE_PA, (u64)host_save);
+	for (enum event event = 0; event <= BRANCHES; event++) {
+		const char *name = event_names[event];
+
+		check_that(count_world(event, EVNTSEL_HOST), host[event], "host, %s", name);
+		check_that(count_world(event, EVNTSEL_GUEST), guest[event], "guest, %s",
+			   name);
+		check_that(count_world(event, 0), host[event] + guest[event], "neither, %s",
+			   name);
+		check_that(count_world(event, EVNTSEL_HOST | EVNTSEL_GUEST),
+			   host[event] + guest[event], "both, %s", name);
+	}
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
+	clear_counters();
+}
+
 const struct test count_tests[] = {
 	{ "all-at-once", test_all_at_once },
 	{ "each-long", test_each_long },
@@ -318,5 +415,6 @@ const struct test count_tests[] = {
 	{ "off-and-on", test_off_and_on },
 	{ "node-clock", test_node_clock },
 	{ "no-cycles-in-halt", test_halt },
+	{ "worlds", test_worlds },
 };
 const int number_of_count_tests = ARRAY_SIZE(count_tests);

@@ -129,6 +129,78 @@ static void test_kernel_vector(void)
 	check_distances(KERNEL, false);
 }
 
+/* Traps after each of its instructions are where the next one is. */
+static bool is_traceable(const struct code *code, enum level level)
+{
+	/*
+	 * Nothing is trapped after an INT or after a write of SS; debug registers trap
+	 * by themselves; an instruction that is its own successor looks like a string's.
+	 */
+	static const char *const others[] = {
+		"interrupt", "stack_segment", "watchpoint", "breakpoint", "loop_instruction"
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(others); i++)
+		if (code == find_code(others[i]))
+			return false;
+	return runs(code, level) && !code->intel &&
+	       !(level == KERNEL && code->exceptions);
+}
+
+/* An overflow by a SYSCALL interrupts what that leads to. */
+static bool is_system_call(enum level level, u64 distance)
+{
+	const u8 *before = (const u8 *)traced(level, distance) - 2;
+
+	return level == USER && before[0] == 0x0f && before[1] == 0x05;
+}
+
+static void check_code_overflow(const struct code *code, enum level level, u64 distance)
+{
+	struct window window = overflow_window(&counters[distance % 3], INSTRUCTIONS,
+					       level == USER ? EVNTSEL_USR : EVNTSEL_OS,
+					       distance, code->entry, 3, true);
+	struct cpu *cpu = this_cpu();
+	u64 where = traced(level, distance);
+
+	if (is_system_call(level, distance))
+		where = (u64)system_call;
+	if (code->prepare)
+		code->prepare();
+	run(level, &window);
+	if (code->finish)
+		code->finish();
+	check_that(cpu->pmis, 1, "%s in %s, %lu", code->name, level_names[level], distance);
+	check_that(cpu->pmi_rip[0], where, "%s in %s, where after %lu", code->name,
+		   level_names[level], distance);
+}
+
+/* In each code, after each of its instructions. */
+static void test_codes(void)
+{
+	if (icount_shift < 0) {
+		skip("exact with -icount only");
+		return;
+	}
+	for (int i = 0; i < 2 * number_of_codes; i++) {
+		const struct code *code = &codes[i / 2];
+		enum level level = i % 2;
+		u64 length;
+
+		if (!is_traceable(code, level))
+			continue;
+		if (code->prepare)
+			code->prepare();
+		trace(level, code->entry, 3);
+		if (code->finish)
+			code->finish();
+		length = code->once.instructions + 3 * code->each.instructions;
+		for (u64 distance = 1; distance <= length; distance++)
+			check_code_overflow(code, level, distance);
+	}
+	no_pmis();
+}
+
 static void test_far_away(void)
 {
 	static const u64 distances[] = { 1000, 4096, 65537, 1000003, 5000000 };
@@ -389,17 +461,57 @@ static void test_clock_in_halt(void)
 	no_pmis();
 }
 
-/* A counter of user space that is about to overflow, while nothing runs there. */
-static void test_idle_before_overflow(void)
+/*
+ * A counter of user space, two instructions before its end, while the CPU is halted
+ * or in the kernel, for a time in which a timer of 2 ns would never come to an end.
+ */
+static void check_waiting(const void *code, u64 number)
 {
 	struct window window = overflow_window(&counters[0], INSTRUCTIONS, EVNTSEL_USR, 2,
+					       code, number, true);
+	struct cpu *cpu = this_cpu();
+
+	window.off = window.on;
+	apic_write(APIC_TIMER, VECTOR_TIMER);
+	if (code == code_halt)
+		apic_write(APIC_COUNT, 100000000);
+	run(KERNEL, &window);
+	check_that(cpu->pmis, 0, "interrupts before");
+	check_that(get(&counters[0]), MASK - 1, "counter before");
+
+	window.code = code_loop;
+	window.off = 0;
+	window.arg = LATEST / 1000;
+	run(USER, &window);
+	check_that(cpu->pmis, 1, "interrupts after");
+	if (icount_shift >= 0)
+		check_that(cpu->pmi_rip[0], loop_rip(2), "where");
+	no_pmis();
+}
+
+static void test_waiting_in_halt(void)
+{
+	check_waiting(code_halt, 0);
+}
+
+static void test_waiting_in_kernel(void)
+{
+	check_waiting(code_loop, 2000000);
+}
+
+/* The kernel's counter, close to its end, in hlt. */
+static void test_halted_before_overflow(void)
+{
+	struct window window = overflow_window(&counters[0], INSTRUCTIONS, EVNTSEL_OS, 4,
 					       code_halt, 0, true);
+	struct cpu *cpu = this_cpu();
 
 	apic_write(APIC_TIMER, VECTOR_TIMER);
-	apic_write(APIC_COUNT, 20000);
-	run(KERNEL, &window);
-	check_that(this_cpu()->pmis, 0, "interrupts");
-	check_that(get(&counters[0]), MASK - 1, "counter");
+	apic_write(APIC_COUNT, 100000000);
+	run(KERNEL, &window);		/* call, sti, hlt; then the timer's handler */
+	check_that(cpu->pmis, 1, "interrupts");
+	if (icount_shift >= 0)
+		check_that(cpu->pmi_rip[0] - (u64)on_timer, 9, "where in the handler");
 	no_pmis();
 }
 
@@ -408,6 +520,7 @@ const struct test overflow_tests[] = {
 	{ "user-vector", test_user_vector },
 	{ "kernel-nmi", test_kernel_nmi },
 	{ "kernel-vector", test_kernel_vector },
+	{ "codes", test_codes },
 	{ "far-away", test_far_away },
 	{ "other-events", test_other_events },
 	{ "comes", test_comes },
@@ -418,6 +531,8 @@ const struct test overflow_tests[] = {
 	{ "mask", test_mask },
 	{ "held-back", test_held_back },
 	{ "clock-in-halt", test_clock_in_halt },
-	{ "idle-before-overflow", test_idle_before_overflow },
+	{ "waiting-in-halt", test_waiting_in_halt },
+	{ "waiting-in-kernel", test_waiting_in_kernel },
+	{ "halted-before-overflow", test_halted_before_overflow },
 };
 const int number_of_overflow_tests = ARRAY_SIZE(overflow_tests);

@@ -28,13 +28,14 @@ CONFIGURATIONS += [
 ]
 
 OF_INTEL = {"code-fast_system_call", "register-global-status", "register-global-control"}
-OF_AMD = {"count-node-clock", "overflow-clock-in-halt"}
+OF_AMD = {"count-node-clock", "count-worlds", "overflow-clock-in-halt"}
 OF_AMD_CORE = {"register-both-addresses"}
 OF_ICOUNT = {
     "overflow-user-nmi",
     "overflow-user-vector",
     "overflow-kernel-nmi",
     "overflow-kernel-vector",
+    "overflow-codes",
     "overflow-far-away",
     "overflow-other-events",
     "overflow-same-moment",
