@@ -72,6 +72,7 @@ run_user:
 	load_window
 	wrmsr
 	iretq
+	.globl	in_user_space
 in_user_space:
 	call	*%r12
 	movl	$1, %eax

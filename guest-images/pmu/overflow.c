@@ -489,6 +489,32 @@ static void check_waiting(const void *code, u64 number)
 	no_pmis();
 }
 
+/*
+ * The kernel's counter, and user space in between: iretq; test, jnz, 3 mov and the
+ * wrmsr that ends the window.
+ */
+static void test_waiting_in_user(void)
+{
+	const u64 where[] = {
+		(u64)in_user_space, (u64)system_call + 2, (u64)system_call + 7,
+		(u64)system_call + 10, (u64)system_call + 13, (u64)system_call + 16,
+		(u64)system_call + 18,
+	};
+	struct cpu *cpu = this_cpu();
+
+	for (u32 i = 0; i < ARRAY_SIZE(where); i++) {
+		struct window window = overflow_window(&counters[1], INSTRUCTIONS, EVNTSEL_OS,
+						       i + 1, code_loop, 300000, true);
+
+		run(USER, &window);
+		if (icount_shift < 0)
+			continue;
+		check_that(cpu->pmis, 1, "interrupts after %u", i + 1);
+		check_that(cpu->pmi_rip[0], where[i], "where after %u", i + 1);
+	}
+	no_pmis();
+}
+
 static void test_waiting_in_halt(void)
 {
 	check_waiting(code_halt, 0);
@@ -533,6 +559,7 @@ const struct test overflow_tests[] = {
 	{ "clock-in-halt", test_clock_in_halt },
 	{ "waiting-in-halt", test_waiting_in_halt },
 	{ "waiting-in-kernel", test_waiting_in_kernel },
+	{ "waiting-in-user", test_waiting_in_user },
 	{ "halted-before-overflow", test_halted_before_overflow },
 };
 const int number_of_overflow_tests = ARRAY_SIZE(overflow_tests);
