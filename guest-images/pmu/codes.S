@@ -190,6 +190,15 @@ code_loop_first:
 	ret
 1:	ret
 
+	code	page_return
+	movq	%rsp, %rdx
+	leaq	4096(%rsi), %rsp
+	ret
+	.globl	code_page_return_target
+code_page_return_target:
+	movq	%rdx, %rsp
+	ret
+
 	code	page_jump
 	jmp	*4096(%rsi)
 	.globl	code_page_jump_target
@@ -294,6 +303,44 @@ code_breakpoint_here:
 	nop
 	nop
 	ret
+
+	code	no_device
+	nop
+	fnop
+	nop
+	ret
+
+/* 32-bit code, of the level that this is, and back. */
+	code	compatibility
+	movl	%cs, %eax
+	leaq	1f(%rip), %rdx
+	movl	%edx, (%rsi)
+	movl	$BOOT_CS32, %ecx
+	movl	$USER_CS32, %edx
+	testb	$3, %al
+	cmovnzl	%edx, %ecx
+	movw	%cx, 4(%rsi)
+	leaq	5f(%rip), %rdx
+	movl	%edx, 8(%rsi)
+	movw	%ax, 12(%rsi)
+	ljmpl	*(%rsi)
+	.code32
+1:	incl	%ecx
+	into				/* no */
+	movl	$0x7fffffff, %ecx
+	incl	%ecx
+	into				/* yes */
+	xorl	%ecx, %ecx
+	jcxz	2f
+	nop
+2:	pushal
+	popal
+	call	3f
+	jmp	4f
+3:	ret
+4:	ljmpl	*8(%esi)
+	.code64
+5:	ret
 
 	code	enable_interrupts
 	sti

@@ -7,15 +7,18 @@
 	code(counter_jumps) code(far) code(interrupt) code(system_call) \
 	code(fast_system_call) code(rep_stos) code(rep_movs) code(rep_compare) \
 	code(undefined) code(protection) code(divide) code(page) code(page_rep) \
-	code(page_call) code(page_jump) code(page_fetch) code(int_protection) \
-	code(far_protection) code(iret_protection) code(self_modifying) code(mmio) \
-	code(ports) code(helpers) code(atomic) code(watchpoint) code(breakpoint) \
-	code(stack_segment) code(enable_interrupts) code(halt) code(two_pages)
+	code(page_call) code(page_return) code(page_jump) code(page_fetch) \
+	code(int_protection) code(far_protection) code(iret_protection) \
+	code(self_modifying) code(mmio) code(ports) code(helpers) code(atomic) \
+	code(watchpoint) code(breakpoint) code(stack_segment) code(no_device) \
+	code(compatibility) code(enable_interrupts) code(halt) code(two_pages)
 #define DECLARE(name)	extern const char code_##name[];
 CODES(DECLARE)
-extern const char code_page_jump_target[], code_page_fetch_copy[];
+extern const char code_page_return_target[], code_page_jump_target[];
+extern const char code_page_fetch_copy[];
 extern const char code_breakpoint_here[];
 
+#define CR0_TS		BIT(3)
 #define DR7_WRITE_8	0x00090302	/* DR0: on writes of 8 bytes; global */
 #define DR7_EXECUTE	0x00000302
 
@@ -58,11 +61,27 @@ static void prepare_page_jump(void)
 	prepare_page();
 }
 
+static void prepare_page_return(void)
+{
+	*(const void **)(this_cpu()->area + 4096) = code_page_return_target;
+	prepare_page();
+}
+
 static void prepare_page_fetch(void)
 {
 	for (int i = 0; i < 6; i++)
 		this_cpu()->area[4096 - 2 + i] = code_page_fetch_copy[i];
 	prepare_page();
+}
+
+/* CR0.TS: the next instruction of the FPU raises #NM. */
+static void prepare_device(void)
+{
+	u64 cr0;
+
+	set_gate(VECTOR_NM, on_device);
+	asm volatile("movq %%cr0, %0" : "=r"(cr0));
+	asm volatile("movq %0, %%cr0" : : "r"(cr0 | CR0_TS));
 }
 
 static void prepare_watchpoint(void)
@@ -89,6 +108,7 @@ static void finish(void)
 	reset_gate(VECTOR_GP);
 	reset_gate(VECTOR_DE);
 	reset_gate(VECTOR_PF);
+	reset_gate(VECTOR_NM);
 	page_present(true);
 }
 
@@ -122,6 +142,7 @@ const struct code codes[] = {
 	{ CODE(page), { 4, 1 }, PAGES(prepare_page) },
 	{ CODE(page_rep), { 4, 1, 64 }, PAGES(prepare_page) },
 	{ CODE(page_call), { 6, 3 }, PAGES(prepare_page), .no_kernel = true },
+	{ CODE(page_return), { 5, 2 }, PAGES(prepare_page_return), .no_kernel = true },
 	{ CODE(page_jump), { 2, 2 }, PAGES(prepare_page_jump) },
 	{ CODE(page_fetch), { 4, 2 }, PAGES(prepare_page_fetch) },
 	{ CODE(int_protection), { 3, 1, 1 }, SKIPS_ERROR, .no_kernel = true },
@@ -137,6 +158,9 @@ const struct code codes[] = {
 	{ CODE(breakpoint), { 4, 1 }, .handlers = { 2, 1 }, .exceptions = 1,
 	  .prepare = prepare_breakpoint, .finish = no_debug },
 	{ CODE(stack_segment), { 5, 1 } },
+	{ CODE(no_device), { 4, 1, 1 }, .handlers = { 2, 1 }, .exceptions = 1,
+	  .prepare = prepare_device, .finish = finish },
+	{ CODE(compatibility), { 26, 8 }, .handlers = { 1, 1 } },
 	{ CODE(enable_interrupts), { 4, 1 }, .no_user = true },
 	{ CODE(halt), { 4, 1 }, .handlers = { 3, 1 }, .exceptions = 1,
 	  .no_user = true, .prepare = prepare_halt },

@@ -99,7 +99,7 @@ fast_system_call:			/* SYSENTER */
 	sysexitq
 
 /* Exceptions that windows provoke; how long each is, counts.h says. */
-	.globl	on_int, on_skip2, on_skip2_error, on_page, on_breakpoint
+	.globl	on_int, on_skip2, on_skip2_error, on_page, on_device, on_breakpoint
 on_int:
 	iretq
 
@@ -118,6 +118,10 @@ on_page:
 	orq	$1, (%rax)
 	popq	%rax
 	addq	$8, %rsp
+	iretq
+
+on_device:
+	clts
 	iretq
 
 on_breakpoint:				/* EFLAGS.RF */

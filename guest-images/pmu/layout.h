@@ -21,7 +21,9 @@
 #define VECTOR_DB	1
 #define VECTOR_NMI	2
 #define VECTOR_BP	3
+#define VECTOR_OF	4
 #define VECTOR_UD	6
+#define VECTOR_NM	7
 #define VECTOR_GP	13
 #define VECTOR_PF	14
 #define VECTOR_TIMER	0x40

@@ -40,7 +40,7 @@ void main_test(void);
 static void put_gate(struct cpu *cpu, int vector, const void *handler)
 {
 	u64 address = (u64)handler;
-	bool user = vector == VECTOR_INT || vector == VECTOR_BP;
+	bool user = vector == VECTOR_INT || vector == VECTOR_BP || vector == VECTOR_OF;
 
 	cpu->idt[vector] = (struct gate){
 		.offset0 = address,
@@ -73,6 +73,7 @@ static void load_tables(struct cpu *cpu)
 		put_gate(cpu, vector, exceptions + 16 * vector);
 	put_gate(cpu, VECTOR_NMI, on_nmi);
 	put_gate(cpu, VECTOR_BP, on_int);
+	put_gate(cpu, VECTOR_OF, on_int);
 	put_gate(cpu, VECTOR_INT, on_int);
 	put_gate(cpu, VECTOR_NOT, on_int);
 	put_gate(cpu, VECTOR_TIMER, on_timer);

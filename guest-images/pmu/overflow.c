@@ -137,7 +137,8 @@ static bool is_traceable(const struct code *code, enum level level)
 	 * by themselves; an instruction that is its own successor looks like a string's.
 	 */
 	static const char *const others[] = {
-		"interrupt", "stack_segment", "watchpoint", "breakpoint", "loop_instruction"
+		"interrupt", "compatibility", "stack_segment", "watchpoint", "breakpoint",
+		"loop_instruction"
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(others); i++)

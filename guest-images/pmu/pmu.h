@@ -137,7 +137,7 @@ long read_pmc(u32 index, u64 *value);
 extern const char kernel_window[], in_user_space[], system_call[];
 extern const char fast_system_call[];
 extern const char on_int[], on_skip2[], on_skip2_error[], on_page[];
-extern const char on_breakpoint[], on_step[], on_timer[], on_wake[];
+extern const char on_device[], on_breakpoint[], on_step[], on_timer[], on_wake[];
 extern const char on_pmi[], on_nmi[], exceptions[];
 extern const char ap_start[], ap_end[];
 extern u64 page_directory[], gdt[];
