@@ -47,8 +47,6 @@ run_kernel:
 	load_window
 	popfq
 	wrmsr
-	.globl	kernel_window
-kernel_window:
 	call	*%r12
 	movl	%r13d, %ecx
 	movl	%r14d, %eax

@@ -134,7 +134,7 @@ void run_user(const struct window *window);
 long write_msr(u32 msr, u64 value);
 long read_msr(u32 msr, u64 *value);
 long read_pmc(u32 index, u64 *value);
-extern const char kernel_window[], in_user_space[], system_call[];
+extern const char in_user_space[], system_call[];
 extern const char fast_system_call[];
 extern const char on_int[], on_skip2[], on_skip2_error[], on_page[];
 extern const char on_device[], on_breakpoint[], on_step[], on_timer[], on_wake[];
