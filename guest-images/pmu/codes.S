@@ -377,6 +377,13 @@ code_breakpoint_here:
 code_read_pmc_end:
 	ret
 
+	code	many_reads
+	movl	%edi, %ecx
+	.rept	2000
+	rdpmc
+	.endr
+	ret
+
 /* The node's clock in RDI, and the TSC, twice. */
 	code	clocks
 	movl	%edi, %ecx

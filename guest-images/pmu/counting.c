@@ -252,6 +252,30 @@ static void test_off_and_on(void)
 	}
 }
 
+/*
+ * Accesses, while another counter, for branches, which there are few of, makes QEMU
+ * look again and again whether it has overflowed: no one counts twice.
+ */
+static void test_timers(void)
+{
+	const struct code reads = { "many_reads", code_many_reads, { 2002, 1 } };
+	u64 want = expected(&reads, 0, USER, INSTRUCTIONS, BOTH);
+
+	for (int i = 0; i < 100; i++) {
+		struct window window = window_on(&counters[0],
+						 selection(&counters[0], INSTRUCTIONS, BOTH),
+						 reads.entry, counters[0].index);
+
+		clear_counters();
+		set(&counters[1], -1000ull);
+		wrmsr(counters[1].select,
+		      selection(&counters[1], BRANCHES, BOTH | EVNTSEL_INT));
+		run(USER, &window);
+		check_that(get(&counters[0]), want, "run %d", i);
+	}
+	clear_counters();
+}
+
 static u64 clocks[4];
 
 static void read_clocks(void)
@@ -413,6 +437,7 @@ const struct test count_tests[] = {
 	{ "rewrite-running", test_rewrite },
 	{ "change-event-running", test_change_event },
 	{ "off-and-on", test_off_and_on },
+	{ "timers", test_timers },
 	{ "node-clock", test_node_clock },
 	{ "no-cycles-in-halt", test_halt },
 	{ "worlds", test_worlds },

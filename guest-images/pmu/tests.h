@@ -15,7 +15,7 @@ extern const int number_of_overflow_tests, number_of_smp_tests;
 
 extern const char code_wait[], code_read_pmc[], code_read_pmc_end[], code_clocks[];
 extern const char code_mix[], code_rewrite[], code_off_and_on[], code_halt[];
-extern const char code_host[], code_guest[];
+extern const char code_many_reads[], code_host[], code_guest[];
 extern const char code_loop[], code_loop_first[], code_nops[];
 
 void check_reset(void);
