@@ -428,8 +428,8 @@ def _finish(outcome: tuple[RunResult, Path], detail: text.Detail) -> NoReturn:
     records = {cell.cell.id: folder.observed(cell.cell).records for cell in result.cells}
     subjects = {cell.cell.subject: folder.facts(cell.cell.subject) for cell in result.cells}
     write_text(path / "junit.xml", junit.render(result))
-    titles = {scenario.name: scenario.title for scenario in folder.read_plan().scenarios}
-    write_text(path / "report.html", html.render(result, records, subjects, titles))
+    scenarios = {scenario.name: scenario for scenario in folder.read_plan().scenarios}
+    write_text(path / "report.html", html.render(result, records, subjects, scenarios))
     text.show(Console(), result, str(path), detail)
     sys.exit(_EXITS[result.status])
 

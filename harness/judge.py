@@ -120,7 +120,10 @@ def _judge_check(
     """One check's verdict; a known defect that the reference has as well is no failure."""
     verdict = CHECKS[check].judge(mine, theirs)
     scenario, version = mine.scenario.name, plan.subjects[role].version
-    erratum = next((e for e in plan.errata if e.covers(scenario, verdict, version)), None)
+    architecture = plan.machine.architecture
+    erratum = next(
+        (e for e in plan.errata if e.covers(scenario, verdict, version, architecture)), None
+    )
     if verdict.status is Status.FAIL and erratum:
         before = CHECKS[check].judge(theirs, None) if theirs else None
         if before is None or before.status is Status.FAIL:
@@ -193,13 +196,21 @@ def judge_claim(plan: Plan, results: tuple[CellResult, ...]) -> dict[str, bool]:
     """For each check claimed: does it turn from fail to pass (`fixes`), or fail (`breaks`)?
 
     What a series fixes takes a reference to be seen; without one it is not judged.
+    Nor is a check that is not planned on the machine, or that turns on another one.
     """
     before, after = by_check(results, Role.REFERENCE), by_check(results, Role.CANDIDATE)
+    planned = {check for scenario in plan.scenarios for check in scenario.checks}
+    here = plan.machine.architecture
+    judged = {
+        check
+        for check in planned | before.keys() | after.keys()
+        if plan.claim.only.get(check, here) == here
+    }
     held = {}
     fixes = plan.claim.fixes if Role.REFERENCE in plan.subjects else ()
-    for check in fixes:
+    for check in filter(judged.__contains__, fixes):
         held[check] = before.get(check) is Status.FAIL and after.get(check) is Status.PASS
-    for check in plan.claim.breaks:
+    for check in filter(judged.__contains__, plan.claim.breaks):
         held[check] = after.get(check) is Status.FAIL
     return held
 

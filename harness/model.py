@@ -80,7 +80,12 @@ class Regime(Enum):
 
 
 # What not every machine has.
-Feature = Literal["register-trace", "shared-counters"]
+Feature = Literal[
+    "idle-cycles",  # cycles are counted while a CPU sleeps
+    "joint-enable",  # one register lets all counters go at once
+    "register-trace",
+    "shared-counters",  # some events' counters are shared by the CPUs of a node
+]
 
 
 class Counters(Frozen):
@@ -101,9 +106,10 @@ class Machine(Frozen):
     `qemu` is the host's program, unless `emulator` names one that the harness
     builds (configs/emulators.yaml).
     `cpus` and `counters` are the most that a scenario may ask for, `offers` names
-    what else there is; `largest_left` how far from
-    its wrap a counter may be programmed; `late_overflow` by how many counts at
-    most an emulator notices the overflow of an event too late (docs/errata.md).
+    what else there is; `kernel_arguments` what its kernels are told beside what all
+    are; `largest_left` and `least_left` how far from its wrap a counter is programmed;
+    `late_overflow` by how many counts at most an emulator notices the overflow of
+    an event too late (docs/errata.md).
     """
 
     name: str
@@ -122,9 +128,13 @@ class Machine(Frozen):
     # For guests that are spoken to while they run: time must not race ahead of the network.
     session_clock: tuple[str, ...]
     console: str
+    kernel_arguments: tuple[str, ...] = ()
     regime: Regime
     cycles_per_ns: int = Field(ge=1)
     largest_left: int = Field(ge=1)
+    least_left: int = Field(default=1, ge=1)
+    # hw.idx is the counter's bit in the hardware's enable registers.
+    index_is_bit: bool = False
     late_overflow: dict[str, int] = {}
     timeout_s: int = Field(ge=1)
 
@@ -245,6 +255,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "close": ("event",),
     "refresh": ("event", "times"),
     "period": ("event", "times"),
+    "compete": ("event", "ms"),
     "fork": ("task",),
     "thread": ("task",),
     "run": ("task",),
@@ -281,7 +292,8 @@ class Scenario(Frozen):
     Either `events` and `steps` (and `tasks`), or a `probe` of its own, or a
     `tool` that is spoken to over SSH.
     `counters` is how many it takes at once, at the least, and `needs` what else
-    of a machine.
+    of a machine.  `sysctl` is set before, a name that ends in ? only where the
+    kernel has it.
     `observe` names the kernel's variables of further PMUs whose callbacks are
     logged beside the hardware's, such as perf_swevent; `may_lack` the events
     that a guest may prove not to have, which skips the scenario.
@@ -396,12 +408,14 @@ class SeriesPatch(Frozen):
 class Claim(Frozen):
     """What a series says of itself: checks that turn, and the scenarios that show it.
 
-    Without `scenarios`, the whole suite is what shows it.
+    Without `scenarios`, the whole suite is what shows it.  `only` names, for checks
+    that turn on one architecture, which.
     """
 
     fixes: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
     scenarios: tuple[str, ...] = ()
+    only: dict[str, str] = {}
 
 
 class Series(Frozen):
@@ -432,7 +446,7 @@ class Series(Frozen):
 class Erratum(Frozen):
     """A known defect of kernels or emulators that is not a patch's fault.
 
-    `excuses` maps scenarios to the checks that it makes fail; each line of
+    `excuses` maps scenarios (or any) to the checks that it makes fail; each line of
     evidence must match `matching` (a regular expression) for it to be that.
     """
 
@@ -440,15 +454,18 @@ class Erratum(Frozen):
     what: str
     source: str
     versions: VersionRange = VersionRange()
+    architecture: str | None = None
     excuses: dict[str, tuple[str, ...]]
     matching: str
 
-    def covers(self, scenario: str, verdict: "Verdict", version: str) -> bool:
+    def covers(self, scenario: str, verdict: "Verdict", version: str, architecture: str) -> bool:
         """True if a failed verdict on a kernel release is this defect and nothing else."""
+        excused = self.excuses.get(scenario, ()) + self.excuses.get("any", ())
         return (
             version in self.versions
+            and self.architecture in (None, architecture)
             and bool(verdict.evidence)
-            and verdict.check in self.excuses.get(scenario, ())
+            and verdict.check in excused
             and all(re.search(self.matching, line) for line in verdict.evidence)
         )
 

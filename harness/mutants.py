@@ -10,6 +10,7 @@ from harness.errors import PlanError
 from harness.judge import by_check
 from harness.model import Kill, KillMatrix, Machine, Role, RunResult, Series, Status
 from harness.plan import fits
+from harness.request import claim_on
 
 SABOTEURS = "saboteurs/"
 
@@ -28,6 +29,14 @@ def chosen(catalog: Catalog, expression: str) -> list[Series]:
             advice="known: " + ", ".join(name.removeprefix(SABOTEURS) for name in names),
         )
     return [catalog.series[name] for name in wanted]
+
+
+def on_machine(series: Series, machine: Machine, catalog: Catalog) -> Series | None:
+    """A saboteur with what of its claim a machine can show; None where that is nothing."""
+    claim = claim_on(series.claim, machine, catalog.scenarios)
+    if series.claim.breaks and not claim.breaks:
+        return None
+    return series.model_copy(update={"claim": claim})
 
 
 def kill(series: Series, kernel: str, result: RunResult, evidence: Path) -> Kill:
@@ -86,11 +95,15 @@ def matrix(
     machine: Machine,
     run: Callable[[Series, str], tuple[RunResult, Path]],
 ) -> KillMatrix:
-    """Run each saboteur on each kernel that it is for; `kernels` maps sources to releases."""
+    """Run each saboteur on each kernel that it is for; `kernels` maps sources to releases.
+
+    Not one of which the machine can show nothing; of the others, what it can.
+    """
     kills = []
+    shown = [on_machine(series, machine, catalog) for series in saboteurs]
     for source, version in kernels.items():
-        for series in saboteurs:
-            if fits(series, version, machine.architecture, catalog.series):
+        for series in shown:
+            if series and fits(series, version, machine.architecture, catalog.series):
                 result, evidence = run(series, source)
                 kills.append(kill(series, source, result, evidence))
     return KillMatrix(kills=tuple(kills))

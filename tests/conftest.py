@@ -55,6 +55,7 @@ def observe(catalog):
     """An observation of captured records (KERNEL/SCENARIO), changed one way after the other.
 
     A change is a function from a list of records to another list: see tests/unit/changes.py.
+    Its machine is the first one that has what the scenario takes.
     Instead of a capture's name it may be records, with the name of their `scenario`.
     """
 
@@ -65,8 +66,8 @@ def observe(catalog):
         records = list(source.all)
         for change in changes:
             records = change(records)
-        return Observation(
-            Records(records), catalog.machines["aarch64-tcg"], catalog.scenarios[scenario]
-        )
+        row = catalog.scenarios[scenario]
+        machine = next(m for m in catalog.machines.values() if not row.lacks(m))
+        return Observation(Records(records), machine, row)
 
     return make

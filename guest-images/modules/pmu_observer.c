@@ -8,6 +8,10 @@
  * perf_event_task_tick() marks which calls belong to the tick's period
  * adjustment; in a tick, pmu_disable and pmu_enable are recorded as well.
  *
+ * Where add() only collects events, pmu_enable() gives them their counters and
+ * starts them (x86_pmu_enable() in arch/x86/events/core.c), and calls its own
+ * functions for that.  What it changed of an event is logged as a call "assign".
+ *
  * /sys/kernel/debug/pmu_observer/log gives the log as JSON lines, the last one
  * saying how many calls there were and how many the log had room for.
  */
@@ -46,12 +50,12 @@ module_param(capacity, uint, 0444);
 MODULE_PARM_DESC(capacity, "calls that the log holds");
 
 enum call {
-	CALL_ADD, CALL_DEL, CALL_START, CALL_STOP,
+	CALL_ADD, CALL_DEL, CALL_START, CALL_STOP, CALL_ASSIGN,
 	CALL_TICK, CALL_TICK_END, CALL_DISABLE, CALL_ENABLE,
 };
 
 static const char * const call_names[] = {
-	"add", "del", "start", "stop", "tick", "tick-end", "disable", "enable",
+	"add", "del", "start", "stop", "assign", "tick", "tick-end", "disable", "enable",
 };
 
 /* What a call may change in an event. */
@@ -87,6 +91,22 @@ struct wrapped {
 	struct pmu original;
 	const char *name;
 };
+
+/* No PMU that we know has more counters; they are per CPU, where modules have 8 KiB. */
+#define MAX_ADDED	16
+
+/*
+ * What the first PMU has of a CPU, and how it was before pmu_enable().  An NMI
+ * may find us there and, with some kernels, call it again: it has its own place.
+ */
+struct seen {
+	struct perf_event *events[MAX_ADDED];
+	struct hw_view views[MAX_ADDED];
+	struct registers registers;
+};
+
+static DEFINE_PER_CPU(struct perf_event *, added[MAX_ADDED]);
+static DEFINE_PER_CPU(struct seen, seen_before[2]);
 
 static struct entry *entries;
 static struct register_entry *register_entries;
@@ -131,6 +151,12 @@ static bool has_registers(struct pmu *pmu)
 	return register_entries && pmu == pmus[0].pmu;
 }
 
+/* An NMI that comes in a tick is none of it. */
+static bool in_its_tick(void)
+{
+	return raw_cpu_read(in_tick) > 0 && !in_nmi();
+}
+
 /* A free entry with what is known before the call, or NULL when full. */
 static struct entry *begin(enum call call, struct pmu *pmu, unsigned long caller)
 {
@@ -145,7 +171,7 @@ static struct entry *begin(enum call call, struct pmu *pmu, unsigned long caller
 	entry->cpu = raw_smp_processor_id();
 	entry->caller = caller;
 	entry->pmu = pmu ? wrapped_of(pmu)->name : "";
-	entry->tick = raw_cpu_read(in_tick) > 0;
+	entry->tick = in_its_tick();
 	return entry;
 }
 
@@ -175,12 +201,26 @@ static void end(struct entry *entry, struct perf_event *event, int ret)
 		read_registers(&register_entries[entry - entries].after);
 }
 
+/* Change one event of those that the first PMU has on this CPU for another, or NULL. */
+static bool change_added(struct perf_event *from, struct perf_event *to)
+{
+	for (int i = 0; i < MAX_ADDED; i++) {
+		if (raw_cpu_read(added[i]) == from) {
+			raw_cpu_write(added[i], to);
+			return true;
+		}
+	}
+	return false;
+}
+
 static int observed_add(struct perf_event *event, int flags)
 {
 	struct entry *entry = begin_event(CALL_ADD, event, flags, _RET_IP_);
 	int ret = original_of(event->pmu)->add(event, flags);
 
 	end(entry, event, ret);
+	if (event->pmu == pmus[0].pmu && !ret)
+		WARN_ON_ONCE(!change_added(NULL, event));
 	return ret;
 }
 
@@ -188,6 +228,7 @@ static void observed_del(struct perf_event *event, int flags)
 {
 	struct entry *entry = begin_event(CALL_DEL, event, flags, _RET_IP_);
 
+	change_added(event, NULL);
 	original_of(event->pmu)->del(event, flags);
 	end(entry, event, 0);
 }
@@ -208,18 +249,60 @@ static void observed_stop(struct perf_event *event, int flags)
 	end(entry, event, 0);
 }
 
+static void look_before(struct pmu *pmu, struct seen *before)
+{
+	for (int i = 0; i < MAX_ADDED; i++) {
+		before->events[i] = raw_cpu_read(added[i]);
+		if (before->events[i])
+			before->views[i] = view(before->events[i]);
+	}
+	if (has_registers(pmu))
+		read_registers(&before->registers);
+}
+
+/* Log the events whose counter or state is another one than before. */
+static void log_assigned(struct seen *before, unsigned long caller)
+{
+	for (int i = 0; i < MAX_ADDED; i++) {
+		struct perf_event *event = before->events[i];
+		struct hw_view *was = &before->views[i];
+		struct entry *entry;
+
+		if (!event || (event->hw.idx == was->idx && event->hw.state == was->state))
+			continue;
+		entry = begin_event(CALL_ASSIGN, event, 0, caller);
+		if (!entry)
+			return;
+		entry->before = *was;
+		if (has_registers(event->pmu))
+			register_entries[entry - entries].before = before->registers;
+		end(entry, event, 0);
+	}
+}
+
 static void observed_disable(struct pmu *pmu)
 {
-	if (raw_cpu_read(in_tick))
+	if (in_its_tick())
 		begin(CALL_DISABLE, pmu, _RET_IP_);
 	original_of(pmu)->pmu_disable(pmu);
 }
 
 static void observed_enable(struct pmu *pmu)
 {
+	struct seen *before = raw_cpu_ptr(&seen_before[!!in_nmi()]);
+	bool first = pmu == pmus[0].pmu;
+	struct entry *entry;
+
+	if (first)
+		look_before(pmu, before);
 	original_of(pmu)->pmu_enable(pmu);
-	if (raw_cpu_read(in_tick))
-		begin(CALL_ENABLE, pmu, _RET_IP_);
+	if (first)
+		log_assigned(before, _RET_IP_);
+	if (!in_its_tick())
+		return;
+	entry = begin(CALL_ENABLE, pmu, _RET_IP_);
+	if (entry && has_registers(pmu))
+		read_registers(&register_entries[entry - entries].after);
 }
 
 static int tick_entry(struct kretprobe_instance *instance, struct pt_regs *regs)
@@ -246,11 +329,14 @@ static void show_registers(struct seq_file *seq, const char *name, const struct 
 {
 	seq_printf(seq, ",\"%s\":{\"enabled\":%llu,\"interrupts\":%llu,\"counters\":[",
 		   name, shown->enabled, shown->interrupts);
-	for (int i = 0; i <= shown->number; i++)
+	for (int i = 0; i < shown->number; i++)
 		seq_printf(seq, "%s%llu", i ? "," : "", shown->counter[i]);
 	seq_puts(seq, "],\"types\":[");
-	for (int i = 0; i <= shown->number; i++)
+	for (int i = 0; i < shown->number; i++)
 		seq_printf(seq, "%s%llu", i ? "," : "", shown->type[i]);
+	seq_puts(seq, "],\"bits\":[");
+	for (int i = 0; i < shown->number; i++)
+		seq_printf(seq, "%s%u", i ? "," : "", shown->bit[i]);
 	seq_puts(seq, "]}");
 }
 
@@ -286,8 +372,10 @@ static int log_show(struct seq_file *seq, void *slot)
 		   call_names[entry->call], entry->time, entry->cpu);
 	if (*entry->pmu)
 		seq_printf(seq, ",\"pmu\":\"%s\"", entry->pmu);
-	if (entry->call <= CALL_STOP)
+	if (entry->call <= CALL_ASSIGN)
 		show_call(seq, entry);
+	if (entry->call == CALL_ENABLE && register_entries && entry->pmu == pmus[0].name)
+		show_registers(seq, "after", &register_entries[entry - entries].after);
 	seq_puts(seq, "}\n");
 	return 0;
 }

@@ -10,10 +10,19 @@
 struct registers {
 	u64 counter[MAX_COUNTERS];
 	u64 type[MAX_COUNTERS];
-	u64 enabled;		/* a bit for each counter */
+	u8 bit[MAX_COUNTERS];	/* the counter's in the two below */
+	u64 enabled;		/* the counter's own enable, not the whole PMU's */
 	u64 interrupts;		/* likewise: overflow raises one */
-	int number;		/* general counters; the cycle counter follows */
+	int number;
 };
+
+static inline void add_counter(struct registers *to, u64 counter, u64 type, int bit)
+{
+	to->counter[to->number] = counter;
+	to->type[to->number] = type;
+	to->bit[to->number] = bit;
+	to->number++;
+}
 
 #if defined(CONFIG_ARM64)
 
@@ -28,17 +37,95 @@ static inline void read_registers(struct registers *to)
 {
 	int number = (read_sysreg(pmcr_el0) >> 11) & 0x1f;
 
+	to->number = 0;
 	for (int i = 0; i < number; i++) {
 		write_sysreg(i, pmselr_el0);
 		isb();
-		to->counter[i] = read_sysreg(pmxevcntr_el0);
-		to->type[i] = read_sysreg(pmxevtyper_el0);
+		add_counter(to, read_sysreg(pmxevcntr_el0), read_sysreg(pmxevtyper_el0), i);
 	}
-	to->counter[number] = read_sysreg(pmccntr_el0);
-	to->type[number] = read_sysreg(pmccfiltr_el0);
+	add_counter(to, read_sysreg(pmccntr_el0), read_sysreg(pmccfiltr_el0), 31);
 	to->enabled = read_sysreg(pmcntenset_el0);
 	to->interrupts = read_sysreg(pmintenset_el1);
-	to->number = number;
+}
+
+#elif defined(CONFIG_X86)
+
+#include <asm/cpufeature.h>
+#include <asm/msr.h>
+#include <asm/perf_event.h>
+#include <asm/processor.h>
+
+static inline u64 read_msr(u32 number)
+{
+	u64 value;
+
+	rdmsrl(number, value);
+	return value;
+}
+
+/* One that has an event select register: AMD APM 2, 13.2.1; Intel SDM 3, 20.2.1. */
+static inline void add_selected(struct registers *to, u32 counter, u32 select, int bit)
+{
+	u64 type = read_msr(select);
+
+	add_counter(to, read_msr(counter), type, bit);
+	if (type & ARCH_PERFMON_EVENTSEL_ENABLE)
+		to->enabled |= 1ULL << bit;
+	if (type & ARCH_PERFMON_EVENTSEL_INT)
+		to->interrupts |= 1ULL << bit;
+}
+
+/* Four counters, or the six of the core extension, whose MSRs come in pairs. */
+static inline void read_amd(struct registers *to)
+{
+	bool core = boot_cpu_has(X86_FEATURE_PERFCTR_CORE);
+
+	for (int i = 0; i < (core ? AMD64_NUM_COUNTERS_CORE : AMD64_NUM_COUNTERS); i++)
+		if (core)
+			add_selected(to, MSR_F15H_PERF_CTR + 2 * i, MSR_F15H_PERF_CTL + 2 * i, i);
+		else
+			add_selected(to, MSR_K7_PERFCTR0 + i, MSR_K7_EVNTSEL0 + i, i);
+}
+
+/* Intel SDM 3, 20.2.2: four bits of control for each fixed counter. */
+static inline void read_intel(struct registers *to)
+{
+	u32 eax, ebx, ecx, edx;
+	u64 control;
+
+	cpuid(10, &eax, &ebx, &ecx, &edx);
+	for (int i = 0; i < ((eax >> 8) & 0xff); i++)
+		add_selected(to, MSR_ARCH_PERFMON_PERFCTR0 + i, MSR_ARCH_PERFMON_EVENTSEL0 + i, i);
+	if ((eax & 0xff) < 2 || !(edx & 0x1f))
+		return;
+	control = read_msr(MSR_ARCH_PERFMON_FIXED_CTR_CTRL);
+	for (int i = 0; i < (edx & 0x1f); i++) {
+		u64 type = (control >> (4 * i)) & 0xf, bit = INTEL_PMC_IDX_FIXED + i;
+
+		add_counter(to, read_msr(MSR_ARCH_PERFMON_FIXED_CTR0 + i), type, bit);
+		if (type & 3)
+			to->enabled |= 1ULL << bit;
+		if (type & 8)
+			to->interrupts |= 1ULL << bit;
+	}
+}
+
+/*
+ * The bits are the kernel's hw.idx.  While perf has the PMU disabled, as in a
+ * tick, AMD's enable bits are all clear, stopped or not (x86_pmu_disable_all(),
+ * x86_pmu_enable_event()); Intel's are the event's own, since it is the global
+ * control that is cleared, but a fixed counter's are written where the PMU is
+ * enabled (cpuc->fixed_ctrl_val in __intel_pmu_enable_all()).
+ */
+static inline void read_registers(struct registers *to)
+{
+	to->number = 0;
+	to->enabled = 0;
+	to->interrupts = 0;
+	if (boot_cpu_data.x86_vendor == X86_VENDOR_INTEL)
+		read_intel(to);
+	else
+		read_amd(to);
 }
 
 #else

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What differs between instruction sets: a counted loop, a counter read. */
+/* What differs between instruction sets: a counted loop, reads of a counter and of the clock. */
 #ifndef PROBES_ARCH_H
 #define PROBES_ARCH_H
 
 #include <linux/perf_event.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 
 #if defined(__aarch64__)
 
-/* Arm ARM D19.8: user space sees the cycle counter as hardware index 31. */
-#define CYCLE_COUNTER	31
+/* config1 bit 1 asks for a counter that user space may read. */
+#define CONFIG1_USER_ACCESS	2
 
 static inline void spin(uint64_t iterations)
 {
@@ -41,10 +42,19 @@ static inline uint64_t spin_enabled(int fd, uint64_t iterations)
 	return 2 * iterations + 4;
 }
 
-static inline uint64_t read_cycle_counter(void)
+/* The cycle counter is the one that is read here; armv8pmu_user_event_idx()
+ * gives it out as 32. */
+static inline bool is_readable(uint64_t index)
+{
+	return index == 32;
+}
+
+/* The counter behind the index in an event's page, which is_readable(). */
+static inline uint64_t read_counter(uint64_t index)
 {
 	uint64_t value;
 
+	(void)index;
 	__asm__ volatile("mrs %0, pmccntr_el0" : "=r"(value));
 	return value;
 }
@@ -57,12 +67,80 @@ static inline uint64_t read_clock(void)
 	return value;
 }
 
-static inline uint64_t clock_frequency(void)
+/* In Hz, of what read_clock() reads; `page` is an event's, which counts or counted. */
+static inline uint64_t clock_frequency(const struct perf_event_mmap_page *page)
 {
 	uint64_t value;
 
+	(void)page;
 	__asm__ volatile("mrs %0, cntfrq_el0" : "=r"(value));
 	return value;
+}
+
+#elif defined(__x86_64__)
+
+/* Every counter may be read, /sys/bus/event_source/devices/cpu/rdpmc being 1. */
+#define CONFIG1_USER_ACCESS	0
+
+static inline void spin(uint64_t iterations)
+{
+	__asm__ volatile("1: dec %0\n\tjnz 1b"
+			 : "+r"(iterations) : : "cc");
+}
+
+/*
+ * As above.  Here: two for each iteration, and mov, mov, mov, mov, syscall; the
+ * kernel returns the result in rax, which the second call needs again, and
+ * clobbers rcx and r11.
+ */
+static inline uint64_t spin_enabled(int fd, uint64_t iterations)
+{
+	register uint64_t rax __asm__("rax") = SYS_ioctl;
+	register uint64_t rdi __asm__("rdi") = fd;
+	register uint64_t rsi __asm__("rsi") = PERF_EVENT_IOC_ENABLE;
+	register uint64_t rdx __asm__("rdx") = 0;
+	uint64_t left = iterations, again = fd, disable = PERF_EVENT_IOC_DISABLE;
+
+	__asm__ volatile("syscall\n"
+			 "1: dec %[left]\n\tjnz 1b\n\t"
+			 "mov %[call], %%rax\n\tmov %[again], %%rdi\n\t"
+			 "mov %[disable], %%rsi\n\tmov $0, %%edx\n\t"
+			 "syscall"
+			 : [left] "+&r"(left), "+&r"(rax), "+&r"(rdi), "+&r"(rsi), "+&r"(rdx)
+			 : [again] "r"(again), [disable] "r"(disable), [call] "i"(SYS_ioctl)
+			 : "rcx", "r11", "cc", "memory");
+	return 2 * iterations + 5;
+}
+
+/* Intel SDM and AMD APM, RDPMC; x86_pmu_event_idx() gives out what it takes, + 1. */
+static inline bool is_readable(uint64_t index)
+{
+	return index != 0;
+}
+
+/* No wider than 48 bits: only differences mean something. */
+static inline uint64_t read_counter(uint64_t index)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdpmc" : "=a"(low), "=d"(high) : "c"((uint32_t)index - 1));
+	return (uint64_t)high << 32 | low;
+}
+
+static inline uint64_t read_clock(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+
+/* No instruction tells it: arch_perf_update_userpage() gives out ns = tsc * mult >> shift. */
+static inline uint64_t clock_frequency(const struct perf_event_mmap_page *page)
+{
+	unsigned __int128 scaled = (unsigned __int128)1000000000 << page->time_shift;
+
+	return page->cap_user_time ? (scaled + page->time_mult / 2) / page->time_mult : 0;
 }
 
 #else

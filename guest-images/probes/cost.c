@@ -4,8 +4,8 @@
  *
  * Ticks come at equal distances, so what a user-space loop does not execute
  * from one interruption to the next was executed by the kernel.  The ruler is
- * the cycle counter counting user space only: it does not matter to it that
- * the kernel disables the PMU while it adjusts.  The loop runs while the
+ * a cycles event counting user space only: it does not matter to it that the
+ * kernel disables the PMU while it adjusts.  The loop runs while the
  * target only counts ("baseline") and while it is in frequency mode and
  * adjusted at each tick ("adjusting").
  */
@@ -27,18 +27,20 @@ struct interruption {
 };
 
 static struct interruption interruptions[MAX_TICKS];
+static struct counter ruler;
 
 static const struct scope self = { .cpu = -1, .cgroup = -1, .task = "self", .cgroup_name = "" };
 
 /* Note the clock and the ruler behind each of `number` interruptions. */
 static void measure(int number)
 {
-	uint64_t gap = GAP_NS * clock_frequency() / 1000000000ULL;
+	uint64_t gap = GAP_NS * clock_frequency(ruler.page) / 1000000000ULL;
+	uint64_t index = page_index(&ruler);
 	uint64_t before = read_clock();
 
 	for (int i = 0; i < number; ) {
 		uint64_t now = read_clock();
-		uint64_t user = read_cycle_counter();
+		uint64_t user = read_counter(index);
 
 		if (now - before > gap)
 			interruptions[i++] = (struct interruption) { now, user };
@@ -48,7 +50,7 @@ static void measure(int number)
 
 static void record_interruptions(const char *phase, int number)
 {
-	uint64_t hz = clock_frequency();
+	uint64_t hz = clock_frequency(ruler.page);
 
 	measure(SETTLE_TICKS);
 	measure(number);
@@ -58,10 +60,9 @@ static void record_interruptions(const char *phase, int number)
 		       phase, interruptions[i].clock, hz, interruptions[i].user);
 }
 
-static struct counter open_ruler(void)
+static void open_ruler(void)
 {
 	struct perf_event_attr attr = new_attr(PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES);
-	struct counter ruler;
 
 	attr.disabled = 0;
 	attr.pinned = 1;
@@ -70,9 +71,10 @@ static struct counter open_ruler(void)
 	if (!open_counter(&ruler, "ruler", &attr, &self, NULL))
 		record_die("perf_event_open of the ruler");
 	map_counter(&ruler, 0);
-	if (page_index(&ruler) != CYCLE_COUNTER + 1)
-		record_die("the ruler is not on the cycle counter");
-	return ruler;
+	if (!is_readable(page_index(&ruler)))
+		record_die("user space cannot read the ruler");
+	if (!clock_frequency(ruler.page))
+		record_die("the clock's frequency is not known");
 }
 
 static void run(const char *phase, uint64_t config, uint64_t frequency, int number)

@@ -295,6 +295,20 @@ static void measure(const char *what, const char *event, uint64_t number)
 	       group_json(&before, was, sizeof(was)), group_json(&after, is, sizeof(is)));
 }
 
+/* Ask for a counter again and again, until the event has one or the time is over. */
+static void compete(const struct counter *counter, uint64_t ns)
+{
+	uint64_t end = monotonic_ns() + ns, running = read_group(counter).running;
+
+	while (monotonic_ns() < end) {
+		control_counter(counter, PERF_EVENT_IOC_ENABLE, 0);
+		if (read_group(counter).running > running)
+			return;
+		control_counter(counter, PERF_EVENT_IOC_DISABLE, 0);
+		spin(SPIN_ITERATIONS);
+	}
+}
+
 static void control(const char *verb, const char *event, const char *argument)
 {
 	struct counter *counter = &counters[find_event(event)];
@@ -312,6 +326,8 @@ static void control(const char *verb, const char *event, const char *argument)
 		control_counter(counter, PERF_EVENT_IOC_REFRESH, number);
 	else if (!strcmp(verb, "period"))
 		control_counter(counter, PERF_EVENT_IOC_PERIOD, (uintptr_t)&number);
+	else if (!strcmp(verb, "compete"))
+		compete(counter, number * 1000000);
 	else
 		close_counter(counter);
 }

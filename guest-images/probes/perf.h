@@ -8,9 +8,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* arm64: config1 bit 1 asks for a counter that user space may read. */
-#define CONFIG1_USER_ACCESS	2
-
 #define MAX_GROUP	16
 
 /* What an event is bound to. */

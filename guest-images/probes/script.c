@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch.h"
 #include "perf.h"
 #include "record.h"
 #include "script.h"

@@ -2,6 +2,7 @@
 """Checks: pure functions from observations to verdicts, and the table of them all."""
 
 from harness.checks import (
+    competition,
     conservation,
     control,
     cost,
@@ -16,6 +17,7 @@ from harness.checks.base import Check, Observation
 
 _FAMILIES = (
     retention,
+    competition,
     programming,
     conservation,
     counting,

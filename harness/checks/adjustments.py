@@ -7,6 +7,8 @@ from harness.guest.records import Callback, Event, Records, Throttle
 
 PERF_HES_STOPPED = 1
 PERF_HES_UPTODATE = 2
+# PERF_HES_ARCH (4) is the architecture's own business.
+PERF_HES = PERF_HES_STOPPED | PERF_HES_UPTODATE
 
 # The PMUs without hardware: variables in kernel/events/core.c and hw_breakpoint.c.
 SOFTWARE = frozenset(
@@ -58,7 +60,7 @@ def frequency_events(records: Records) -> set[int]:
 def event_names(records: Records) -> dict[int, str]:
     """The events' names; one that was inherited is called after its parent."""
     names = records.names()
-    for call in records.of(Callback):
+    for call in records.calls:
         if call.parent and call.id not in names:
             names[call.id] = f"child of {names.get(call.parent, call.parent)}"
     return names
@@ -66,7 +68,7 @@ def event_names(records: Records) -> dict[int, str]:
 
 def on_hardware(records: Records) -> list[Callback]:
     """The calls on events of hardware PMUs, in the order of the log."""
-    return [call for call in records.of(Callback) if call.is_event and call.pmu not in SOFTWARE]
+    return [call for call in records.calls if call.is_event and call.pmu not in SOFTWARE]
 
 
 def adjustments(records: Records) -> list[Adjustment]:
@@ -80,7 +82,7 @@ def adjustments(records: Records) -> list[Adjustment]:
     active: dict[int, Callback] = {}
     current: dict[tuple[int, int], Adjustment] = {}
     found = []
-    for call in records.of(Callback):
+    for call in records.calls:
         if call.call == "tick":
             for event, added in active.items():
                 if added.cpu == call.cpu:

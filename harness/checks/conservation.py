@@ -15,10 +15,11 @@ TIMES = "conservation.times"
 SUM = "conservation.sum"
 CLOCK = "conservation.clock"
 
-# PERF_TYPE_HARDWARE, PERF_TYPE_HW_CACHE and PERF_TYPE_RAW.
-HARDWARE_TYPES = (0, 3, 4)
 # Times come from a clock of 62.5 MHz (Arm's generic timer as QEMU has it).
 _CLOCK_STEP_NS = 16
+# A sample's counts are read where its interrupt begins, its times where the record is
+# written: 1224 instructions later on x86_64 (6.12), which are ns on an instruction clock.
+_SAMPLE_NS = 2000
 
 
 def _twins(observation: Observation) -> list[tuple[Event, Event]]:
@@ -69,24 +70,14 @@ def _leaps(observation: Observation, event: Event, seen: list[Point], name: str)
     faults = []
     for before, after in pairwise(point for point in seen if event.id in point.counts):
         grown = after.counts[event.id] - before.counts[event.id]
-        most = (after.enabled - before.enabled + _CLOCK_STEP_NS) * rate
+        late = _SAMPLE_NS if before.sampled else 0
+        most = (after.enabled - before.enabled + _CLOCK_STEP_NS + late) * rate
         if not 0 <= grown <= most:
             faults.append(
                 f"{name} went from {before.counts[event.id]} to {after.counts[event.id]} in "
                 f"{after.enabled - before.enabled} ns, by {milliseconds(after.time)}"
             )
     return faults
-
-
-def _periods(observation: Observation, event: Event) -> int:
-    """The sum of the periods that the samples say have ended.
-
-    A software event's sample names the period that begins: perf_swevent_event()
-    takes last_period, which perf_swevent_set_period() set an overflow earlier.
-    """
-    taken = samples(observation, event.id)
-    ended = taken if event.type in HARDWARE_TYPES else taken[:-1]
-    return sum(sample.period for sample in ended)
 
 
 def _sequences(observation: Observation, leader: int) -> list[list[Point]]:
@@ -101,7 +92,7 @@ def _sequences(observation: Observation, leader: int) -> list[list[Point]]:
     members = [event.id for event in groups(observation)[leader]]
     return [
         [
-            Point(sample.time, sample.enabled, sample.running, dict(sample.counts))
+            Point(sample.time, sample.enabled, sample.running, dict(sample.counts), sampled=True)
             for sample in samples(observation, member)
             if sample.counts
         ]
@@ -132,35 +123,26 @@ def _remote_leaps(observation: Observation, event: Event, name: str) -> list[str
 
 
 def judge_growth(observation: Observation, _: Observation | None) -> Verdict:
-    """Counts grow, no faster than the CPU; the samples' periods do not exceed the count."""
-    expected = "counts grow, at most one for each cycle; sum of periods <= count"
+    """Counts grow, no faster than the CPU."""
+    expected = "counts grow, at most one for each cycle"
     names = event_names(observation.records)
-    faults, number, leaps = [], 0, 0
+    faults, number = [], 0
     for event in events(observation).values():
-        seen = points(observation, event.leader)
-        number += len(seen)
-        found = [
+        number += len(points(observation, event.leader))
+        faults += [
             fault
             for sequence in _sequences(observation, event.leader)
             for fault in _leaps(observation, event, sequence, named(names, event.id))
         ]
-        found += _remote_leaps(observation, event, named(names, event.id))
-        leaps += len(found)
-        faults += found
-        periods = _periods(observation, event)
-        total = max((point.counts.get(event.id, 0) for point in seen), default=0)
-        if periods > total:
-            faults.append(
-                f"the periods of {named(names, event.id)} sum up to {periods}, its count is {total}"
-            )
+        faults += _remote_leaps(observation, event, named(names, event.id))
     if number < 2:
         return inconclusive(GROWTH, f"{number} reads", expected)
     return verdict(
         GROWTH,
         faults,
-        measured=f"{leaps} leaps in {number} reads, {len(faults)} faults",
+        measured=f"{len(faults)} leaps in {number} reads",
         expected=expected,
-        metrics={"reads": number, "leaps": leaps},
+        metrics={"reads": number, "leaps": len(faults)},
     )
 
 
@@ -236,7 +218,7 @@ def judge_sum(observation: Observation, _: Observation | None) -> Verdict:
     records = observation.records
     names = event_names(records)
     last: dict[int, Callback] = {}
-    for call in records.of(Callback):
+    for call in records.calls:
         if call.is_event:
             last[call.id] = call
     ends: dict[int, Read] = {read.id: read for read in records.of(Read)}

@@ -12,7 +12,7 @@ LEVELS = "counting.levels"
 WRAP = "counting.wrap"
 
 _HARDWARE, _SOFTWARE, _TRACEPOINT, _BREAKPOINT = 0, 1, 2, 5
-_CYCLES, _INSTRUCTIONS = 0, 1
+_CYCLES, _INSTRUCTIONS, _BRANCHES = 0, 1, 4
 _PAGE_FAULTS = 2
 
 
@@ -28,8 +28,12 @@ def _truth(work: Work, event: Event, cycles_per_ns: int) -> int | None:
         if event.exclude_kernel if in_kernel else event.exclude_user:
             return 0
     if event.type == _HARDWARE and event.exclude_kernel and work.what == "loop":
-        per = {_INSTRUCTIONS: 1, _CYCLES: cycles_per_ns}.get(event.config)
-        return None if per is None else work.instructions * per
+        return {
+            _INSTRUCTIONS: work.instructions,
+            _CYCLES: work.instructions * cycles_per_ns,
+            # Each iteration ends with one, and so does the loop: the system call.
+            _BRANCHES: work.times + 1,
+        }.get(event.config)
     counted = {"faults": _SOFTWARE, "kernel-faults": _SOFTWARE}
     counted |= {"syscalls": _TRACEPOINT, "touches": _BREAKPOINT}
     if counted.get(work.what) != event.type:
@@ -115,7 +119,8 @@ def judge_levels(observation: Observation, _: Observation | None) -> Verdict:
 
     True of a sample, for which the handler stops the PMU, and of a read when the
     group is disabled.  A read of a running group is not looked at: its members
-    are read one after the other, by a kernel that counts.
+    are read one after the other, by a kernel that counts.  Neither part is nothing:
+    a task that runs leaves user space to end it.
     """
     expected = "count of user + count of kernel == count of both"
     names = event_names(observation.records)
@@ -133,6 +138,12 @@ def judge_levels(observation: Observation, _: Observation | None) -> Verdict:
             for sample in samples(observation, event.id)
         ]
         judged += len(still)
+        faults += [
+            f"{named(names, part)} counted nothing in {read.running} ns"
+            for read in last
+            for part in (user, kernel)
+            if read.running and not dict(read.counts)[part]
+        ]
         faults += [
             f"{named(names, both)} counted {counts[both]} at {milliseconds(time)}; user "
             f"{counts[user]} and kernel {counts[kernel]} are {counts[user] + counts[kernel]}"

@@ -6,7 +6,7 @@ from itertools import pairwise
 from harness.checks.adjustments import event_names
 from harness.checks.base import Check, Observation, inconclusive, milliseconds, named, verdict
 from harness.checks.points import MainStep, events, lateness, main_steps, number_in, samples
-from harness.guest.records import Callback, Event, Sample, Throttle
+from harness.guest.records import Event, Sample, Throttle
 from harness.model import Verdict
 
 THROTTLE = "sampling.throttle"
@@ -43,7 +43,7 @@ def _crowded_ticks(
     observation: Observation, taken: list[Sample], name: str, allowed: int
 ) -> list[str]:
     """Ticks in which an event took more samples than perf_event_max_sample_rate allows."""
-    ticks = [call.time for call in observation.records.of(Callback) if call.call == "tick"]
+    ticks = [call.time for call in observation.records.calls if call.call == "tick"]
     return [
         f"{name}: {number} samples in the tick from {milliseconds(begin)}"
         for begin, end in pairwise(ticks)

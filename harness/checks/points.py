@@ -9,12 +9,13 @@ from harness.guest.records import Event, Phase, Read, Sample
 
 @dataclass(frozen=True)
 class Point:
-    """All counts of a group at one moment; times in ns."""
+    """All counts of a group at one moment, in a sample or not; times in ns."""
 
     time: int
     enabled: int
     running: int
     counts: dict[int, int]
+    sampled: bool = False
 
 
 def events(observation: Observation) -> dict[int, Event]:
@@ -60,7 +61,7 @@ def points(observation: Observation, leader: int) -> list[Point]:
         if read.id == leader
     ]
     found += [
-        Point(sample.time, sample.enabled, sample.running, dict(sample.counts))
+        Point(sample.time, sample.enabled, sample.running, dict(sample.counts), sampled=True)
         for sample in observation.records.of(Sample)
         if sample.id in members and sample.counts
     ]

@@ -5,9 +5,12 @@ The kernel's side is struct pmu's start() and stop(), in drivers/perf/arm_pmu.c
 and arch/x86/events/core.c.
 """
 
+from dataclasses import dataclass
+
 from harness.checks.adjustments import (
+    PERF_HES,
     PERF_HES_STOPPED,
-    PERF_HES_UPTODATE,
+    Adjustment,
     completed,
     event_names,
     on_hardware,
@@ -21,7 +24,7 @@ from harness.checks.base import (
     verdict,
 )
 from harness.guest.records import Callback, Registers, Throttle
-from harness.model import Verdict
+from harness.model import Machine, Verdict
 
 ORDER = "retention.order"
 RELOAD = "retention.reload"
@@ -36,7 +39,7 @@ def _order_fault(call: Callback, place: str, released: bool) -> str:
     `released` is true where the call starts a throttled event again, which the
     interrupt handler disabled without a callback.
     """
-    before, after = call.state
+    before, after = (state & PERF_HES for state in call.state)
     if call.call == "add" and place != "out":
         return "added while on a counter"
     if call.call in ("stop", "start") and place == "out":
@@ -45,9 +48,9 @@ def _order_fault(call: Callback, place: str, released: bool) -> str:
         return "start of a running event"
     if call.call == "start" and after:
         return f"hw.state is {after} after start"
-    if call.call == "stop" and before & PERF_HES_STOPPED and call.count[0] != call.count[1]:
+    if call.call == "stop" and before == PERF_HES and call.count[0] != call.count[1]:
         return "stop of a stopped event changed its count"
-    if call.call == "stop" and after != PERF_HES_STOPPED | PERF_HES_UPTODATE:
+    if call.call == "stop" and after != PERF_HES:
         return f"hw.state is {after} after stop"
     return ""
 
@@ -118,15 +121,17 @@ def _reload_fault(pause: Callback, resume: Callback, counted: bool) -> str:
     return ""
 
 
-def _programming_fault(start: Callback, limit: int) -> str:
+def _programming_fault(start: Callback, machine: Machine) -> str:
     """What is wrong with the counter's value after a start; or nothing.
 
-    It is -period_left, and no more than `limit` away from its wrap: a counter
+    It is -period_left, and no further than `largest_left` from its wrap: a counter
     that could pass its own start between two interrupts would lose counts
-    (armpmu_event_set_period() in drivers/perf/arm_pmu.c).
+    (armpmu_event_set_period() in drivers/perf/arm_pmu.c).  Nor is it nearer than
+    `least_left` (x86_perf_event_set_period() in arch/x86/events/core.c).
     """
-    left = min(start.left[1], limit)
-    if start.prev[1] != (1 << 64) - left:
+    left = min(max(start.left[1], machine.least_left), machine.largest_left)
+    # Modulo the counter's width: what was counted since is in both.
+    if (start.prev[1] + left) % (2 * (machine.largest_left + 1)):
         return f"the counter was programmed to {start.prev[1]:#x}, not to -{left}"
     return ""
 
@@ -147,13 +152,15 @@ def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
         if fault:
             when = milliseconds(adjustment.tick.time)
             faults.append(f"{named(names, adjustment.event)} in the tick at {when}: {fault}")
+    # An add without a counter was taken back before it got one (x86_pmu_cancel_txn()).
     starts = [
         call
         for call in on_hardware(records)
-        if call.call == "start" or (call.call == "add" and call.flags & _PERF_EF_START)
+        if call.call == "start"
+        or (call.call == "add" and call.flags & _PERF_EF_START and call.idx[1] >= 0)
     ]
     for start in starts:
-        fault = _programming_fault(start, observation.machine.largest_left)
+        fault = _programming_fault(start, observation.machine)
         if fault:
             faults.append(f"{named(names, start.id)} at {milliseconds(start.time)}: {fault}")
     if not starts:
@@ -177,54 +184,98 @@ def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
 
 
 def _changed(before: Registers, after: Registers) -> set[int]:
-    """Numbers of the counters whose value, type or enable bits differ."""
-    number = len(before.counters)
-    changed = {
+    """Places of the counters whose value, type or enable bits differ."""
+    return {
         place
-        for place in range(number)
+        for place in range(len(before.counters))
         if before.counters[place] != after.counters[place]
         or before.types[place] != after.types[place]
+        or (before.enabled ^ after.enabled) >> before.bit(place) & 1
+        or (before.interrupts ^ after.interrupts) >> before.bit(place) & 1
     }
-    for name in ("enabled", "interrupts"):
-        bits = getattr(before, name) ^ getattr(after, name)
-        # The cycle counter comes last in the list, and is bit 31.
-        changed |= {min(bit, number - 1) for bit in range(32) if bits >> bit & 1}
-    return changed
 
 
 def _is_on(registers: Registers, place: int) -> bool:
     """True if a counter counts and its overflow interrupts."""
-    bit = 31 if place == len(registers.counters) - 1 else place
+    bit = registers.bit(place)
     return bool(registers.enabled >> bit & 1 and registers.interrupts >> bit & 1)
 
 
-def _register_fault(pause: Callback, resume: Callback, places: dict[int, int]) -> str:
+@dataclass(frozen=True)
+class _Rewrite:
+    """The registers over one adjustment; `enabled` where the PMU was let go behind it."""
+
+    index: int
+    stopped: Registers
+    between: Registers
+    restarted: Registers
+    enabled: Registers | None
+    value: int
+
+
+def _rewrites(observation: Observation) -> list[tuple[Adjustment, _Rewrite]]:
+    """Each adjustment whose registers were logged."""
+    enables = [call for call in observation.records.calls if call.call == "enable" and call.after]
+    found = []
+    for adjustment, pause, resume in completed(observation.records):
+        if pause.before is None or resume.before is None or resume.after is None:
+            continue
+        after = (e.after for e in enables if e.cpu == resume.cpu and e.time >= resume.time)
+        rewrite = _Rewrite(
+            pause.idx[0],
+            pause.before,
+            resume.before,
+            resume.after,
+            next(after, None),
+            resume.prev[1],
+        )
+        found.append((adjustment, rewrite))
+    return found
+
+
+def _place_fault(rewrite: _Rewrite, places: dict[int, int], machine: Machine) -> str:
+    """Learns where a counter's registers are, or says why it cannot.
+
+    Where hw.idx is no number of the hardware's, the one counter that changes tells.
+    """
+    if rewrite.index in places:
+        return ""
+    if machine.index_is_bit:
+        bits = rewrite.stopped.bits
+        if rewrite.index not in bits:
+            return f"counter {rewrite.index} has no registers"
+        places[rewrite.index] = bits.index(rewrite.index)
+        return ""
+    changed = _touched(rewrite)
+    if len(changed) != 1:
+        return f"registers of counters {sorted(changed)} changed, and not one of one counter"
+    (places[rewrite.index],) = changed
+    return ""
+
+
+def _touched(rewrite: _Rewrite) -> set[int]:
+    """Places of the counters that an adjustment wrote: in a tick the PMU stands still."""
+    return _changed(rewrite.stopped, rewrite.restarted) | _changed(rewrite.stopped, rewrite.between)
+
+
+def _register_fault(rewrite: _Rewrite, place: int, machine: Machine) -> str:
     """What is wrong with the hardware's registers over one adjustment; or nothing.
 
-    In a tick the whole PMU stands still, so only what is written changes.
-    `places` maps the driver's numbers to the registers', as learned so far.
+    Where the PMU is stopped by all counters' enable bits (x86_pmu_disable_all() on AMD)
+    or a fixed counter's are written with it, only `enabled` shows them on again.
     """
-    stopped, between = pause.before, resume.before
-    restarted = resume.after
-    if stopped is None or between is None or restarted is None:
-        return ""
-    changed = _changed(stopped, restarted) | _changed(stopped, between)
-    place = places.get(pause.idx[0])
-    if place is None:
-        if len(changed) != 1:
-            return f"registers of counters {sorted(changed)} changed, and not one of one counter"
-        (place,) = changed
-        places[pause.idx[0]] = place
-    others = changed - {place}
+    others = _touched(rewrite) - {place}
     if others:
         return f"registers of counters {sorted(others)} changed, not only those of {place}"
-    if _is_on(between, place):
+    if _is_on(rewrite.between, place):
         return f"counter {place} was still enabled after stop"
-    if not _is_on(restarted, place):
+    on = _is_on(rewrite.restarted, place)
+    if not on and not (rewrite.enabled and _is_on(rewrite.enabled, place)):
         return f"counter {place} or its interrupt was not enabled after start"
-    wanted = resume.prev[1] & 0xFFFFFFFF
-    if restarted.counters[place] & 0xFFFFFFFF != wanted:
-        return f"counter {place} holds {restarted.counters[place]:#x} after start, not {wanted:#x}"
+    width = 2 * (machine.largest_left + 1)
+    held, wanted = rewrite.restarted.counters[place] % width, rewrite.value % width
+    if held != wanted:
+        return f"counter {place} holds {held:#x} after start, not {wanted:#x}"
     return ""
 
 
@@ -232,26 +283,24 @@ def judge_registers(observation: Observation, _: Observation | None) -> Verdict:
     """The same register is re-programmed, and no sibling's is written."""
     expected = "one counter written; off after stop; -period_left and on after start"
     names = event_names(observation.records)
+    machine = observation.machine
     places: dict[int, int] = {}
-    pairs = [
-        (adjustment, pause, resume)
-        for adjustment, pause, resume in completed(observation.records)
-        if pause.before is not None
-    ]
-    if not pairs:
+    rewrites = _rewrites(observation)
+    if not rewrites:
         return inconclusive(REGISTERS, "no adjustment with registers was logged", expected)
     faults = []
-    for adjustment, pause, resume in pairs:
-        fault = _register_fault(pause, resume, places)
+    for adjustment, rewrite in rewrites:
+        fault = _place_fault(rewrite, places, machine)
+        fault = fault or _register_fault(rewrite, places[rewrite.index], machine)
         if fault:
             when = milliseconds(adjustment.tick.time)
             faults.append(f"{named(names, adjustment.event)} in the tick at {when}: {fault}")
     return verdict(
         REGISTERS,
         faults,
-        measured=f"{len(faults)} of {len(pairs)} adjustments wrote what they should not",
+        measured=f"{len(faults)} of {len(rewrites)} adjustments wrote what they should not",
         expected=expected,
-        metrics={"adjustments": len(pairs), "wrong": len(faults)},
+        metrics={"adjustments": len(rewrites), "wrong": len(faults)},
     )
 
 

@@ -57,7 +57,7 @@ def judge_release(observation: Observation, _: Observation | None) -> Verdict:
                 faults.append(_released(adjustment, call, names))
     outside = [
         call
-        for call in records.of(Callback)
+        for call in records.calls
         if call.call == "del" and not call.tick and _ADJUSTING.search(call.caller)
     ]
     faults += [
@@ -187,7 +187,8 @@ def _shared_counters(records_calls: list[Callback], names: dict[int, str]) -> li
     for call in records_calls:
         if call.call == "del":
             held.pop((call.cpu, call.idx[0]), None)
-        elif call.call == "add" and call.ret == 0:
+        # Without a counter it was taken back before it got one (x86_pmu_cancel_txn()).
+        elif call.call == "add" and call.ret == 0 and call.idx[1] >= 0:
             place = (call.cpu, call.idx[1])
             if place in held and held[place] != call.id:
                 faults.append(
@@ -295,18 +296,18 @@ def judge_isolation(observation: Observation, _: Observation | None) -> Verdict:
     expected = "the tick stops only PMUs that have an event to adjust"
     records = observation.records
     busy: dict[str, set[int]] = {}
-    for call in records.of(Callback):
+    for call in records.calls:
         if call.is_event and {call.id, call.parent} & frequency_events(records):
             busy.setdefault(call.pmu, set()).add(call.id)
-    watched = {call.pmu for call in records.of(Callback) if call.is_event}
+    watched = {call.pmu for call in records.calls if call.is_event}
     idle = watched - set(busy)
-    ticks = sum(call.call == "tick" for call in records.of(Callback))
+    ticks = sum(call.call == "tick" for call in records.calls)
     if not idle or not ticks:
         return inconclusive(ISOLATION, "no PMU without an event to adjust", expected)
     faults = [
         f"the tick at {milliseconds(call.time)} on CPU {call.cpu} stopped {call.pmu}, "
         "which has no event in frequency mode"
-        for call in records.of(Callback)
+        for call in records.calls
         if call.call == "disable" and call.pmu in idle
     ]
     return verdict(

@@ -8,13 +8,17 @@ from harness.checks.adjustments import (
     on_hardware,
 )
 from harness.checks.base import Check, Observation, inconclusive, milliseconds, named, verdict
-from harness.checks.points import events, lateness, main_steps, number_in, samples
-from harness.guest.records import Callback, Phase, Read, Sample
+from harness.checks.points import events, lateness, main_steps, number_in, points, samples
+from harness.guest.records import Callback, Event, Phase, Read, Sample
 from harness.model import Verdict
 
 RATE = "sampling.rate"
 STEP = "sampling.step"
 INHERIT = "sampling.inherit"
+PERIODS = "sampling.periods"
+
+# PERF_TYPE_HARDWARE, PERF_TYPE_HW_CACHE and PERF_TYPE_RAW.
+_HARDWARE_TYPES = (0, 3, 4)
 
 # The rate is judged where it had this long to settle.
 _SETTLING_NS = 50_000_000
@@ -147,7 +151,7 @@ def judge_step(observation: Observation, _: Observation | None) -> Verdict:
 def _periods_around(observation: Observation, parent: int, time: int) -> set[int]:
     """The periods that a parent can have had at a time, by the calls and samples around it."""
     records = observation.records
-    calls = [call for call in records.of(Callback) if call.is_event and call.id == parent]
+    calls = [call for call in records.calls if call.is_event and call.id == parent]
     before = [call for call in calls if call.time <= time][-1:]
     after = [call for call in calls if call.time > time][:1]
     between = {
@@ -171,7 +175,7 @@ def judge_inherit(observation: Observation, _: Observation | None) -> Verdict:
     names = event_names(records)
     made = [p.time for p in records.of(Phase) if p.name.startswith(("fork ", "thread "))]
     first: dict[int, Callback] = {}
-    for call in records.of(Callback):
+    for call in records.calls:
         if call.is_event and call.parent in frequency_events(records):
             first.setdefault(call.id, call)
     faults = []
@@ -197,8 +201,48 @@ def judge_inherit(observation: Observation, _: Observation | None) -> Verdict:
     )
 
 
+def _ended(observation: Observation, event: Event) -> int:
+    """The sum of the periods that the samples say have ended.
+
+    A software event's sample names the period that begins: perf_swevent_event()
+    takes last_period, which perf_swevent_set_period() set an overflow earlier.
+    """
+    taken = samples(observation, event.id)
+    ended = taken if event.type in _HARDWARE_TYPES else taken[:-1]
+    return sum(sample.period for sample in ended)
+
+
+def judge_periods(observation: Observation, _: Observation | None) -> Verdict:
+    """Samples do not say that more counts have passed than were counted."""
+    expected = "sum of the samples' periods <= count"
+    names = event_names(observation.records)
+    faults, judged = [], 0
+    for event in events(observation).values():
+        number = len(samples(observation, event.id))
+        if not event.samples or not number:
+            continue
+        judged += number
+        ended = _ended(observation, event)
+        seen = points(observation, event.leader)
+        total = max((point.counts.get(event.id, 0) for point in seen), default=0)
+        if ended > total:
+            faults.append(
+                f"the periods of {named(names, event.id)} sum up to {ended}, its count is {total}"
+            )
+    if not judged:
+        return inconclusive(PERIODS, "no samples", expected)
+    return verdict(
+        PERIODS,
+        faults,
+        measured=f"{judged} samples, {len(faults)} events with too much",
+        expected=expected,
+        metrics={"samples": judged, "events": len(faults)},
+    )
+
+
 CHECKS = (
     Check(RATE, "Does the sampling rate come to what was asked for?", judge_rate),
     Check(STEP, "Does the period fall no faster than the kernel's filter allows?", judge_step),
+    Check(PERIODS, "Do samples report the periods that have passed?", judge_periods),
     Check(INHERIT, "Does a child start at its parent's period?", judge_inherit),
 )

@@ -20,14 +20,15 @@ PROBES = {
 # What every guest is set to.  An emulated interrupt takes its time, for which
 # perf_sample_event_took() would lower the allowed sample rate.
 SETTINGS = {"kernel.perf_cpu_time_max_percent": 0}
-# What lets user space see the counters of watched events (arm64; x86 has rdpmc).
-WATCHING = {"kernel.perf_user_access": 1}
+# What lets user space see the counters of watched events, where the kernel has it:
+# arm64's does, x86's lets it from the beginning (rdpmc).
+WATCHING = {"kernel.perf_user_access?": 1}
 COMPILE = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static")
 
 
 # The verb that starts the system on the disk and its SSH server, until told to finish.
 SERVE = "serve"
-SHELL_BATCH = f"sysctl kernel/perf_user_access 1\n{SERVE}\n"
+SHELL_BATCH = f"sysctl-if-any kernel/perf_user_access 1\n{SERVE}\n"
 
 # The system on the disk: perf, an SSH server, a shell, and what a person expects beside it.
 PACKAGES = (
@@ -53,7 +54,7 @@ def batch(scenario: Scenario) -> str:
     watching = any(event.watched for event in scenario.events.values())
     # SETTINGS come last: the kernel refuses a sample rate once they hold.
     sysctl = scenario.sysctl | (WATCHING if watching else {}) | SETTINGS
-    lines = [f"sysctl {name.replace('.', '/')} {value}" for name, value in sysctl.items()]
+    lines = [_setting(name, value) for name, value in sysctl.items()]
     if scenario.observe:
         lines.append(" ".join(("observe", *_observer_parameters(scenario))))
     if scenario.tool:
@@ -61,6 +62,12 @@ def batch(scenario: Scenario) -> str:
     else:
         lines.append(" ".join(("probe", *(scenario.probe or ("drive",)))))
     return "".join(f"{line}\n" for line in lines)
+
+
+def _setting(name: str, value: int) -> str:
+    """One line of settings; a name that ends in ? may be one that the kernel lacks."""
+    verb = "sysctl-if-any" if name.endswith("?") else "sysctl"
+    return f"{verb} {name.removesuffix('?').replace('.', '/')} {value}"
 
 
 def texts(scenario: Scenario) -> dict[str, str]:

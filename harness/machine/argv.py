@@ -61,7 +61,7 @@ def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list
     a disk has no network; one with a disk has a network that reaches nothing, but
     that a port of the host's loopback leads to its SSH server.
     """
-    append = " ".join((f"console={machine.console}", *_KERNEL_ARGUMENTS))
+    append = " ".join((f"console={machine.console}", *_KERNEL_ARGUMENTS, *machine.kernel_arguments))
     return [
         *_program(machine, files),
         *("-accel", machine.accelerator),

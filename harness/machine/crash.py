@@ -11,11 +11,13 @@ DONE = "pmu-harness: done"
 _STEP = re.compile(r"^pmu-harness: step (\d+): (.*)$", re.MULTILINE)
 
 _PROGRAM_COUNTER = re.compile(r"\b(?:PC|RIP)=\s*([0-9a-f]{8,16})", re.IGNORECASE)
+_CODE = frozenset("tTwW")  # nm(1)
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STAMP = re.compile(r"^\[\s*\d+\.\d+\]\s?(\[\s*[TC]\d+\]\s?)?", re.MULTILINE)
 
 # First match wins: an oops that panics is told by its oops.  Sources:
-# arch/*/mm/fault.c and die() ("Internal error", "BUG:", "Unable to handle"),
+# arch/*/mm/fault.c and die() ("Internal error", "BUG:", "Unable to handle"; x86 gives
+# each trap its name: "divide error: 0000 [#1]"), arch/x86/kernel/nmi.c and mm/extable.c,
 # kernel/watchdog.c, kernel/hung_task.c, kernel/rcu/tree_stall.h, kernel/panic.c.
 _SIGNS: tuple[tuple[GuestEnd, re.Pattern[str]], ...] = (
     (
@@ -27,16 +29,28 @@ _SIGNS: tuple[tuple[GuestEnd, re.Pattern[str]], ...] = (
     ),
     (
         GuestEnd.OOPS,
-        re.compile(r"Unable to handle kernel|Internal error: |BUG: |kernel BUG at |Oops: "),
+        re.compile(
+            r"Unable to handle kernel|Internal error: |BUG: |kernel BUG at |Oops: "
+            r"|: [0-9a-f]{4} \[#\d+\]"
+        ),
     ),
     (GuestEnd.INIT_FAILED, re.compile(r"No working init found|Attempted to kill init!")),
     (GuestEnd.PANIC, re.compile(r"Kernel panic - not syncing")),
-    (GuestEnd.WARNING, re.compile(r"WARNING: (?:CPU: \d+ PID: \d+ at )?\S+")),
+    (
+        GuestEnd.WARNING,
+        re.compile(
+            r"WARNING: (?:CPU: \d+ PID: \d+ at )?\S+|NMI received for unknown reason"
+            r"|unchecked MSR access error: "
+        ),
+    ),
 )
 _EVIDENCE_LINES = 16
 _REPORT_LINES = 80
-_REGISTER = re.compile(r"(?:pc|lr) : |RIP: ")
+# Of x86 the kernel's: 0033 is what user space was at.
+_REGISTER = re.compile(r"(?:pc|lr) : |RIP: 0010:")
 _TRACE = re.compile(r"Call [Tt]race:")
+# A frame that the unwinder only found on the stack, or a stack's name.
+_NO_FRAME = re.compile(r"\s*(?:\? |</?[A-Z]+>)")
 
 
 def clean(console: bytes) -> str:
@@ -51,7 +65,8 @@ def _telling(lines: list[str]) -> list[str]:
     trace = next((i for i, line in enumerate(lines) if _TRACE.match(line)), None)
     if not where or trace is None:
         return lines[:_EVIDENCE_LINES]
-    return [lines[0], *where, *lines[trace : trace + _EVIDENCE_LINES // 2]]
+    frames = [line for line in lines[trace:] if not _NO_FRAME.match(line)]
+    return [lines[0], *where, *frames[: _EVIDENCE_LINES // 2]]
 
 
 def _sign(text: str) -> tuple[GuestEnd, int] | None:
@@ -76,9 +91,13 @@ def locate(registers: str, symbols: str) -> str:
         return ""
     address = int(match[1], 16)
     lines = [line.split() for line in symbols.splitlines()]
-    table = [(int(line[0], 16), line[2]) for line in lines if len(line) == 3]
-    below = [entry for entry in table if entry[0] <= address]
-    if not below:
+    table = [line for line in lines if len(line) == 3]
+    # Code only: x86 has per-CPU variables at 0 and onwards, where user space is.
+    code = [(int(start, 16), name) for start, kind, name in table if kind in _CODE]
+    below = [entry for entry in code if entry[0] <= address]
+    # Behind the kernel are its modules, of which the map knows nothing.
+    beyond = any(name == "_end" and int(end, 16) <= address for end, _, name in table)
+    if not below or beyond:
         return ""
     start, name = max(below)
     return f"{name}+{address - start:#x}"

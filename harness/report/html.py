@@ -8,7 +8,7 @@ from importlib.resources import files
 from jinja2 import Environment
 
 from harness.guest.records import Records
-from harness.model import Role, RunResult, Status, Verdict
+from harness.model import Role, RunResult, Scenario, Status, Verdict
 from harness.report.periods import HEIGHT, WIDTH, Chart, chart
 from harness.report.table import Row, by_scenario, rows, subject_names, times
 from harness.report.timeline import Timeline, timeline
@@ -30,7 +30,7 @@ def _count(verdicts: list[Verdict | None]) -> dict[str, int]:
     return {status.value: present.count(status) for status in Status if status in present}
 
 
-def _groups(result: RunResult, titles: Mapping[str, str]) -> dict[str, Group]:
+def _groups(result: RunResult, scenarios: Mapping[str, Scenario]) -> dict[str, Group]:
     """The scenarios in order."""
     found = {}
     compared = Role.REFERENCE in subject_names(result)
@@ -38,7 +38,7 @@ def _groups(result: RunResult, titles: Mapping[str, str]) -> dict[str, Group]:
         tallies = {"reference": _count([row.reference for row in members])} if compared else {}
         tallies["candidate"] = _count([row.candidate for row in members])
         found[scenario] = Group(
-            title=titles.get(scenario, ""),
+            title=scenarios[scenario].title if scenario in scenarios else "",
             rows=members,
             tallies=tallies,
             times=times(members),
@@ -47,11 +47,16 @@ def _groups(result: RunResult, titles: Mapping[str, str]) -> dict[str, Group]:
     return found
 
 
-def _lanes(result: RunResult, records: Mapping[str, Records]) -> dict[str, dict[str, Timeline]]:
-    """Timelines by scenario and subject, of the cells that have a callback log."""
+def _lanes(
+    result: RunResult, records: Mapping[str, Records], shared: set[str]
+) -> dict[str, dict[str, Timeline]]:
+    """Timelines by scenario and subject, of the cells that have a callback log.
+
+    `shared` names the scenarios whose counters belong to several CPUs.
+    """
     lanes: dict[str, dict[str, Timeline]] = {}
     for cell in result.cells:
-        line = timeline(records[cell.cell.id])
+        line = timeline(records[cell.cell.id], shared=cell.cell.scenario in shared)
         if line:
             lanes.setdefault(cell.cell.scenario, {})[cell.cell.subject] = line
     return lanes
@@ -70,24 +75,24 @@ def render(
     result: RunResult,
     records: Mapping[str, Records],
     subjects: Mapping[str, Mapping[str, str]],
-    titles: Mapping[str, str],
+    scenarios: Mapping[str, Scenario],
 ) -> str:
     """The page, self-contained; everything that a guest said is escaped.
 
-    `records` are by cell id, `subjects` (what each was built from) by name,
-    `titles` by scenario.
+    `records` are by cell id, `subjects` (what each was built from) and `scenarios` by name.
     """
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(
         files("harness.report").joinpath("report.html").read_text(encoding="utf-8")
     )
     names = subject_names(result)
+    shared = {name for name, row in scenarios.items() if "shared-counters" in row.needs}
     return template.render(
         result=result,
-        scenarios=_groups(result, titles),
+        scenarios=_groups(result, scenarios),
         names={role.value: name for role, name in names.items()},
         compared=Role.REFERENCE in names,
-        lanes=_lanes(result, records),
+        lanes=_lanes(result, records, shared),
         charts=_charts(result, records),
         chart_size=(WIDTH, HEIGHT),
         subjects=subjects,

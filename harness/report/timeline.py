@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 from harness.guest.records import Callback, Records
 
+# The row of a counter that the CPUs of a node share stands for all of them.
+SHARED = -1
+
 
 @dataclass(frozen=True)
 class Bar:
-    """An event on a counter of a CPU, from `begin` to `end` (ns)."""
+    """An event on a counter of a CPU (or SHARED), from `begin` to `end` (ns)."""
 
     cpu: int
     counter: int
@@ -41,32 +44,44 @@ class Timeline:
         return 100 * (time - self.begin) / max(1, self.end - self.begin)
 
 
-def timeline(records: Records) -> Timeline | None:
+def timeline(records: Records, *, shared: bool = False) -> Timeline | None:
     """The timeline of a cell; None for one without a callback log.
 
-    An event that comes back to its counter in the same tick keeps its bar.
+    An event that comes back to its counter in the same tick keeps its bar.  Where
+    counters are `shared`, a row is a counter of the node, and events say their CPU.
     """
-    calls = [call for call in records.of(Callback) if call.call in ("add", "del")]
+    calls = [
+        call
+        for call in records.calls
+        if (call.call == "add" and call.ret == 0 and call.idx[1] >= 0)
+        or (call.call == "del" and call.idx[0] >= 0)
+    ]
     if not calls:
         return None
     names = records.names()
-    open_bars: dict[tuple[int, int], tuple[str, int]] = {}
+    # By row and event: of two CPUs, one may have a counter before the other's del is done.
+    held: dict[tuple[int, int, int], int] = {}
+    labels: dict[tuple[int, int, int], str] = {}
     bars, releases = [], []
     for position, call in enumerate(calls):
-        if call.call == "add" and call.ret == 0:
-            open_bars[call.cpu, call.idx[1]] = (names.get(call.id, str(call.id)), call.time)
-        elif call.call == "del":
-            if call.tick:
-                releases.append(call.time)
-            event, begin = open_bars.pop((call.cpu, call.idx[0]), ("", call.time))
-            if _comes_back(call, calls[position + 1 : position + 2]):
-                # The add that follows opens it again; let it begin where it began.
-                calls[position + 1] = calls[position + 1].model_copy(update={"time": begin})
-            elif event:
-                bars.append(Bar(call.cpu, call.idx[0], event, begin, call.time))
-    last = records.of(Callback)[-1].time
-    for (cpu, counter), (event, begin) in open_bars.items():
-        bars.append(Bar(cpu, counter, event, begin, last))
+        counter = call.idx[1] if call.call == "add" else call.idx[0]
+        place = (SHARED if shared else call.cpu, counter, call.id)
+        if call.call == "add":
+            name = names.get(call.id, str(call.id))
+            labels[place] = f"{name}, CPU {call.cpu}" if shared else name
+            held[place] = call.time
+            continue
+        if call.tick:
+            releases.append(call.time)
+        begin = held.pop(place, None)
+        if _comes_back(call, calls[position + 1 : position + 2]):
+            # The add that follows opens it again; let it begin where it began.
+            start = call.time if begin is None else begin
+            calls[position + 1] = calls[position + 1].model_copy(update={"time": start})
+        elif begin is not None:
+            bars.append(Bar(place[0], place[1], labels[place], begin, call.time))
+    last = records.calls[-1].time
+    bars += [Bar(*place[:2], labels[place], begin, last) for place, begin in held.items()]
     first = min(bar.begin for bar in bars)
     return Timeline(tuple(bars), tuple(releases), first, max(bar.end for bar in bars))
 

@@ -71,7 +71,7 @@ def test_the_batch_is_what_the_scenario_says(run):
     _, folder = run(DONE)
     lines = (folder / "batch").read_text().splitlines()
     assert lines[:3] == [
-        "sysctl kernel/perf_user_access 1",
+        "sysctl-if-any kernel/perf_user_access 1",
         "sysctl kernel/perf_cpu_time_max_percent 0",
         "observe",
     ]

@@ -58,3 +58,9 @@ def test_every_machine_is_confined(catalog):
 def test_a_comma_in_a_path_is_no_option(catalog):
     words = argv(catalog.machines["aarch64-tcg"], channel="/run/a,b/channel")
     assert any("mem-path=/run/a,,b/channel" in word for word in words)
+
+
+def test_a_kernel_is_told_what_its_machine_says(catalog):
+    machine = catalog.machines["aarch64-tcg"].model_copy(update={"kernel_arguments": ("a=1", "b")})
+    words = argv(machine)
+    assert words[words.index("-append") + 1].endswith(" rdinit=/init a=1 b")

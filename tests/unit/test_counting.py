@@ -130,6 +130,16 @@ def test_a_group_that_runs_is_read_one_event_after_the_other(observe):
     assert judge("counting.levels", observe(LEVELS, running)).status is Status.PASS
 
 
+def test_a_group_that_counted_nothing_does_not_add_up(observe):
+    silent = every(a(Read), counts=lambda read: tuple((event, 0) for event, _ in read.counts))
+    verdict = judge("counting.levels", observe(LEVELS, silent))
+    assert verdict.status is Status.FAIL
+    assert [line.partition(" in ")[0] for line in verdict.evidence] == [
+        "user (id 3) counted nothing",
+        "kernel (id 4) counted nothing",
+    ]
+
+
 def test_a_group_of_one_level_has_no_parts(observe):
     assert "no group of user" in undecided("counting.levels", observe("6.12/cycles-task"))
 

@@ -27,10 +27,16 @@ def test_captured(path):
     assert outcome.summary.startswith(expected["summary"])
 
 
-def test_an_oops_names_where():
-    _, console = split(next(path for path in CONSOLES if path.stem == "oops-in-adjust"))
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [("oops-in-adjust", "pc : perf_adjust"), ("x86-oops-in-adjust", "RIP: 0010:perf_adjust")],
+)
+def test_an_oops_names_where(name, where):
+    _, console = split(next(path for path in CONSOLES if path.stem == name))
     outcome = recognize(console)
-    assert any("pc : perf_adjust" in line for line in outcome.evidence)
+    assert where in outcome.evidence[1]
+    trace = outcome.evidence[outcome.evidence.index("Call Trace:") + 1 :] if "x86" in name else ()
+    assert not any("? " in frame or "<IRQ>" in frame for frame in trace)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +48,10 @@ def test_an_oops_names_where():
         ("kernel BUG at kernel/events/core.c:12!", GuestEnd.OOPS),
         ("Internal error: Oops: 96000004 [#1] SMP", GuestEnd.OOPS),
         ("BUG: kernel NULL pointer dereference, address: 0", GuestEnd.OOPS),
+        ("general protection fault, maybe for address 0x0: 0000 [#1] SMP NOPTI", GuestEnd.OOPS),
+        ("divide error: 0000 [#1] SMP NOPTI", GuestEnd.OOPS),
+        ("Uhhuh. NMI received for unknown reason 00 on CPU 0.", GuestEnd.WARNING),
+        ("unchecked MSR access error: WRMSR to 0xc0010200 (tried to write 0x0)", GuestEnd.WARNING),
         ("Kernel panic - not syncing: No working init found.", GuestEnd.INIT_FAILED),
         (
             "Kernel panic - not syncing: Attempted to kill init! exitcode=0x100",
@@ -95,3 +105,14 @@ def test_a_program_counter_gets_its_function():
     assert locate("RIP=ffff800080002000 RFL=0", symbols) == "next+0x0"
     assert locate("nothing", symbols) == ""
     assert locate("PC=0000000000000010", symbols) == ""
+
+
+def test_only_code_of_the_kernel_is_a_function():
+    symbols = (
+        "0000000000000000 A __per_cpu_start\n0000000000021000 D cpu_info\n"
+        "ffffffff81000000 T _text\nffffffff81001000 t spin\nffffffff81002000 d data\n"
+        "ffffffff81800000 B _end\n"
+    )
+    assert locate("RIP=ffffffff81001007 RFL=00000002", symbols) == "spin+0x7"
+    assert locate("RIP=0000000000401000 RFL=00000002", symbols) == ""
+    assert locate("RIP=ffffffffa0001000 RFL=00000002", symbols) == ""

@@ -37,13 +37,13 @@ def test_every_emulators_patches_are_patches(catalog):
 
 def test_patches_are_in_the_order_of_their_names(copy):
     folder = copy / "qemu-patches" / "10.0"
-    (folder / "0003-c.patch").write_text("c")
-    (folder / "0002-b.patch").write_text("b")
+    (folder / "9003-c.patch").write_text("c")
+    (folder / "9002-b.patch").write_text("b")
     (folder / "README").write_text("no patch")
     found = Catalog(copy)
     names = [patch.path for patch in found.emulator_patches(found.emulators["qemu-x86-pmu"])]
     assert names[0].startswith("qemu-patches/10.0/0001-")
-    assert names[1:] == ["qemu-patches/10.0/0002-b.patch", "qemu-patches/10.0/0003-c.patch"]
+    assert names[-2:] == ["qemu-patches/10.0/9002-b.patch", "qemu-patches/10.0/9003-c.patch"]
 
 
 def test_a_folder_without_patches_is_no_vanilla_qemu(copy):

@@ -29,13 +29,15 @@ from harness.report.kill_matrix import show
 EVIDENCE = Path("/runs/evidence")
 
 
-def saboteur(name="breaks-it", breaks=("a",), since="6.1", before=None, stands_on=None):
+def saboteur(
+    name="breaks-it", breaks=("a",), since="6.1", before=None, stands_on=None, scenarios=()
+):
     patch = SeriesPatch(file=f"{name}.patch", versions=VersionRange(since=since, before=before))
     return Series(
         name=f"{SABOTEURS}{name}",
         title=f"What {name} does",
         patches=(patch,),
-        claim=Claim(breaks=breaks),
+        claim=Claim(breaks=breaks, scenarios=scenarios),
         stands_on=stands_on,
     )
 
@@ -114,9 +116,11 @@ def test_each_saboteur_runs_on_each_kernel_that_it_is_for(catalog):
 
     def run(series, source):
         asked.append((series.name, source))
-        return result(clean("s", a=PASS), patched("s", a=FAIL)), EVIDENCE
+        health = {"kernel.health": FAIL}
+        return result(clean("s"), patched("s", **health)), EVIDENCE
 
-    old, both = saboteur("old", before="6.2"), saboteur("both")
+    breaks = ("kernel.health",)
+    old, both = saboteur("old", breaks, before="6.2"), saboteur("both", breaks)
     kernels = {"debian:6.12": "6.12.117", "debian:6.1": "6.1.192"}
     found = matrix(catalog, [old, both], kernels, catalog.machines["aarch64-tcg"], run)
     assert asked == [
@@ -140,6 +144,27 @@ def test_a_saboteur_on_another_series_needs_a_kernel_for_both(catalog):
 
     machine = catalog.machines["aarch64-tcg"]
     assert matrix(catalog, [nowhere], {"path:/linux": "5.10"}, machine, never).kills == ()
+
+
+def test_a_machine_runs_what_it_can_show_of_a_saboteur(catalog):
+    """exact-levels is no scenario of x86_64-tcg, and counting.levels in no other one."""
+    asked = []
+
+    def run(series, source):
+        asked.append((series.name, series.claim.scenarios))
+        return result(clean("s"), patched("s", **{"counting.exact": FAIL})), EVIDENCE
+
+    both = ("counting.levels", "counting.exact")
+    some = saboteur("some", both, scenarios=("exact-levels", "exact-user"))
+    none = saboteur("none", both[:1], scenarios=("exact-levels",))
+    found = matrix(catalog, [some, none], {"d": "6.12"}, catalog.machines["x86_64-tcg"], run)
+    assert asked == [("saboteurs/some", ("exact-user",))]
+    assert not found.survivors
+    matrix(catalog, [some, none], {"d": "6.12"}, catalog.machines["aarch64-tcg"], run)
+    assert asked[1:] == [
+        ("saboteurs/some", ("exact-levels", "exact-user")),
+        ("saboteurs/none", ("exact-levels",)),
+    ]
 
 
 # --- what one run says -------------------------------------------------------

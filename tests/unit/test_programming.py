@@ -87,6 +87,12 @@ def test_add_programs_a_counter_too(observe):
     assert "programmed to 0x2" in fault("retention.reload", observe(CLEAN, wrong))
 
 
+def test_an_add_that_was_taken_back_programmed_nothing(observe):
+    """x86_pmu_add() in a transaction that is cancelled: the log has its index as -1."""
+    refused = again(0, call("add", TARGET, tick=False), idx=(-1, -1), prev=(0, 0))
+    assert judge("retention.reload", observe(CLEAN, refused)).status is Status.PASS
+
+
 @pytest.mark.parametrize(("left", "programmed"), [(-5, 95), (-99, 1), (-100, 100), (-250, 100)])
 def test_what_is_overdue_is_made_up_for_within_a_period(observe, left, programmed):
     """armpmu_event_set_period(): from left <= -period on, a whole period begins anew."""

@@ -210,9 +210,10 @@ class Tags(HTMLParser):
         self.seen.append(tag)
 
 
-def test_html_escapes_what_a_guest_said(result):
+def test_html_escapes_what_a_guest_said(catalog, result):
     records = {cell.cell.id: Records([]) for cell in result.cells}
-    page = html.render(result, records, {"6.12": {"toolchain": EVIL}}, {"cycles-task": EVIL})
+    scenario = catalog.scenarios["cycles-task"].model_copy(update={"title": EVIL})
+    page = html.render(result, records, {"6.12": {"toolchain": EVIL}}, {"cycles-task": scenario})
     tags = Tags()
     tags.feed(page)
     assert "script" not in tags.seen

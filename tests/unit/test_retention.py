@@ -208,6 +208,14 @@ def test_two_events_on_one_counter(observe):
     assert "while target (id 5) was on it" in said
 
 
+def test_what_never_got_a_counter_is_on_none(observe):
+    """x86_pmu_add() in a transaction that is cancelled: the log has its index as -1."""
+    refused, also = (
+        again(0, a(Callback, call="add", id=7), id=other, idx=(-1, -1)) for other in (97, 98)
+    )
+    assert judge("retention.counter", observe(CLEAN, refused, also)).status is Status.PASS
+
+
 # --- retention.residence -----------------------------------------------------
 
 

@@ -299,3 +299,24 @@ def test_an_overflow_that_the_emulator_notices_late(observe):
 
 def test_where_no_period_ended_nothing_is_due(observe):
     assert undecided("sampling.overflow", observe(CPU)) == "no period ended"
+
+
+# --- sampling.periods --------------------------------------------------------
+
+
+def test_samples_of_more_than_was_counted(observe):
+    said = fault("sampling.periods", observe(CPU, nth(6, a(Sample), period=10**12)))
+    assert said.startswith("the periods of target (id 2) sum up to 1000")
+
+
+def test_a_software_events_last_period_has_not_ended(observe):
+    """perf_swevent_event() names the period that begins."""
+    name = "6.12/software-frequency"
+    last = nth(-1, a(Sample), period=10**9)
+    assert judge("sampling.periods", observe(name, last)).status is Status.PASS
+    said = fault("sampling.periods", observe(name, nth(-2, a(Sample), period=10**9)))
+    assert "the periods of target (id 4) sum up to 10000" in said
+
+
+def test_without_samples_there_are_no_periods(observe):
+    assert undecided("sampling.periods", observe(CPU, without(a(Sample)))) == "no samples"

@@ -202,7 +202,7 @@ def test_a_script_is_what_the_guest_reads(rich):
 def test_a_batch_sets_the_rate_before_what_forbids_it(rich):
     assert batch(rich) == (
         "sysctl kernel/perf_event_max_sample_rate 10000\n"
-        "sysctl kernel/perf_user_access 1\n"
+        "sysctl-if-any kernel/perf_user_access 1\n"
         "sysctl kernel/perf_cpu_time_max_percent 0\n"
         "observe also=perf_swevent,perf_tracepoint registers=1\n"
         "probe drive\n"
