@@ -117,7 +117,7 @@ def _excused(verdict: Verdict, erratum: Erratum) -> Verdict:
 def _judge_check(
     check: str, mine: Observation, theirs: Observation | None, plan: Plan, role: Role
 ) -> Verdict:
-    """One check's verdict; a known defect that the reference has as well is no failure."""
+    """One check's verdict; a known defect that is not the candidate's own is no failure."""
     verdict = CHECKS[check].judge(mine, theirs)
     scenario, version = mine.scenario.name, plan.subjects[role].version
     architecture = plan.machine.architecture
@@ -126,7 +126,7 @@ def _judge_check(
     )
     if verdict.status is Status.FAIL and erratum:
         before = CHECKS[check].judge(theirs, None) if theirs else None
-        if before is None or before.status is Status.FAIL:
+        if erratum.by_chance or before is None or before.status is Status.FAIL:
             verdict = _excused(verdict, erratum)
     return _shortened(verdict)
 

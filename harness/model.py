@@ -448,6 +448,7 @@ class Erratum(Frozen):
 
     `excuses` maps scenarios (or any) to the checks that it makes fail; each line of
     evidence must match `matching` (a regular expression) for it to be that.
+    What shows `by_chance` need not show in the reference as well.
     """
 
     name: str
@@ -457,6 +458,7 @@ class Erratum(Frozen):
     architecture: str | None = None
     excuses: dict[str, tuple[str, ...]]
     matching: str
+    by_chance: bool = False
 
     def covers(self, scenario: str, verdict: "Verdict", version: str, architecture: str) -> bool:
         """True if a failed verdict on a kernel release is this defect and nothing else."""

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from harness.catalog import Catalog
 from harness.errors import PlanError
-from harness.judge import by_check
+from harness.judge import HEALTH, by_check
 from harness.model import Kill, KillMatrix, Machine, Role, RunResult, Series, Status
 from harness.plan import fits
-from harness.request import claim_on
 
 SABOTEURS = "saboteurs/"
 
@@ -32,11 +31,24 @@ def chosen(catalog: Catalog, expression: str) -> list[Series]:
 
 
 def on_machine(series: Series, machine: Machine, catalog: Catalog) -> Series | None:
-    """A saboteur with what of its claim a machine can show; None where that is nothing."""
-    claim = claim_on(series.claim, machine, catalog.scenarios)
-    if series.claim.breaks and not claim.breaks:
+    """A saboteur with what of its claim a machine can show; None where that is nothing.
+
+    It shows in the claim's scenarios that the machine has, in checks that these ask.
+    """
+    claim, here = series.claim, machine.architecture
+    able = [
+        catalog.scenarios[name]
+        for name in claim.scenarios or catalog.scenarios
+        if not catalog.scenarios[name].lacks(machine)
+    ]
+    asked = {HEALTH} if able else set()
+    asked |= {check for scenario in able for check in scenario.checks}
+    breaks = tuple(c for c in claim.breaks if c in asked and claim.only.get(c, here) == here)
+    if claim.breaks and not breaks:
         return None
-    return series.model_copy(update={"claim": claim})
+    scenarios = tuple(scenario.name for scenario in able) if claim.scenarios else ()
+    shown = claim.model_copy(update={"breaks": breaks, "scenarios": scenarios})
+    return series.model_copy(update={"claim": shown})
 
 
 def kill(series: Series, kernel: str, result: RunResult, evidence: Path) -> Kill:

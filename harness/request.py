@@ -2,14 +2,13 @@
 """From what a person asked for to a plan, with its kernel source resolved."""
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalog import Catalog
 from harness.debian import Archive
 from harness.errors import PlanError
-from harness.judge import HEALTH
 from harness.kernel.source import Request, Source, offered_versions, resolve
 from harness.model import (
     Cell,
@@ -70,9 +69,7 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         source=source.spec,
         series=series.name if series else "",
         # A claim is about the whole suite: some of its scenarios do not decide it.
-        claim=claim_on(series.claim, machine, catalog.scenarios)
-        if series and not asked.scenarios
-        else Claim(),
+        claim=series.claim if series and not asked.scenarios else Claim(),
         candidate=candidate,
         reference=None if asked.alone else reference,
         machine=machine,
@@ -82,19 +79,6 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         errata=tuple(catalog.errata.values()),
     )
     return Prepared(plan, source, archive)
-
-
-def claim_on(claim: Claim, machine: Machine, scenarios: Mapping[str, Scenario]) -> Claim:
-    """What of a claim a machine can show: in scenarios that it has, checks that these ask."""
-    able = [
-        name for name in claim.scenarios or tuple(scenarios) if not scenarios[name].lacks(machine)
-    ]
-    asked = {HEALTH, *(check for name in able for check in scenarios[name].checks)} if able else ()
-    return Claim(
-        fixes=tuple(check for check in claim.fixes if check in asked),
-        breaks=tuple(check for check in claim.breaks if check in asked),
-        scenarios=tuple(able) if claim.scenarios else (),
-    )
 
 
 def _series(catalog: Catalog, asked: Asked) -> Series | None:

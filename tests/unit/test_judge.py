@@ -361,6 +361,11 @@ def test_a_defect_that_the_reference_does_not_have_is_the_candidates(siblings):
     assert "erratum" not in verdict.measured
 
 
+def test_a_defect_that_shows_by_chance_need_not_show_in_the_reference(siblings):
+    verdict = siblings(LEADERS_ONLY, BOTH, by_chance=True)["retention.pairing"]
+    assert verdict.status is Status.SKIP
+
+
 def test_a_defect_is_known_of_some_kernels_only(siblings):
     assert siblings(LEADERS_ONLY, version="6.9.12")["retention.pairing"].status is Status.FAIL
     fixed = VersionRange(since="6.10", before="6.12")
