@@ -11,12 +11,14 @@ from harness.checks import (
     retention,
     sampling,
     tool,
+    trace,
 )
 from harness.checks.base import Check, Observation
 
 _FAMILIES = (
     retention,
     programming,
+    trace,
     conservation,
     counting,
     control,

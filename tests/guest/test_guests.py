@@ -21,10 +21,16 @@ ROOT = Path(__file__).parents[2]
 KERNELS = ("6.1", "6.12")
 CATALOG = Catalog()
 SABOTEURS = {n: s for n, s in CATALOG.series.items() if n.startswith("saboteurs/")}
-# Each on the newest kernel that it is for.
+MACHINES = {"arm64": "aarch64-tcg", "x86_64": "x86_64-tcg"}
+# Each on the newest kernel that it is for, and on the first machine.
 # `./pmu-harness mutants` runs all of them on all kernels.
 SABOTAGES = [
-    (name, [kernel for kernel in KERNELS if fits(series, kernel, "arm64", CATALOG.series)][-1])
+    next(
+        (name, kernel, machine)
+        for architecture, machine in MACHINES.items()
+        for kernel in reversed(KERNELS)
+        if fits(series, kernel, architecture, CATALOG.series)
+    )
     for name, series in SABOTEURS.items()
 ]
 # What clean kernels prove to lack: an event that QEMU's PMU has not, and what
@@ -115,11 +121,11 @@ def test_a_kernel_without_them_fails(run, kernel):
     assert any(line.startswith("page: target") for line in moved["evidence"])
 
 
-@pytest.mark.parametrize(("name", "kernel"), SABOTAGES)
-def test_a_saboteur_is_caught(run, name, kernel):
+@pytest.mark.parametrize(("name", "kernel", "machine"), SABOTAGES)
+def test_a_saboteur_is_caught(run, name, kernel, machine):
     claim = CATALOG.series[name].claim
     patience = ["--timeout-scale", "0.15"] if "hangs" in name else []
-    where = ["--source", f"debian:{kernel}"]
+    where = ["--source", f"debian:{kernel}", "--machine", machine]
     for scenario in claim.scenarios:
         where += ["--scenario", scenario]
     status, results, _ = run("--series", name, *where, *patience)

@@ -122,7 +122,9 @@ def test_cells_are_stable_and_the_reference_comes_first(catalog):
     ]
 
 
-def test_a_plan_survives_the_disk(catalog):
+@pytest.mark.parametrize("name", ["aarch64-tcg", "x86_64-tcg"])
+def test_a_plan_survives_the_disk(catalog, name):
+    machine = catalog.machines[name]
     subject = Subject(name="6.1", source="path:/t", version="6.1.1", patches=())
     plan = make_plan(
         source="path:/t",
@@ -130,8 +132,8 @@ def test_a_plan_survives_the_disk(catalog):
         claim=Claim(),
         candidate=subject,
         reference=None,
-        machine=catalog.machines["aarch64-tcg"],
-        scenarios=tuple(catalog.scenarios.values()),
+        machine=machine,
+        scenarios=tuple(row for row in catalog.scenarios.values() if not row.lacks(machine)),
     )
     assert type(plan).model_validate_json(plan.model_dump_json()) == plan
 
