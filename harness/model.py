@@ -88,6 +88,10 @@ Feature = Literal[
 ]
 
 
+# What a register trace may tell of: harness/guest/trace.py.
+Traced = Literal["write", "read", "rdpmc", "overflow", "interrupt"]
+
+
 class Counters(Frozen):
     """How many events of a kind a CPU can count at once, and of all kinds together."""
 
@@ -109,7 +113,8 @@ class Machine(Frozen):
     what else there is; `kernel_arguments` what its kernels are told beside what all
     are; `largest_left` and `least_left` how far from its wrap a counter is programmed;
     `late_overflow` by how many counts at most an emulator notices the overflow of
-    an event too late (docs/errata.md).
+    an event too late (docs/errata.md); `trace_events` is how QEMU calls the
+    events of its register trace, * being one of Traced.
     """
 
     name: str
@@ -136,7 +141,14 @@ class Machine(Frozen):
     # hw.idx is the counter's bit in the hardware's enable registers.
     index_is_bit: bool = False
     late_overflow: dict[str, int] = {}
+    trace_events: str = ""
     timeout_s: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _trace_is_named(self) -> "Machine":
+        if ("register-trace" in self.offers) != bool(self.trace_events):
+            raise ValueError("register-trace and trace_events go together")
+        return self
 
     def with_cpus(self, number: int) -> "Machine":
         """The machine as a scenario boots it that asks for so many."""
@@ -295,8 +307,10 @@ class Scenario(Frozen):
     of a machine.  `sysctl` is set before, a name that ends in ? only where the
     kernel has it.
     `observe` names the kernel's variables of further PMUs whose callbacks are
-    logged beside the hardware's, such as perf_swevent; `may_lack` the events
-    that a guest may prove not to have, which skips the scenario.
+    logged beside the hardware's, such as perf_swevent; `registers` has the module
+    read the hardware's registers around each callback, and `trace` says
+    what the machine tells of accesses to them; `may_lack` are the events that a guest
+    may prove not to have, which skips the scenario.
     """
 
     name: str
@@ -307,6 +321,7 @@ class Scenario(Frozen):
     sysctl: dict[str, int] = {}
     observe: bool | tuple[str, ...] = True
     registers: bool = False
+    trace: tuple[Traced, ...] = ()
     events: dict[str, EventSpec] = {}
     tasks: dict[str, tuple[str, ...]] = {}
     steps: tuple[str, ...] = ()
@@ -320,6 +335,8 @@ class Scenario(Frozen):
     def _one_way(self) -> "Scenario":
         if [bool(self.steps), bool(self.probe), self.tool is not None].count(True) != 1:
             raise ValueError("a scenario has either events and steps, or a probe, or a tool")
+        if self.trace and (self.tool or "register-trace" not in self.needs):
+            raise ValueError("a trace needs a machine's register-trace, and takes no tool")
         for task, steps in {"main": self.steps, **self.tasks}.items():
             for step in steps:
                 self._check_step(task, step)

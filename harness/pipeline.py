@@ -21,7 +21,7 @@ from harness.compile import LOG
 from harness.emulator.build import Built
 from harness.errors import Blame, BuildError, HarnessError, HostError, SubjectError
 from harness.guest import batch, workload
-from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, Guest
+from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, TRACE, Guest
 from harness.guest.workload import EVIDENCE, Provided
 from harness.image import recipe
 from harness.image.build import GuestImage, ImageBuilder
@@ -50,7 +50,7 @@ from harness.store import Cache, digest, update_files
 
 # An end that depends on the host is asked for again; any other is the guest's own.
 _HOSTS_OWN = (GuestEnd.HANG, GuestEnd.FLOOD, GuestEnd.QEMU_FAILED, GuestEnd.NOT_STARTED)
-_OBSERVATION = (recipe.BATCH, recipe.SCENARIO, CONSOLE, RECORDS, OUTCOME)
+_OBSERVATION = (recipe.BATCH, recipe.SCENARIO, CONSOLE, RECORDS, TRACE, OUTCOME)
 
 
 @dataclass(frozen=True)
@@ -292,6 +292,7 @@ class Run:
             initramfs=Path("initramfs"),
             channel=Path("channel"),
             program=Program(Path("qemu"), Path("firmware")) if self.emulator else None,
+            trace=batch.trace_of(guest.scenario, Path()),
         )
         argv = build_argv(guest.machine, nowhere, Descriptors(console=3, monitor=4))
         return digest(

@@ -2,6 +2,7 @@
 """Every child process: started in a session of its own, logged, never left behind."""
 
 import os
+import resource
 import shlex
 import shutil
 import signal
@@ -92,6 +93,16 @@ def start(
             raise HostError(f"cannot start {argv[0]}", why=str(error)) from error
         _running.children.add(child)
     return child
+
+
+def bound_files(child: subprocess.Popen[bytes], size: int) -> None:
+    """No file of the child's grows beyond so many bytes.
+
+    A write beyond fails, or ends the child: by SIGXFSZ, where the thread that writes
+    does not block signals, as those of QEMU's CPUs do (setrlimit(2)).
+    """
+    with suppress(ProcessLookupError):
+        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (size, size))
 
 
 def end(child: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:

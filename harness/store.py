@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Where things are kept: the cache, artifacts by digest, and the folder of a run."""
 
+import errno
 import filecmp
 import hashlib
 import json
@@ -104,7 +105,8 @@ class Cache:
     def publish(self, place: Path) -> Iterator[Path]:
         """A folder to fill, which becomes `place` when the block ends well.
 
-        What a killed run left half-filled stays beside, and is swept by the next.
+        What a killed run left half-filled stays beside, and is swept by the next.  Of
+        two runs that publish one place at a time, the last one's stays.
         """
         place.parent.mkdir(parents=True, exist_ok=True)
         self._sweep(place)
@@ -112,12 +114,29 @@ class Cache:
         try:
             yield beside
             beside.chmod(0o755)
-            if place.exists():
-                shutil.rmtree(place)
-            beside.rename(place)
+            while not self._renamed(beside, place):
+                self._discard(place)
         finally:
             if beside.exists():
                 shutil.rmtree(beside, ignore_errors=True)
+
+    @staticmethod
+    def _renamed(beside: Path, place: Path) -> bool:
+        """False where there is something in the place."""
+        try:
+            beside.rename(place)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return False
+        return True
+
+    def _discard(self, place: Path) -> None:
+        """Take a folder out of the way in one step; another run may have done so."""
+        aside = Path(tempfile.mkdtemp(dir=place.parent, prefix=self._beside(place)))
+        with suppress(FileNotFoundError):
+            place.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -29,8 +29,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(text)
 
 
+def place_of(name: str) -> tuple[str, str, str]:
+    """(kernel, machine, scenario) of a capture: `6.12/idle`, `6.12@x86_64-tcg/register-trace`."""
+    folder, _, scenario = name.rpartition("/")
+    kernel, _, machine = folder.partition("@")
+    return kernel, machine or "aarch64-tcg", scenario
+
+
 def captured(name: str) -> bytes:
-    """The records of one of our own guests as it wrote them; `name` is KERNEL/SCENARIO."""
+    """The records of one of our guests as it wrote them; `name` is KERNEL[@MACHINE]/SCENARIO."""
     return gzip.decompress((CAPTURES / f"{name}.jsonl.gz").read_bytes())
 
 
@@ -46,28 +53,27 @@ def catalog() -> Catalog:
 
 @pytest.fixture(scope="session")
 def load() -> Callable[[str], Records]:
-    """Captured records, by KERNEL/SCENARIO."""
+    """Captured records, by KERNEL[@MACHINE]/SCENARIO."""
     return _parsed
 
 
 @pytest.fixture
 def observe(catalog):
-    """An observation of captured records (KERNEL/SCENARIO), changed one way after the other.
+    """An observation of captured records (KERNEL[@MACHINE]/SCENARIO), changed step by step.
 
     A change is a function from a list of records to another list: see tests/unit/changes.py.
-    Its machine is the first one that has what the scenario takes.
     Instead of a capture's name it may be records, with the name of their `scenario`.
     """
 
     def make(source: str | Records, *changes, scenario: str = "") -> Observation:
+        machine = "aarch64-tcg"
         if isinstance(source, str):
-            scenario = scenario or source.rpartition("/")[2]
+            _, machine, named = place_of(source)
+            scenario = scenario or named
             source = _parsed(source)
         records = list(source.all)
         for change in changes:
             records = change(records)
-        row = catalog.scenarios[scenario]
-        machine = next(m for m in catalog.machines.values() if not row.lacks(m))
-        return Observation(Records(records), machine, row)
+        return Observation(Records(records), catalog.machines[machine], catalog.scenarios[scenario])
 
     return make

@@ -12,6 +12,7 @@ from harness.checks import (
     retention,
     sampling,
     tool,
+    trace,
 )
 from harness.checks.base import Check, Observation
 
@@ -19,6 +20,7 @@ _FAMILIES = (
     retention,
     competition,
     programming,
+    trace,
     conservation,
     counting,
     control,

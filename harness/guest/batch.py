@@ -9,16 +9,18 @@ from pathlib import Path
 
 from harness.errors import HostError
 from harness.guest.records import HEADER, RecordsError, channel_bytes, parse
+from harness.guest.trace import accesses
 from harness.image import recipe
 from harness.image.build import GuestImage, overlay
 from harness.machine import qemu
-from harness.machine.argv import CHANNEL_BYTES, Files, Program
+from harness.machine.argv import CHANNEL_BYTES, Files, Program, Trace
 from harness.machine.console import Watch, watch
 from harness.machine.crash import locate, recognize
 from harness.model import GuestEnd, Machine, Outcome, Scenario
 
 CONSOLE = "console.log"
 RECORDS = "records.jsonl"
+TRACE = "trace.log"
 OUTCOME = "outcome.json"
 REGISTERS = "registers.txt"
 
@@ -55,20 +57,18 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
     files = lay_out(
         guest.image, guest.kernel, folder, recipe.texts(guest.scenario), observer=observer
     )
-    files = replace(files, program=guest.program)
+    trace = trace_of(guest.scenario, folder)
+    files = replace(files, program=guest.program, trace=trace)
     try:
         with qemu.running(guest.machine, files, folder / "qemu.log") as machine:
             silence_s = guest.machine.timeout_s * timeout_scale
             seen = watch(machine.console, folder / CONSOLE, silence_s)
             where = locate_hang(machine, guest.symbols, folder) if seen is Watch.SILENT else ""
             reason = machine.monitor.shutdown_reason() if seen is Watch.CLOSED else ""
-            if seen is Watch.CLOSED:
-                status = machine.finish()
-                if status:
-                    raise qemu_failed(status, folder)
-        outcome = recognize(
-            (folder / CONSOLE).read_bytes(), cause=CAUSES[seen], where=where, reason=reason
-        )
+            status = machine.finish() if seen is Watch.CLOSED else 0
+        if status and not _is_full(folder):
+            raise qemu_failed(status, folder)
+        outcome = _recognized(folder, seen, where, reason)
         outcome = leave_records(outcome, files.channel, folder)
     finally:
         files.channel.unlink(missing_ok=True)
@@ -124,15 +124,51 @@ def lay_out(
     return Files(kernel=kernel, initramfs=initramfs, channel=channel)
 
 
+def trace_of(scenario: Scenario, folder: Path) -> Trace | None:
+    """The register trace that a scenario asks for, in its cell's folder."""
+    return Trace(folder / TRACE, scenario.trace) if scenario.trace else None
+
+
+def _is_full(folder: Path) -> bool:
+    """True if the trace came to its bound."""
+    trace = folder / TRACE
+    return trace.exists() and trace.stat().st_size >= qemu.FILE_BYTES
+
+
+def _recognized(folder: Path, seen: Watch, where: str, reason: str) -> Outcome:
+    """How the guest ended, by its console and by what the host saw."""
+    console = (folder / CONSOLE).read_bytes()
+    if not _is_full(folder):
+        return recognize(console, cause=CAUSES[seen], where=where, reason=reason)
+    outcome = recognize(console, cause=GuestEnd.FLOOD)
+    more = f"{outcome.summary}: the register trace has more than {qemu.FILE_BYTES >> 20} MiB"
+    return outcome.model_copy(update={"summary": more})
+
+
+def _traced(outcome: Outcome, folder: Path) -> bytes:
+    """The trace as lines of records, of a flood none; raises RecordsError.
+
+    A QEMU that was ended may have left a part of a last line.
+    """
+    trace = folder / TRACE
+    if outcome.end is GuestEnd.FLOOD or not trace.exists():
+        return b""
+    whole, end, _ = trace.read_bytes().rpartition(b"\n")
+    return b"".join(b"%s\n" % line.model_dump_json().encode() for line in accesses(whole + end))
+
+
 def leave_records(
     outcome: Outcome, channel: Path, folder: Path, from_tools: bytes = b""
 ) -> Outcome:
-    """Store the records, what tools said first; a guest that ended well left whole ones."""
+    """Store the records, what tools and a register trace say first.
+
+    A guest that ended well left whole ones.
+    """
     with channel.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         _, length = HEADER.unpack_from(view)
         held = view[: HEADER.size + min(length, CHANNEL_BYTES)]
     try:
-        lines = from_tools + channel_bytes(held)
+        lines = from_tools + _traced(outcome, folder) + channel_bytes(held)
         (folder / RECORDS).write_bytes(lines)
         complete = parse(lines).complete
     except RecordsError as error:

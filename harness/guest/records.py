@@ -218,6 +218,52 @@ class Observer(_Record):
     kept: int
 
 
+class Access(_Record):
+    """A machine register of a PMU, read or written, by the register trace.
+
+    `role` is what it is for: a counter's value, a counter's select register, or a
+    control register of all.  `counter` has the kernel's numbers (hw.idx), 0 for a
+    control register; `time` is the machine's virtual clock, in ns.
+    """
+
+    kind: Literal["access"] = "access"
+    access: Literal["write", "read"]
+    cpu: int
+    time: int
+    msr: int
+    role: Literal["counter", "select", "control"]
+    counter: int
+    value: int
+
+
+class Rdpmc(_Record):
+    """A counter read by RDPMC, in the kernel or in user space."""
+
+    kind: Literal["rdpmc"] = "rdpmc"
+    cpu: int
+    time: int
+    counter: int
+    value: int
+
+
+class Overflow(_Record):
+    """A counter that passed its end; `value` is what it then held."""
+
+    kind: Literal["overflow"] = "overflow"
+    cpu: int
+    time: int
+    counter: int
+    value: int
+
+
+class Interrupt(_Record):
+    """The PMU asked its CPU for an interrupt."""
+
+    kind: Literal["interrupt"] = "interrupt"
+    cpu: int
+    time: int
+
+
 class Registers(_Record):
     """The hardware's counters, and which of them count and interrupt.
 
@@ -304,6 +350,10 @@ Record = Annotated[
     | Interruption
     | Observer
     | Callback
+    | Access
+    | Rdpmc
+    | Overflow
+    | Interrupt
     | Command
     | Count
     | Period

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.model import Machine
+from harness.model import Machine, Traced
 
 CHANNEL_BYTES = 64 << 20
 
@@ -29,12 +29,20 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Trace:
+    """The register trace: QEMU's log, and what it tells of."""
+
+    log: Path
+    events: tuple[Traced, ...]
+
+
+@dataclass(frozen=True)
 class Files:
     """What is run and opened: the kernel, the initramfs, and the channel's backing file.
 
     With a `disk`, which QEMU only reads, the guest has a network for SSH; `gdb` is
     the socket of a stub, for a machine that waits for a debugger; `program` a
-    QEMU in place of the host's.
+    QEMU in place of the host's; `trace` what QEMU writes of the PMU's registers.
     """
 
     kernel: Path
@@ -43,6 +51,7 @@ class Files:
     disk: Path | None = None
     gdb: Path | None = None
     program: Program | None = None
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,8 @@ def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list
     """The whole command line; the machine waits for the monitor's `cont`.
 
     No display, QEMU's seccomp sandbox on.  The one thing that the guest can
-    write on the host is the channel's file, whose size is fixed.  A guest without
+    write on the host is the channel's file, whose size is fixed; what it makes QEMU
+    write, such as a trace, machine/qemu.py bounds.  A guest without
     a disk has no network; one with a disk has a network that reaches nothing, but
     that a port of the host's loopback leads to its SSH server.
     """
@@ -86,6 +96,7 @@ def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list
         f"mem-path={_escaped(files.channel)}",
         *("-device", "ivshmem-plain,memdev=channel"),
         *_session(files),
+        *(_traced(machine, files.trace) if files.trace else ()),
         *("-kernel", str(files.kernel)),
         *("-initrd", str(files.initramfs)),
         *("-append", append),
@@ -114,6 +125,12 @@ def _session(files: Files) -> list[str]:
     if files.gdb:
         words += ["-gdb", f"unix:path={_escaped(files.gdb)},server=on,wait=off"]
     return words
+
+
+def _traced(machine: Machine, trace: Trace) -> list[str]:
+    """The register trace; without a time stamp, which would be the host's."""
+    events = [machine.trace_events.replace("*", event) for event in trace.events]
+    return ["-D", str(trace.log), *(word for event in events for word in ("-trace", event))]
 
 
 def _escaped(path: Path) -> str:

@@ -22,6 +22,9 @@ HANDSHAKE_S = 20.0
 COMMAND_S = 5.0
 EVENT_S = 1.0
 QUIT_S = 5.0
+# What of a file QEMU writes at most: its log, and a trace that its guest can flood.
+# The channel, which is mapped and as long as it will be, is none of it.
+FILE_BYTES = 16 << 20
 
 Result = TypeVar("Result")
 
@@ -155,6 +158,8 @@ def running(machine: Machine, files: Files, log: Path) -> Iterator[Qemu]:
                 stdout=output,
                 pass_fds=(descriptors.console, descriptors.monitor),
             )
+        # Before it is released: no guest has run yet.
+        process.bound_files(child, FILE_BYTES)
         qemu = Qemu(child, console, Monitor(monitor), log)
         try:
             qemu.release(files)

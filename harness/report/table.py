@@ -27,6 +27,11 @@ class Row:
         return not self.candidate.measured.startswith(NOT_MEASURED)
 
     @property
+    def is_cost(self) -> bool:
+        """True for a cost, beside the reference's."""
+        return "change" in self.candidate.metrics
+
+    @property
     def quiet(self) -> bool:
         """True if there is nothing to look at: both passed, and no cost moved."""
         both = (self.reference, self.candidate)

@@ -56,7 +56,13 @@ def _shown(result: RunResult, detail: Detail) -> dict[str, list[Row]]:
     """The rows to print for each scenario; none for one that only gets its line."""
     found = {}
     for scenario, all_rows in by_scenario(rows(result)).items():
-        wanted = [row for row in all_rows if detail is Detail.FULL or not row.quiet]
+        # Where one cost moved, the scenario's others stand beside it.
+        moved = any(row.is_cost and not row.quiet for row in all_rows)
+        wanted = [
+            row
+            for row in all_rows
+            if detail is Detail.FULL or not row.quiet or (moved and row.is_cost)
+        ]
         wanted = [row for row in wanted if row.check == HEALTH or row.measured]
         if wanted or detail is not Detail.BRIEF:
             found[scenario] = wanted

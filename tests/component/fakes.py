@@ -24,12 +24,13 @@ modules:
 
 QEMU = r'''#!{python}
 """Speaks QMP on one inherited socket, plays a guest's console on the other."""
-import gzip, json, os, re, socket, struct, sys, time
+import gzip, json, os, re, signal, socket, struct, sys, time
 
 words = " ".join(sys.argv)
 monitor = socket.socket(fileno=int(re.search(r"id=monitor,fd=(\d+)", words)[1]))
 console = socket.socket(fileno=int(re.search(r"id=console,fd=(\d+)", words)[1]))
 channel = re.search(r"mem-path=(\S+)", words)[1]
+trace = (re.findall(r" -D (\S+)", words) or [os.devnull])[0]
 script = open(re.search(r"-kernel (\S+)", words)[1]).read()
 if "--version" in sys.argv:
     sys.exit("QEMU emulator version 0")
@@ -91,6 +92,18 @@ for line in script.splitlines():
                 console.sendall(b"x" * 4095 + b"\n")
         except OSError:
             sys.exit()
+    elif verb == "trace":
+        with open(trace, "a") as file:
+            file.write(rest.replace("\\n", "\n"))
+    elif verb == "trace-flood":
+        # Python ignores the signal of a full file; a thread of QEMU's blocks it, or dies.
+        signal.signal(signal.SIGXFSZ, getattr(signal, rest))
+        try:
+            with open(trace, "ab", 0) as file:
+                while True:
+                    file.write(b"x" * 65536)
+        except OSError:
+            pass
     elif verb == "hang":
         serve("quit")
     elif verb == "await":

@@ -10,8 +10,10 @@ import pytest
 from harness.errors import HostError
 from harness.guest import batch
 from harness.guest.batch import Guest
+from harness.guest.records import End, Overflow, parse
 from harness.image.build import GuestImage
 from harness.machine.console import LIMIT_BYTES
+from harness.machine.qemu import FILE_BYTES
 from harness.model import GuestEnd
 from tests.component.fakes import DONE, make_qemu
 
@@ -26,7 +28,7 @@ def run(tmp_path, catalog):
     image.write_bytes(b"")
     machine = catalog.machines["aarch64-tcg"].model_copy(update={"qemu": str(qemu), "timeout_s": 2})
 
-    def play(script, machine=machine):
+    def play(script, machine=machine, name="cycles-task"):
         kernel = tmp_path / "Image"
         kernel.write_text(script)
         symbols = tmp_path / "System.map"
@@ -35,12 +37,15 @@ def run(tmp_path, catalog):
         observer.write_text("module")
         folder = tmp_path / "cell"
         folder.mkdir()
-        scenario = catalog.scenarios["cycles-task"]
+        scenario = catalog.scenarios[name]
         guest = Guest(kernel, observer, symbols, GuestImage(image, ""), machine, scenario)
         outcome = batch.run(guest, folder)
         return outcome, folder
 
     play.machine = machine
+    play.traced = machine.model_copy(
+        update={"offers": ("register-trace",), "trace_events": "x86_pmu_*"}
+    )
     return play
 
 
@@ -84,6 +89,49 @@ def test_the_batch_is_what_the_scenario_says(run):
 def test_a_flood_is_cut(run):
     _, folder = run("flood")
     assert (folder / "console.log").stat().st_size == LIMIT_BYTES
+
+
+OVERFLOW = "x86_pmu_overflow cpu 0 time 5 counter 2 value 0x0"
+
+
+def test_a_trace_stands_before_the_guests_records(run):
+    script = f"trace {OVERFLOW}\\n\n{DONE}"
+    outcome, folder = run(script, run.traced, "register-trace")
+    assert outcome.end is GuestEnd.DONE
+    assert (folder / "trace.log").read_text() == f"{OVERFLOW}\n"
+    first, last = parse((folder / "records.jsonl").read_bytes()).all
+    assert first == Overflow(cpu=0, time=5, counter=2, value=0)
+    assert isinstance(last, End)
+
+
+def test_a_scenario_without_a_trace_leaves_none(run):
+    _, folder = run(DONE)
+    assert not (folder / "trace.log").exists()
+
+
+def test_a_trace_that_is_none_is_shown(run):
+    outcome, folder = run(f"trace nonsense\\n\n{DONE}", run.traced, "register-trace")
+    assert outcome.end is GuestEnd.STOPPED_EARLY
+    assert "line 1 of the register trace is not one: 'nonsense'" in outcome.summary
+    assert (folder / "trace.log").exists()
+
+
+def test_the_last_line_of_a_trace_may_be_torn(run):
+    outcome, folder = run(f"trace {OVERFLOW}\\nx86_pmu_ov\n{DONE}", run.traced, "register-trace")
+    assert outcome.end is GuestEnd.DONE
+    assert len(parse((folder / "records.jsonl").read_bytes()).all) == 2
+
+
+@pytest.mark.parametrize("when_full", ["SIG_DFL", "SIG_IGN"])
+def test_a_trace_that_floods_is_cut(run, when_full):
+    """QEMU dies of it, or writes no further and goes on to its guest's end."""
+    script = f"print pmu-harness: ready\ntrace-flood {when_full}\n{DONE}"
+    outcome, folder = run(script, run.traced, "register-trace")
+    assert outcome.end is GuestEnd.FLOOD
+    assert outcome.summary == ("flood before the batch: the register trace has more than 16 MiB")
+    assert (folder / "trace.log").stat().st_size == FILE_BYTES
+    assert b"overflow" not in (folder / "records.jsonl").read_bytes()
+    assert (folder / "outcome.json").exists()
 
 
 def test_a_qemu_that_dies_is_the_hosts_fault(run):

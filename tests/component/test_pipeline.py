@@ -84,12 +84,13 @@ def world(tmp_path, monkeypatch):
             emulator=emulator,
         ).execute()
 
-    run.add_series, run.folder, run.tree, run.cache, run.qemu = (
+    run.add_series, run.folder, run.tree, run.cache, run.qemu, run.catalog = (
         add_series,
         folder,
         tree,
         cache,
         qemu,
+        catalog,
     )
     return run
 
@@ -220,6 +221,27 @@ def test_a_machine_that_does_something_else_than_before_is_an_error(world):
     result = world(settings=Settings(rerun=True))
     assert result.status is Status.ERROR
     assert "the same guest did something else than before" in result.headline
+
+
+def test_a_trace_is_kept_and_compared(world):
+    """Of a machine that tells of its registers; the trace is a part of the observation."""
+    catalog = world.catalog
+    machine, scenario = catalog.machines["aarch64-tcg"], catalog.scenarios["cycles-task"]
+    tells = {"offers": (*machine.offers, "register-trace"), "trace_events": "x86_pmu_*"}
+    catalog.machines[machine.name] = machine.model_copy(update=tells)
+    asks = {"needs": ("register-trace",), "trace": ("interrupt",)}
+    catalog.scenarios[scenario.name] = scenario.model_copy(update=asks)
+    line = "trace x86_pmu_interrupt cpu 0 time 7\\n"
+    (world.tree / "kernel" / "core.c").write_text(f"{line}~{CLEAN}\n")
+    place = world.folder / "cells" / "6.12" / "aarch64-tcg" / "cycles-task" / "trace.log"
+    assert world().status is Status.PASS
+    place.unlink()
+    assert world().cells[0].reused
+    assert place.read_text() == "x86_pmu_interrupt cpu 0 time 7\n"
+    text = world.qemu.read_text()
+    world.qemu.write_text(text.replace("write(rest.", 'write(rest.replace("7", "8").'))
+    result = world(settings=Settings(rerun=True))
+    assert "trace.log" in result.failures[0]
 
 
 def test_a_stored_run_is_judged_offline(world):

@@ -4,6 +4,7 @@
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,21 @@ def test_what_is_half_made_is_not_published(tmp_path):
     with cache.publish(place) as new:
         (new / "whole").write_text("")
     assert [path.name for path in place.iterdir()] == ["whole"]
+
+
+def test_two_runs_may_publish_one_place_at_a_time(tmp_path):
+    place = tmp_path / "artifacts" / "a"
+
+    def publish(who):
+        for _ in range(100):
+            with Cache(tmp_path).publish(place) as new:
+                (new / "who").write_text(who)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(publish, who) for who in "abcd"]:
+            done.result()
+    assert (place / "who").read_text() in "abcd"
+    assert [path.name for path in place.parent.iterdir()] == ["a"]
 
 
 def test_what_a_killed_run_left_is_swept(tmp_path):

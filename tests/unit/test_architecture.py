@@ -22,6 +22,7 @@ PURE = (
     "guest.records",
     "guest.tool",
     "guest.tool_records",
+    "guest.trace",
     "checks",
     "report",
 )

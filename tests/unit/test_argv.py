@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine.argv import Descriptors, Files, Program, build_argv
+from harness.machine.argv import Descriptors, Files, Program, Trace, build_argv
 
 GOLDEN = Path(__file__).parents[1] / "data" / "argv"
 
@@ -28,6 +28,18 @@ def test_every_machine_has_a_golden_argv(catalog):
 def test_golden_with_a_session(catalog, name):
     words = argv(catalog.machines[name], disk=Path("/c/disk,1"), gdb=Path("/s/gdb"))
     assert "\n".join(words) + "\n" == (GOLDEN / "session" / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", [path.stem for path in (GOLDEN / "trace").glob("*.txt")])
+def test_golden_with_a_trace(catalog, name):
+    trace = Trace(Path("/run/trace.log"), ("write", "read", "rdpmc", "overflow", "interrupt"))
+    words = argv(catalog.machines[name], trace=trace)
+    assert "\n".join(words) + "\n" == (GOLDEN / "trace" / f"{name}.txt").read_text()
+
+
+def test_every_machine_that_offers_a_trace_has_a_golden_one(catalog):
+    offering = {name for name, row in catalog.machines.items() if "register-trace" in row.offers}
+    assert {path.stem for path in (GOLDEN / "trace").glob("*.txt")} == offering
 
 
 def test_a_program_of_our_own_changes_nothing_else(catalog):

@@ -7,7 +7,7 @@ from harness.model import Status
 from harness.report.timeline import SHARED, timeline
 from tests.unit.changes import a, every, fault, judge, undecided, without
 
-KEPT, LOST = "6.12/competition", "6.12+pre-callbacks/competition"
+KEPT, LOST = "6.12@x86_64-tcg/competition", "6.12+pre-callbacks@x86_64-tcg/competition"
 CHECK = "retention.competition"
 
 

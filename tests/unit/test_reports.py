@@ -87,6 +87,27 @@ def test_text_has_colour_on_a_terminal_but_no_escape_of_the_guests(result):
     assert "\x1b[2J" not in shown
 
 
+@pytest.mark.parametrize(
+    ("instructions", "writes", "shown"),
+    [(-719, 0, ["a", "b"]), (0, 2, ["a", "b"]), (0, 0, [])],
+)
+def test_costs_stand_beside_one_that_moved(result, instructions, writes, shown):
+    """Instructions and registers: neither says anything without the other."""
+    costs = [
+        verdict(check, Status.PASS).model_copy(update={"metrics": {"change": change}})
+        for check, change in (("a", instructions), ("b", writes))
+    ]
+    quiet = verdict("c", Status.PASS)
+    cells = (
+        cell(Role.REFERENCE, "6.12", verdict("a", Status.PASS), verdict("b", Status.PASS), quiet),
+        cell(Role.CANDIDATE, "6.12+new", *costs, quiet),
+    )
+    said = lines(
+        printed(result.model_copy(update={"cells": cells, "failures": ()}), detail=Detail.NORMAL)
+    )
+    assert [line[0] for line in said if " pass m " in line] == shown
+
+
 @pytest.fixture
 def wide():
     """Four scenarios: one that passes, one skipped, one that fails in both, one not measured."""

@@ -270,3 +270,11 @@ def test_ticks_that_leave_a_pmu_alone_are_counted(observe):
 
 def test_isolation_needs_a_pmu_to_leave_alone(observe):
     assert "no PMU without" in undecided("retention.isolation", observe(CLEAN))
+
+
+def test_a_move_while_no_one_looks_shows_at_the_next_look(observe):
+    """In the kernel's steps the page is not read: it changes behind them."""
+    unseen = every(a(Phase), name=lambda phase: phase.name.replace("user", "kernel"))
+    verdict = judge("retention.counter", observe(BEFORE, unseen))
+    assert verdict.status is Status.FAIL
+    assert any(line.startswith("log: target") for line in verdict.evidence)

@@ -71,6 +71,8 @@ def test_a_scenario_that_is_right_is_taken():
         ({"tool": {"run": "perf-stat"}}, "either events and steps, or a probe, or a tool"),
         ({"checks": ()}, "at least 1 item"),
         ({"cpus": 0}, "greater than or equal to 1"),
+        ({"trace": ("write",)}, "a trace needs a machine's register-trace, and takes no tool"),
+        ({"trace": ("writes",), "needs": ("register-trace",)}, "Input should be 'write', 'read'"),
         ({"titel": "x"}, "Extra inputs are not permitted"),
     ],
 )
