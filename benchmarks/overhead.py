@@ -23,11 +23,11 @@ from harness.catalog import ROOT, Catalog
 from harness.image.build import INITRAMFS, overlay
 from harness.image.recipe import texts
 from harness.kernel.build import REPRODUCIBLE
-from harness.kernel.tree import Tree
 from harness.machine.argv import CHANNEL_BYTES, Descriptors, Files, build_argv
 from harness.machine.crash import DONE
 from harness.process import environment
 from harness.store import Cache
+from harness.tree import Tree
 
 KERNEL = "6.12"
 MACHINE = "aarch64-tcg"

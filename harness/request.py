@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.catalog import Catalog
 from harness.debian import Archive
 from harness.errors import PlanError
-from harness.kernel.source import Request, Source, offered_versions, resolve
+from harness.kernel.source import Request, offered_versions, resolve
 from harness.model import (
     Cell,
     Claim,
@@ -22,6 +22,7 @@ from harness.model import (
 )
 from harness.plan import make_plan, newest_fitting, stack, subject_of_series
 from harness.store import Cache
+from harness.tree import Source
 
 PROGRAM = "./pmu-harness"
 DEFAULT_SERIES = "start-stop-callbacks"

@@ -18,13 +18,12 @@ from harness.catalog import Catalog
 from harness.compile import LOG, run_step
 from harness.emulator.source import Fetcher
 from harness.errors import HostError, SubjectError
-from harness.kernel.source import Source
-from harness.kernel.tree import patched
 from harness.machine.argv import Program
 from harness.model import Emulator, Firmware, Machine, PatchFile
 from harness.process import CommandError, capture
 from harness.progress import Progress
 from harness.store import Cache, digest, file_digest, write_json, write_text
+from harness.tree import Source, patched
 
 COMPILER = "gcc"
 FIRMWARE = "firmware"

@@ -11,10 +11,9 @@ from typing import Any
 
 from harness.debian import Archive, extract, own_architecture, package_version
 from harness.errors import HostError
-from harness.kernel.source import Source
-from harness.kernel.tree import Tree
 from harness.model import EmulatorSource, Firmware
 from harness.store import Cache, digest, file_digest
+from harness.tree import Source, Tree
 
 VERSION = "VERSION"
 SILENCE_S = 60.0

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""From a kernel source and patches to an image: source, tree, series, kconfig, build."""
+"""From a kernel source and patches to an image: source, kconfig, build, selftests."""

@@ -14,11 +14,10 @@ from harness import sandbox
 from harness.compile import LOG, run_step
 from harness.errors import BuildError
 from harness.kernel import kconfig
-from harness.kernel.source import Source
-from harness.kernel.tree import patched
 from harness.model import Architecture, Subject
 from harness.process import capture
 from harness.store import Cache, digest, file_digest, update_files, write_json, write_text
+from harness.tree import Source, patched
 
 # Fixed, so that a patch that changes no code gives the identical image.
 REPRODUCIBLE = {

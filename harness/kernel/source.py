@@ -8,7 +8,6 @@ row in KINDS.
 import json
 import re
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,31 +15,11 @@ from typing import Any
 from harness.catalog import nearest
 from harness.debian import Archive, extract, package_version
 from harness.errors import PlanError
-from harness.kernel.tree import Tree
 from harness.process import capture
 from harness.store import Cache, digest, file_digest, write_json
+from harness.tree import Source, Tree
 
 _MAKEFILE_VERSION = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL) = (\d+)$", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Source:
-    """A tree that is ready to be patched and built.
-
-    `pristine` is its git tree, or None for an unpacked archive, of which git
-    knows only what patches touch; `digest` names its content either way.
-    """
-
-    spec: str
-    version: str
-    digest: str
-    tree: Tree
-    pristine: str | None
-
-    def locked(self, cache: Cache, say: Callable[[str], None]) -> AbstractContextManager[None]:
-        """The tree to ourselves, and what is built of it."""
-        waiting = f"another run works in {self.tree.folder}: waiting"
-        return cache.lock(f"source-{self.tree.folder.name}", lambda: say(waiting))
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import subprocess
 import pytest
 
 from harness.errors import PatchError
-from harness.kernel.tree import Tree, patched
 from harness.model import PatchFile
+from harness.tree import Tree, patched
 from tests.component.fakes import added, diff, make_tree
 
 pytestmark = pytest.mark.needs("git", "setpriv")

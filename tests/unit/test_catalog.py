@@ -80,8 +80,8 @@ def test_every_scenario_becomes_a_batch_and_a_script(catalog):
 
 
 def test_every_patch_exists_and_is_one(catalog):
-    from harness.kernel.series import touched
     from harness.model import PatchFile
+    from harness.patches import touched
 
     for series in catalog.series.values():
         for patch in series.patches:

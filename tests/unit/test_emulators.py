@@ -8,7 +8,7 @@ import pytest
 from harness.catalog import Catalog
 from harness.debian import newest_of, source_lines, upstream_release
 from harness.errors import PlanError
-from harness.kernel.series import touched
+from harness.patches import touched
 
 SHA256 = "a" * 64
 

@@ -6,8 +6,8 @@ import pytest
 from harness.compile import compiler_errors
 from harness.errors import PatchError
 from harness.kernel import kconfig
-from harness.kernel.series import rejected_hunk, touched
 from harness.model import KconfigFragment, PatchFile, VersionRange
+from harness.patches import rejected_hunk, touched
 
 PATCH = """\
 Subject: [PATCH] two hunks

@@ -5,13 +5,16 @@ git rewrites only files whose content differs, so that make rebuilds only what
 a patch touches.  git apply refuses to write outside the tree.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HostError, PatchError
-from harness.kernel.series import rejected_hunk, touched
 from harness.model import PatchFile
+from harness.patches import rejected_hunk, touched
 from harness.process import CommandError, capture, environment
-from harness.store import digest, write_text
+from harness.store import Cache, digest, write_text
 
 # Products of a build in the tree, for folders that git does not manage.
 _BUILD_PRODUCTS = (
@@ -191,6 +194,26 @@ class Tree:
         """Digest of the Kconfig files that git knows in a tree."""
         rows = self._git("ls-tree", "-r", tree).splitlines()
         return digest(*(row for row in rows if "/Kconfig" in row))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A tree that is ready to be patched and built.
+
+    `pristine` is its git tree, or None for an unpacked archive, of which git
+    knows only what patches touch; `digest` names its content either way.
+    """
+
+    spec: str
+    version: str
+    digest: str
+    tree: Tree
+    pristine: str | None
+
+    def locked(self, cache: Cache, say: Callable[[str], None]) -> AbstractContextManager[None]:
+        """The tree to ourselves, and what is built of it."""
+        waiting = f"another run works in {self.tree.folder}: waiting"
+        return cache.lock(f"source-{self.tree.folder.name}", lambda: say(waiting))
 
 
 def patched(tree: Tree, pristine: str | None, patches: tuple[PatchFile, ...]) -> tuple[str, str]:
