@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""What a run is made of, decided before it begins."""
+
+from enum import Enum
+
+from harness.model.base import Frozen
+from harness.model.rows import Machine
+from harness.model.scenario import Scenario
+from harness.model.series import Claim
+from harness.model.verdict import Erratum
+
+
+class PatchFile(Frozen):
+    """One patch: its path as given, and its text."""
+
+    path: str
+    text: str
+
+
+class Subject(Frozen):
+    """Source + patches; `name` is what a person reads, such as 6.12+pre-callbacks."""
+
+    name: str
+    source: str
+    version: str
+    patches: tuple[PatchFile, ...]
+
+
+class Role(Enum):
+    """A candidate is judged against a reference."""
+
+    REFERENCE = "reference"
+    CANDIDATE = "candidate"
+
+
+class Cell(Frozen):
+    """One combination of the plan, with a stable, printable id."""
+
+    subject: str
+    role: Role
+    machine: str
+    scenario: str
+
+    @property
+    def id(self) -> str:
+        """Such as `6.12+pre-callbacks/aarch64-tcg/cycles-cpu`; also its folder in a run."""
+        return f"{self.subject}/{self.machine}/{self.scenario}"
+
+
+class Plan(Frozen):
+    """Everything a run is going to do, decided before it begins."""
+
+    source: str
+    series: str
+    claim: Claim
+    subjects: dict[Role, Subject]
+    machine: Machine
+    scenarios: tuple[Scenario, ...]
+    errata: tuple[Erratum, ...] = ()
+    cells: tuple[Cell, ...]

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""Rows of configs/: architectures, machines, emulators, packages."""
+
+from enum import Enum
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from harness.model.base import Frozen, Version, VersionRange
+
+
+class KconfigFragment(Frozen):
+    """A file of CONFIG_ lines and the kernels that it is for."""
+
+    file: str
+    versions: VersionRange = VersionRange()
+
+
+class Architecture(Frozen):
+    """What the kernel, Debian and the toolchain call one instruction set."""
+
+    name: str
+    kernel: str
+    triplet: str
+    debian: str
+    image: str
+    kconfig: tuple[KconfigFragment, ...]
+
+
+class Regime(Enum):
+    """How far two runs of one machine agree."""
+
+    EXACT = "exact"
+    STATISTICAL = "statistical"
+
+
+# What not every machine has.
+Feature = Literal[
+    "idle-cycles",  # cycles are counted while a CPU sleeps
+    "joint-enable",  # one register lets all counters go at once
+    "register-trace",
+    "shared-counters",  # some events' counters are shared by the CPUs of a node
+]
+
+
+# What a register trace may tell of: harness/guest/trace.py.
+Traced = Literal["write", "read", "rdpmc", "overflow", "interrupt"]
+
+
+class Counters(Frozen):
+    """How many events of a kind a CPU can count at once, and of all kinds together."""
+
+    instructions: int = Field(ge=1)
+    cycles: int = Field(ge=1)
+    all: int = Field(ge=1)
+
+    def of(self, counts: str) -> int:
+        """Counters for events that count instructions, cycles, or anything else."""
+        return {"instructions": self.instructions, "cycles": self.cycles}.get(counts, self.all)
+
+
+class Machine(Frozen):
+    """Architecture + accelerator + QEMU + CPUs + regime.
+
+    `qemu` is the host's program, unless `emulator` names one that the harness
+    builds (configs/emulators.yaml).
+    `cpus` and `counters` are the most that a scenario may ask for, `offers` names
+    what else there is; `kernel_arguments` what its kernels are told beside what all
+    are; `largest_left` and `least_left` how far from its wrap a counter is programmed;
+    `late_overflow` by how many counts at most an emulator notices the overflow of
+    an event too late (docs/errata.md); `trace_events` is how QEMU calls the
+    events of its register trace, * being one of Traced.
+    """
+
+    name: str
+    title: str
+    architecture: str
+    qemu: str
+    emulator: str | None = None
+    accelerator: str
+    board: str
+    cpu: str
+    cpus: int = Field(ge=1)
+    counters: Counters
+    offers: tuple[Feature, ...] = ()
+    memory_mib: int = Field(ge=64)
+    clock: tuple[str, ...]
+    # For guests that are spoken to while they run: time must not race ahead of the network.
+    session_clock: tuple[str, ...]
+    console: str
+    kernel_arguments: tuple[str, ...] = ()
+    regime: Regime
+    cycles_per_ns: int = Field(ge=1)
+    largest_left: int = Field(ge=1)
+    least_left: int = Field(default=1, ge=1)
+    # hw.idx is the counter's bit in the hardware's enable registers.
+    index_is_bit: bool = False
+    late_overflow: dict[str, int] = {}
+    trace_events: str = ""
+    timeout_s: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _trace_is_named(self) -> "Machine":
+        if ("register-trace" in self.offers) != bool(self.trace_events):
+            raise ValueError("register-trace and trace_events go together")
+        return self
+
+    def with_cpus(self, number: int) -> "Machine":
+        """The machine as a scenario boots it that asks for so many."""
+        return self.model_copy(update={"cpus": number})
+
+
+class EmulatorSource(Frozen):
+    """Where an emulator's source comes from.
+
+    Either the upstream tarball in the newest `debian` source package of a
+    `series` in a `suite`, or a tarball at a `url` with its SHA-256.
+    """
+
+    debian: str = ""
+    suite: str = Field(default="", pattern=r"^[a-z]*$")
+    series: Version | None = None
+    url: str = Field(default="", pattern=r"^((https?|file)://.+)?$")
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "EmulatorSource":
+        package = (self.debian, self.suite, self.series)
+        tarball = (self.url, self.sha256)
+        if not all(tarball if any(tarball) else package) or (any(tarball) and any(package)):
+            raise ValueError("a source has either debian, suite and series, or url and sha256")
+        return self
+
+
+class Firmware(Frozen):
+    """Files that QEMU loads into its guest, in a Debian package; without one, in QEMU's source.
+
+    `suite` is the package's, or the machine's own where it is empty.
+    """
+
+    package: str = ""
+    suite: str = Field(default="", pattern=r"^[a-z]*$")
+    files: tuple[str, ...] = Field(min_length=1)
+
+
+class Emulator(Frozen):
+    """A QEMU that the harness builds, from a source with the patches of a folder.
+
+    `target` is the program, as ninja calls it.
+    """
+
+    name: str
+    title: str
+    source: EmulatorSource
+    patches: str | None = None
+    configure: tuple[str, ...]
+    target: str
+    firmware: tuple[Firmware, ...] = ()
+
+
+class Package(Frozen):
+    """A Debian package that the host needs: what it brings, and why."""
+
+    package: str
+    why: str
+    provides: str
+    test: bool = False

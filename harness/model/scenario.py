@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: MIT
+"""The language of configs/scenarios/: events, tasks, steps; or a probe, or a tool."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from harness.model.base import Frozen, VersionRange
+from harness.model.rows import Feature, Machine, Traced
+
+
+class EventSpec(Frozen):
+    """A perf event of a scenario, in the words of perf_event_open(2).
+
+    `counts` is cycles, instructions, page-faults ..., raw:0x11,
+    tracepoint:GROUP:NAME or breakpoint (writes of the probe's own variable).
+    `task` is self or one of the scenario's tasks; `copies` opens that many,
+    named NAME1, NAME2, ..., or as many as take the rest of the machine's counters;
+    `watched` lets user space see the counter's index
+    in the event's mmap page; `signals` has each overflow deliver one.
+    """
+
+    counts: str = Field(pattern=r"^[a-z][\w:.-]*$")
+    task: str | None = None
+    cpu: int | None = Field(default=None, ge=0)
+    cgroup: str | None = None
+    leader: str | None = None
+    frequency: int | None = Field(default=None, ge=1)
+    period: int | None = Field(default=None, ge=1)
+    disabled: bool = False
+    enable_on_exec: bool = False
+    pinned: bool = False
+    exclusive: bool = False
+    inherit: bool = False
+    exclude_kernel: bool = False
+    exclude_user: bool = False
+    watched: bool = False
+    signals: bool = False
+    copies: Annotated[int, Field(ge=1)] | Literal["rest"] = 1
+
+    @model_validator(mode="after")
+    def _bound_once(self) -> "EventSpec":
+        if self.frequency and self.period:
+            raise ValueError("frequency and period exclude each other")
+        if self.task is None and self.cpu is None:
+            raise ValueError("an event needs a task, a cpu, or both")
+        if self.cgroup is not None and (self.task is not None or self.cpu is None):
+            raise ValueError("an event of a cgroup needs a cpu, and no task")
+        return self
+
+
+# What a step of guest-images/probes/drive.c is: its verb, and the kinds of its words.
+STEPS: dict[str, tuple[str, ...]] = {
+    "user": ("ms",),
+    "kernel": ("ms",),
+    "random": ("bytes",),
+    "spin": ("times",),
+    "sleep": ("ms",),
+    "signals": ("times",),
+    "cpu": ("cpu",),
+    "offline": ("cpu",),
+    "online": ("cpu",),
+    "join": ("cgroup",),
+    "loop": ("event", "times"),
+    "faults": ("event", "times"),
+    "syscalls": ("event", "times"),
+    "kernel-faults": ("event", "times"),
+    "touches": ("event", "times"),
+    "enable": ("event",),
+    "disable": ("event",),
+    "reset": ("event",),
+    "reset-group": ("event",),
+    "close": ("event",),
+    "refresh": ("event", "times"),
+    "period": ("event", "times"),
+    "compete": ("event", "ms"),
+    "fork": ("task",),
+    "thread": ("task",),
+    "run": ("task",),
+    "wait": ("task",),
+    "kill": ("task",),
+    "exec": (),
+}
+
+
+class KnownFailure(Frozen):
+    """A test that does not pass for a reason that is not the kernel's."""
+
+    name: str
+    why: str
+    versions: VersionRange = VersionRange()
+
+
+class Tool(Frozen):
+    """A workload of the real perf tool, or of the kernel's own tests, performed over SSH."""
+
+    run: Literal["perf-stat", "perf-record", "perf-test", "selftests"]
+    arguments: tuple[str, ...] = ()
+    workload: tuple[str, ...] = ()
+    known: tuple[KnownFailure, ...] = ()
+
+    def excuses(self) -> dict[str, str]:
+        """Why, by the test's name."""
+        return {failure.name: failure.why for failure in self.known}
+
+
+class Scenario(Frozen):
+    """What one guest does, and the checks that look at what it recorded.
+
+    Either `events` and `steps` (and `tasks`), or a `probe` of its own, or a
+    `tool` that is spoken to over SSH.
+    `counters` is how many it takes at once, at the least, and `needs` what else
+    of a machine.  `sysctl` is set before, a name that ends in ? only where the
+    kernel has it.
+    `observe` names the kernel's variables of further PMUs whose callbacks are
+    logged beside the hardware's, such as perf_swevent; `registers` has the module
+    read the hardware's registers around each callback, and `trace` says
+    what the machine tells of accesses to them; `may_lack` are the events that a guest
+    may prove not to have, which skips the scenario.
+    """
+
+    name: str
+    title: str
+    cpus: int = Field(default=1, ge=1)
+    counters: int = Field(default=1, ge=1)
+    needs: tuple[Feature, ...] = ()
+    sysctl: dict[str, int] = {}
+    observe: bool | tuple[str, ...] = True
+    registers: bool = False
+    trace: tuple[Traced, ...] = ()
+    events: dict[str, EventSpec] = {}
+    tasks: dict[str, tuple[str, ...]] = {}
+    steps: tuple[str, ...] = ()
+    probe: tuple[str, ...] = ()
+    tool: Tool | None = None
+    may_lack: tuple[str, ...] = ()
+    checks: tuple[str, ...] = Field(min_length=1)
+    expect: dict[str, int | float | bool] = {}
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Scenario":
+        if [bool(self.steps), bool(self.probe), self.tool is not None].count(True) != 1:
+            raise ValueError("a scenario has either events and steps, or a probe, or a tool")
+        if self.trace and (self.tool or "register-trace" not in self.needs):
+            raise ValueError("a trace needs a machine's register-trace, and takes no tool")
+        for task, steps in {"main": self.steps, **self.tasks}.items():
+            for step in steps:
+                self._check_step(task, step)
+        earlier: list[str] = []
+        for name, event in self.events.items():
+            if event.task not in (None, "self", *self.tasks):
+                raise ValueError(f"event {name}: there is no task {event.task}")
+            if event.leader not in (None, *earlier):
+                raise ValueError(f"event {name}: there is no leader {event.leader} before it")
+            if event.cpu is not None and event.cpu >= self.cpus:
+                raise ValueError(f"event {name}: there is no CPU {event.cpu} of {self.cpus}")
+            earlier += copies(name, event)
+        return self
+
+    def for_kernel(self, version: str) -> "Scenario":
+        """The scenario with what is known of one kernel release, and of no other."""
+        if self.tool is None:
+            return self
+        known = tuple(failure for failure in self.tool.known if version in failure.versions)
+        return self.model_copy(update={"tool": self.tool.model_copy(update={"known": known})})
+
+    def lacks(self, machine: Machine) -> str:
+        """What a machine has not that this takes, as a person reads it; or nothing."""
+        if self.cpus > machine.cpus:
+            return f"{self.cpus} CPUs, of which {machine.name} has at most {machine.cpus}"
+        if self.counters > machine.counters.all:
+            return f"{self.counters} counters, of which {machine.name} has {machine.counters.all}"
+        missing = [word for word in self.needs if word not in machine.offers]
+        return f"{' and '.join(missing)}, which {machine.name} has not" if missing else ""
+
+    def for_machine(self, machine: Machine) -> "Scenario":
+        """The scenario with its `copies: rest` as many as the machine's counters leave."""
+        taken = sum(e.copies for e in self.events.values() if isinstance(e.copies, int))
+        events = {}
+        for name, event in self.events.items():
+            copies = event.copies
+            if copies == "rest":
+                copies = machine.counters.of(event.counts) - taken
+            if copies > 0:
+                events[name] = event.model_copy(update={"copies": copies})
+        return self.model_copy(update={"events": events})
+
+    @property
+    def event_names(self) -> list[str]:
+        """The events' names, those of copies included, in the order of opening."""
+        return [copy for name, event in self.events.items() for copy in copies(name, event)]
+
+    def _check_step(self, task: str, step: str) -> None:
+        verb, *words = step.split() or [""]
+        if verb not in STEPS:
+            raise ValueError(f"{task}: unknown step '{verb}'; known: {', '.join(STEPS)}")
+        kinds = STEPS[verb]
+        if len(words) != len(kinds):
+            raise ValueError(f"{task}: {verb} takes {' and '.join(kinds) or 'nothing'}: {step}")
+        for kind, word in zip(kinds, words, strict=True):
+            if kind == "event" and word not in self.event_names:
+                raise ValueError(f"{task}: {step}: there is no event {word}")
+            if kind == "task" and word not in self.tasks:
+                raise ValueError(f"{task}: {step}: there is no task {word}")
+            if kind in ("ms", "times", "bytes", "cpu") and not word.isdigit():
+                raise ValueError(f"{task}: {step}: {word} is not a number")
+            if kind == "cpu" and int(word) >= self.cpus:
+                raise ValueError(f"{task}: {step}: there is no CPU {word} of {self.cpus}")
+
+
+def copies(name: str, event: EventSpec) -> list[str]:
+    """The names under which an event is opened: its own, or NAME1, NAME2, ...
+
+    Of the rest of a machine's counters, none: nothing may name them.
+    """
+    if event.copies == 1:
+        return [name]
+    if event.copies == "rest":
+        return []
+    return [f"{name}{number}" for number in range(1, event.copies + 1)]

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""Series of kernel-patches/, and what they claim."""
+
+from pydantic import Field
+
+from harness.model.base import Frozen, VersionRange
+
+
+class SeriesPatch(Frozen):
+    """One patch file, the kernels that it is for, and the architecture where not all."""
+
+    file: str
+    versions: VersionRange = VersionRange()
+    architecture: str | None = None
+
+
+class Claim(Frozen):
+    """What a series says of itself: checks that turn, and the scenarios that show it.
+
+    Without `scenarios`, the whole suite is what shows it.  `only` names, for checks
+    that turn on one architecture, which.
+    """
+
+    fixes: tuple[str, ...] = ()
+    breaks: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    only: dict[str, str] = {}
+
+
+class Series(Frozen):
+    """An ordered list of patches, on top of another series or of the bare source.
+
+    Of a bug of history, put back: `fixed_by` is the upstream commit that ended
+    it, `symptom` how a user saw it.
+    """
+
+    name: str
+    title: str
+    origin: str = ""
+    fixed_by: str = ""
+    symptom: str = ""
+    stands_on: str | None = None
+    patches: tuple[SeriesPatch, ...] = Field(min_length=1)
+    claim: Claim = Claim()
+
+    def patches_for(self, version: str, architecture: str) -> tuple[str, ...]:
+        """Files, in order, for one kernel release; empty when the series has none for it."""
+        return tuple(
+            patch.file
+            for patch in self.patches
+            if version in patch.versions and patch.architecture in (None, architecture)
+        )

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""How a guest ended, what a check found, and the known defects that explain a failure."""
+
+import re
+from enum import Enum
+from typing import Literal
+
+from harness.model.base import Frozen, VersionRange
+
+
+class Status(Enum):
+    """A verdict, from best to worst."""
+
+    PASS = "pass"
+    SKIP = "skip"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+    FAIL = "fail"
+
+
+class Verdict(Frozen):
+    """What one check found in one cell."""
+
+    check: str
+    status: Status
+    measured: str
+    expected: str
+    evidence: tuple[str, ...] = ()
+    metrics: dict[str, int | float] = {}
+
+
+class GuestEnd(Enum):
+    """How a guest's run ended."""
+
+    NOT_STARTED = "not started"
+    DONE = "done"
+    PANIC = "panic"
+    OOPS = "oops"
+    WARNING = "warning"
+    STALL = "stall"
+    HANG = "hang"
+    FLOOD = "flood"
+    INIT_FAILED = "init failed"
+    STOPPED_EARLY = "stopped early"
+    QEMU_FAILED = "qemu failed"
+
+
+class Outcome(Frozen):
+    """How one cell's guest ended, with the lines that say so."""
+
+    end: GuestEnd
+    stage: Literal["boot", "batch", "none"]
+    summary: str
+    evidence: tuple[str, ...] = ()
+
+
+class Erratum(Frozen):
+    """A known defect of kernels or emulators that is not a patch's fault.
+
+    `excuses` maps scenarios (or any) to the checks that it makes fail; each line of
+    evidence must match `matching` (a regular expression) for it to be that.
+    What shows `by_chance` need not show in the reference as well.
+    """
+
+    name: str
+    what: str
+    source: str
+    versions: VersionRange = VersionRange()
+    architecture: str | None = None
+    excuses: dict[str, tuple[str, ...]]
+    matching: str
+    by_chance: bool = False
+
+    def covers(self, scenario: str, verdict: Verdict, version: str, architecture: str) -> bool:
+        """True if a failed verdict on a kernel release is this defect and nothing else."""
+        excused = self.excuses.get(scenario, ()) + self.excuses.get("any", ())
+        return (
+            version in self.versions
+            and self.architecture in (None, architecture)
+            and bool(verdict.evidence)
+            and verdict.check in excused
+            and all(re.search(self.matching, line) for line in verdict.evidence)
+        )
