@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -19,6 +18,7 @@ from pydantic import (
 )
 
 from harness.guest.tool_records import Command, Count, Period, Subtest, Totals
+from harness.model import Frozen
 
 # "PMUREC1", as in guest-images/probes/record.c.
 MAGIC = 0x31434552554D50
@@ -29,11 +29,7 @@ class RecordsError(Exception):
     """The channel's content is not what the guest's programs write."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Step(_Record):
+class Step(Frozen):
     """A line of the batch, performed; `status` is its exit status."""
 
     kind: Literal["step"]
@@ -41,14 +37,14 @@ class Step(_Record):
     status: int
 
 
-class End(_Record):
+class End(Frozen):
     """The last record: all that was measured is here."""
 
     kind: Literal["end"]
     steps: int
 
 
-class ProbeError(_Record):
+class ProbeError(Frozen):
     """A probe could not do its work: `what` failed with `errno`."""
 
     kind: Literal["error"]
@@ -57,7 +53,7 @@ class ProbeError(_Record):
     text: str
 
 
-class Event(_Record):
+class Event(Frozen):
     """An event that a probe opened; `frequency` (Hz) and `period` are 0 unless it samples.
 
     `task` is empty for one that counts whatever runs on `cpu`, which is -1 for
@@ -92,7 +88,7 @@ class Event(_Record):
         return bool(self.period or self.frequency)
 
 
-class Refused(_Record):
+class Refused(Frozen):
     """perf_event_open(2) failed with `errno`; the scenario ended there."""
 
     kind: Literal["refused"]
@@ -101,7 +97,7 @@ class Refused(_Record):
     text: str
 
 
-class Phase(_Record):
+class Phase(Frozen):
     """A step of a task began, or a phase of a probe; times are CLOCK_MONOTONIC, in ns."""
 
     kind: Literal["phase"]
@@ -114,7 +110,7 @@ class Phase(_Record):
 Counts = tuple[tuple[int, int], ...]
 
 
-class Read(_Record):
+class Read(Frozen):
     """read(2) of a leader: (event id, count) of its group, and times in ns."""
 
     kind: Literal["read"]
@@ -126,7 +122,7 @@ class Read(_Record):
     counts: Counts
 
 
-class Sample(_Record):
+class Sample(Frozen):
     """A PERF_RECORD_SAMPLE, with its group's counts; `stream` is an inherited event's own id."""
 
     kind: Literal["sample"]
@@ -141,7 +137,7 @@ class Sample(_Record):
     counts: Counts
 
 
-class Work(_Record):
+class Work(Frozen):
     """A known number of what events count, done between two reads of a group.
 
     `instructions` were executed in user space, by a loop that was enabled for
@@ -158,7 +154,7 @@ class Work(_Record):
     after: Counts
 
 
-class Signals(_Record):
+class Signals(Frozen):
     """Signals of an event's overflows: POLL_IN, and POLL_HUP for the last one of REFRESH."""
 
     kind: Literal["signals"]
@@ -167,7 +163,7 @@ class Signals(_Record):
     hup: int
 
 
-class Throttle(_Record):
+class Throttle(Frozen):
     """PERF_RECORD_THROTTLE or PERF_RECORD_UNTHROTTLE."""
 
     kind: Literal["throttle", "unthrottle"]
@@ -176,7 +172,7 @@ class Throttle(_Record):
     time: int
 
 
-class Lost(_Record):
+class Lost(Frozen):
     """PERF_RECORD_LOST: the ring was full."""
 
     kind: Literal["lost"]
@@ -184,7 +180,7 @@ class Lost(_Record):
     lost: int
 
 
-class Index(_Record):
+class Index(Frozen):
     """The mmap page's index changed since the last look: hardware index + 1, 0 for none.
 
     `switches` counts the context switches of the task between the two looks.
@@ -200,7 +196,7 @@ class Index(_Record):
     new: int = Field(alias="to")
 
 
-class Interruption(_Record):
+class Interruption(Frozen):
     """The clock (ticks at `hz`) and the user-space count behind an interruption."""
 
     kind: Literal["interruption"]
@@ -210,7 +206,7 @@ class Interruption(_Record):
     user: int
 
 
-class Observer(_Record):
+class Observer(Frozen):
     """How many calls the observer saw, and how many its log kept."""
 
     kind: Literal["observer"]
@@ -218,7 +214,7 @@ class Observer(_Record):
     kept: int
 
 
-class Access(_Record):
+class Access(Frozen):
     """A machine register of a PMU, read or written, by the register trace.
 
     `role` is what it is for: a counter's value, a counter's select register, or a
@@ -236,7 +232,7 @@ class Access(_Record):
     value: int
 
 
-class Rdpmc(_Record):
+class Rdpmc(Frozen):
     """A counter read by RDPMC, in the kernel or in user space."""
 
     kind: Literal["rdpmc"] = "rdpmc"
@@ -246,7 +242,7 @@ class Rdpmc(_Record):
     value: int
 
 
-class Overflow(_Record):
+class Overflow(Frozen):
     """A counter that passed its end; `value` is what it then held."""
 
     kind: Literal["overflow"] = "overflow"
@@ -256,7 +252,7 @@ class Overflow(_Record):
     value: int
 
 
-class Interrupt(_Record):
+class Interrupt(Frozen):
     """The PMU asked its CPU for an interrupt."""
 
     kind: Literal["interrupt"] = "interrupt"
@@ -264,7 +260,7 @@ class Interrupt(_Record):
     time: int
 
 
-class Registers(_Record):
+class Registers(Frozen):
     """The hardware's counters, and which of them count and interrupt.
 
     `bits` says where `enabled` and `interrupts` have each counter.  Guests that do not
@@ -293,7 +289,7 @@ class Registers(_Record):
 Pair = tuple[int, int]
 
 
-class Callback(_Record):
+class Callback(Frozen):
     """A call into a PMU, or a tick; pairs are (before, after) the call.
 
     `state` holds PERF_HES_STOPPED (1) and PERF_HES_UPTODATE (2); `tick` is true

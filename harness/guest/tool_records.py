@@ -3,14 +3,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from harness.model import Frozen
 
 
-class _ToolRecord(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Command(_ToolRecord):
+class Command(Frozen):
     """A command that was run in the guest, and the last lines of its standard error."""
 
     kind: Literal["command"] = "command"
@@ -20,7 +16,7 @@ class Command(_ToolRecord):
     said: tuple[str, ...] = ()
 
 
-class Count(_ToolRecord):
+class Count(Frozen):
     """A line of perf stat; `running` is the share of the time on a counter, in per cent."""
 
     kind: Literal["count"] = "count"
@@ -31,7 +27,7 @@ class Count(_ToolRecord):
     running: float = 0.0
 
 
-class Period(_ToolRecord):
+class Period(Frozen):
     """A sample of perf record: when (ns), and the period that ended there."""
 
     kind: Literal["period"] = "period"
@@ -40,7 +36,7 @@ class Period(_ToolRecord):
     period: int
 
 
-class Totals(_ToolRecord):
+class Totals(Frozen):
     """What perf report says of all samples; `lost` counts lost samples and lost records."""
 
     kind: Literal["totals"] = "totals"
@@ -48,7 +44,7 @@ class Totals(_ToolRecord):
     lost: int
 
 
-class Subtest(_ToolRecord):
+class Subtest(Frozen):
     """One result of perf test (by the tool's own number), or of a kernel selftest."""
 
     kind: Literal["subtest"] = "subtest"
