@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.checks import CHECKS, Observation
-from harness.guest.records import Lost, Observer, ProbeError, Records, Refused
+from harness.guest.callback_records import Observer
+from harness.guest.records import Lost, ProbeError, Records, Refused
 from harness.model import (
     Cell,
     CellResult,

@@ -3,7 +3,8 @@
 
 from dataclasses import dataclass, field
 
-from harness.guest.records import Callback, Event, Records, Throttle
+from harness.guest.callback_records import Callback
+from harness.guest.records import Event, Records, Throttle
 
 PERF_HES_STOPPED = 1
 PERF_HES_UPTODATE = 2

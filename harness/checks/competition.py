@@ -20,7 +20,8 @@ from harness.checks.base import (
     verdict,
 )
 from harness.checks.points import events
-from harness.guest.records import Callback, Read
+from harness.guest.callback_records import Callback
+from harness.guest.records import Read
 from harness.model import Verdict
 
 COMPETITION = "retention.competition"

@@ -6,7 +6,8 @@ from itertools import pairwise
 from harness.checks.adjustments import event_names
 from harness.checks.base import Check, Observation, inconclusive, milliseconds, named, verdict
 from harness.checks.points import Point, events, groups, main_steps, points, samples
-from harness.guest.records import Callback, Event, Read
+from harness.guest.callback_records import Callback
+from harness.guest.records import Event, Read
 from harness.model import Verdict
 
 TWIN = "conservation.twin"

@@ -7,7 +7,8 @@ from itertools import pairwise
 from statistics import median
 
 from harness.checks.base import Check, Observation, inconclusive, verdict
-from harness.guest.records import Access, Interruption
+from harness.guest.records import Interruption
+from harness.guest.trace_records import Access
 from harness.model import Verdict
 
 COST = "cost.adjustment"

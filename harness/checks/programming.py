@@ -23,7 +23,8 @@ from harness.checks.base import (
     named,
     verdict,
 )
-from harness.guest.records import Callback, Registers, Throttle
+from harness.guest.callback_records import Callback, Registers
+from harness.guest.records import Throttle
 from harness.model import Machine, Verdict
 
 ORDER = "retention.order"

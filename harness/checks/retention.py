@@ -24,7 +24,8 @@ from harness.checks.base import (
     named,
     verdict,
 )
-from harness.guest.records import Callback, Event, Index, Phase
+from harness.guest.callback_records import Callback
+from harness.guest.records import Event, Index, Phase
 from harness.model import Verdict
 
 RELEASE = "retention.release"

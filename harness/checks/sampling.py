@@ -9,7 +9,8 @@ from harness.checks.adjustments import (
 )
 from harness.checks.base import Check, Observation, inconclusive, milliseconds, named, verdict
 from harness.checks.points import events, lateness, main_steps, number_in, points, samples
-from harness.guest.records import Callback, Event, Phase, Read, Sample
+from harness.guest.callback_records import Callback
+from harness.guest.records import Event, Phase, Read, Sample
 from harness.model import Verdict
 
 RATE = "sampling.rate"

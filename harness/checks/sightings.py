@@ -21,7 +21,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.checks.adjustments import PERF_HES_STOPPED, SOFTWARE
-from harness.guest.records import Access, Callback, Records
+from harness.guest.callback_records import Callback
+from harness.guest.records import Records
+from harness.guest.trace_records import Access
 
 SLACK_NS = 20_000
 _DRIFT = 2048

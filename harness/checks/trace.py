@@ -25,7 +25,9 @@ from harness.checks.sightings import (
     programmings,
     sightings,
 )
-from harness.guest.records import Access, Callback, Overflow, Records
+from harness.guest.callback_records import Callback
+from harness.guest.records import Records
+from harness.guest.trace_records import Access, Overflow
 from harness.model import Verdict
 
 TRACE = "retention.trace"

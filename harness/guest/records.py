@@ -9,15 +9,11 @@ import struct
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from harness.guest.callback_records import Callback, Observer, with_counters
 from harness.guest.tool_records import Command, Count, Period, Subtest, Totals
+from harness.guest.trace_records import Access, Interrupt, Overflow, Rdpmc
 from harness.model import Frozen
 
 # "PMUREC1", as in guest-images/probes/record.c.
@@ -206,129 +202,6 @@ class Interruption(Frozen):
     user: int
 
 
-class Observer(Frozen):
-    """How many calls the observer saw, and how many its log kept."""
-
-    kind: Literal["observer"]
-    calls: int
-    kept: int
-
-
-class Access(Frozen):
-    """A machine register of a PMU, read or written, by the register trace.
-
-    `role` is what it is for: a counter's value, a counter's select register, or a
-    control register of all.  `counter` has the kernel's numbers (hw.idx), 0 for a
-    control register; `time` is the machine's virtual clock, in ns.
-    """
-
-    kind: Literal["access"] = "access"
-    access: Literal["write", "read"]
-    cpu: int
-    time: int
-    msr: int
-    role: Literal["counter", "select", "control"]
-    counter: int
-    value: int
-
-
-class Rdpmc(Frozen):
-    """A counter read by RDPMC, in the kernel or in user space."""
-
-    kind: Literal["rdpmc"] = "rdpmc"
-    cpu: int
-    time: int
-    counter: int
-    value: int
-
-
-class Overflow(Frozen):
-    """A counter that passed its end; `value` is what it then held."""
-
-    kind: Literal["overflow"] = "overflow"
-    cpu: int
-    time: int
-    counter: int
-    value: int
-
-
-class Interrupt(Frozen):
-    """The PMU asked its CPU for an interrupt."""
-
-    kind: Literal["interrupt"] = "interrupt"
-    cpu: int
-    time: int
-
-
-class Registers(Frozen):
-    """The hardware's counters, and which of them count and interrupt.
-
-    `bits` says where `enabled` and `interrupts` have each counter.  Guests that do not
-    say so yet are arm64's: the general counters in order, the cycle counter last, at 31.
-    """
-
-    enabled: int
-    interrupts: int
-    counters: tuple[int, ...]
-    types: tuple[int, ...]
-    bits: tuple[int, ...] = ()
-
-    @model_validator(mode="after")
-    def _one_for_each(self) -> "Registers":
-        number = len(self.counters)
-        if len(self.types) != number or (self.bits and len(self.bits) != number):
-            raise ValueError("not one type and one bit for each counter")
-        return self
-
-    def bit(self, place: int) -> int:
-        """Where the enable bits have the counter at a place of `counters`."""
-        last = place == len(self.counters) - 1
-        return self.bits[place] if self.bits else 31 if last else place
-
-
-Pair = tuple[int, int]
-
-
-class Callback(Frozen):
-    """A call into a PMU, or a tick; pairs are (before, after) the call.
-
-    `state` holds PERF_HES_STOPPED (1) and PERF_HES_UPTODATE (2); `tick` is true
-    inside perf_event_task_tick(); `parent` is the event that this one was
-    inherited from; disable and enable are the PMU's own, logged in a tick only.
-    assign is what enabling the PMU changed of an event, where that is what gives
-    an added one its counter and starts it (x86).
-    """
-
-    kind: Literal["callback"]
-    call: Literal["add", "del", "start", "stop", "assign", "tick", "tick-end", "disable", "enable"]
-    time: int
-    cpu: int
-    pmu: str = ""
-    id: int = 0
-    parent: int = 0
-    tick: bool = False
-    flags: int = 0
-    ret: int = 0
-    caller: str = ""
-    idx: Pair = (-1, -1)
-    state: Pair = (0, 0)
-    left: Pair = (0, 0)
-    period: Pair = (0, 0)
-    count: Pair = (0, 0)
-    prev: Pair = (0, 0)
-    interrupts: Pair = (0, 0)
-    before: Registers | None = None
-    after: Registers | None = None
-
-    @property
-    def is_event(self) -> bool:
-        """True for a call on an event, such as start; false for a tick or a PMU's own call.
-
-        False for assign, too: perf calls the PMU for it, and it may change many events.
-        """
-        return self.call in ("add", "del", "start", "stop")
-
-
 Record = Annotated[
     Step
     | End
@@ -360,50 +233,6 @@ Record = Annotated[
 _RECORD: TypeAdapter[Record] = TypeAdapter(Record)
 
 Kind = TypeVar("Kind", bound=BaseModel)
-
-
-# What a call may change of an event, each (before, after).
-_PAIRS = ("idx", "state", "left", "period", "count", "prev", "interrupts")
-
-
-def with_counters(log: list[Callback]) -> list[Callback]:
-    """A callback log in which add gives an event its counter, and del takes it.
-
-    As it is, where the PMU's add does that.  Where enabling the PMU does
-    (x86_pmu_enable() in arch/x86/events/core.c), an add takes over what its event's
-    next assign changed, and an event that is not added has the index -1 instead of
-    the one that it had last.  An assign without an add before it stays: it moved an
-    event that was on a counter.
-    """
-    late = {call.pmu for call in log if call.call == "assign"}
-    if not late:
-        return log
-    found: list[Callback] = []
-    waiting: dict[int, int] = {}
-    for call in log:
-        place = waiting.pop(call.id, None) if call.id else None
-        if call.call == "assign" and place is not None:
-            found[place] = _assigned(found[place], call)
-            continue
-        if call.call == "add" and call.ret == 0 and call.pmu in late:
-            waiting[call.id] = len(found)
-        found.append(_placed(call, placed=place is None) if call.pmu in late else call)
-    return found
-
-
-def _assigned(add: Callback, assign: Callback) -> Callback:
-    """An add that did what the assign after it did."""
-    taken = {name: (getattr(add, name)[0], getattr(assign, name)[1]) for name in _PAIRS}
-    return add.model_copy(update={**taken, "after": assign.after})
-
-
-def _placed(call: Callback, *, placed: bool) -> Callback:
-    """An add or del whose event has an index only while it is on a counter."""
-    if call.call == "add":
-        return call.model_copy(update={"idx": (-1, -1)})
-    if call.call == "del":
-        return call.model_copy(update={"idx": (call.idx[0] if placed else -1, -1)})
-    return call
 
 
 class Records:

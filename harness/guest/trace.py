@@ -7,7 +7,8 @@ guest's, the lines QEMU's own: one that has no such form is an error that shows 
 
 import re
 
-from harness.guest.records import Access, Interrupt, Overflow, Rdpmc, RecordsError
+from harness.guest.records import RecordsError
+from harness.guest.trace_records import Access, Interrupt, Overflow, Rdpmc
 
 Traced = Access | Rdpmc | Overflow | Interrupt
 

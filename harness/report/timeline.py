@@ -3,7 +3,8 @@
 
 from dataclasses import dataclass
 
-from harness.guest.records import Callback, Records
+from harness.guest.callback_records import Callback
+from harness.guest.records import Records
 
 # The row of a counter that the CPUs of a node share stands for all of them.
 SHARED = -1

@@ -10,7 +10,8 @@ import pytest
 from harness.errors import HostError
 from harness.guest import batch
 from harness.guest.batch import Guest
-from harness.guest.records import End, Overflow, parse
+from harness.guest.records import End, parse
+from harness.guest.trace_records import Overflow
 from harness.image.build import GuestImage
 from harness.machine.console import LIMIT_BYTES
 from harness.machine.qemu import FILE_BYTES

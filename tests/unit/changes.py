@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.checks import CHECKS, Observation
-from harness.guest.records import Callback, Record
+from harness.guest.callback_records import Callback
+from harness.guest.records import Record
 from harness.model import Status, Verdict
 
 Condition = Callable[[Record], bool]

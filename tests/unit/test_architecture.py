@@ -19,10 +19,12 @@ PURE = (
     "image.recipe",
     "machine.argv",
     "machine.crash",
+    "guest.callback_records",
     "guest.records",
     "guest.tool",
     "guest.tool_records",
     "guest.trace",
+    "guest.trace_records",
     "checks",
     "report",
 )
@@ -63,7 +65,13 @@ LAYERS = (
     ("__main__",),
 )
 # What a later layer's pure part gives to an earlier one is no step back.
-SHARED = {"machine.crash", "guest.records", "guest.tool_records"}
+SHARED = {
+    "machine.crash",
+    "guest.callback_records",
+    "guest.records",
+    "guest.tool_records",
+    "guest.trace_records",
+}
 
 
 def name_of(path: Path) -> str:

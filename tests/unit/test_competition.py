@@ -2,7 +2,8 @@
 """Does no other CPU take the counter of an adjusted event: harness/checks/competition.py."""
 
 from harness.checks.competition import losses
-from harness.guest.records import Callback, Read
+from harness.guest.callback_records import Callback
+from harness.guest.records import Read
 from harness.model import Status
 from harness.report.timeline import SHARED, timeline
 from tests.unit.changes import a, every, fault, judge, undecided, without

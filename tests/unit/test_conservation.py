@@ -3,7 +3,8 @@
 
 import pytest
 
-from harness.guest.records import Callback, Event, Phase, Read, Sample
+from harness.guest.callback_records import Callback
+from harness.guest.records import Event, Phase, Read, Sample
 from harness.model import Status
 from tests.unit.changes import a, call, every, fault, judge, nth, shifted, undecided, without
 

@@ -4,7 +4,8 @@
 import pytest
 
 from harness.checks.cost import adjustment_accesses, adjustment_cost
-from harness.guest.records import Access, Interruption
+from harness.guest.records import Interruption
+from harness.guest.trace_records import Access
 from harness.model import Status
 from tests.unit.changes import a, every, fault, judge, undecided, without
 

@@ -4,7 +4,8 @@
 import pytest
 
 from harness.errors import Blame, BuildError, HostError, PatchError, PlanError
-from harness.guest.records import Callback, End, Lost, Observer, ProbeError, Records, Refused
+from harness.guest.callback_records import Callback, Observer
+from harness.guest.records import End, Lost, ProbeError, Records, Refused
 from harness.judge import (
     EVIDENCE_LINES,
     HEALTH,

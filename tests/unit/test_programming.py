@@ -3,7 +3,8 @@
 
 import pytest
 
-from harness.guest.records import Callback, Throttle
+from harness.guest.callback_records import Callback
+from harness.guest.records import Throttle
 from harness.model import Status
 from tests.unit.changes import a, again, call, every, fault, judge, nth, undecided, without
 

@@ -3,18 +3,8 @@
 
 import pytest
 
-from harness.guest.records import (
-    HEADER,
-    MAGIC,
-    Callback,
-    Event,
-    Records,
-    RecordsError,
-    Registers,
-    channel_bytes,
-    parse,
-    with_counters,
-)
+from harness.guest.callback_records import Callback, Registers, with_counters
+from harness.guest.records import HEADER, MAGIC, Event, Records, RecordsError, channel_bytes, parse
 
 LINE = b'{"kind":"step","number":1,"status":0}\n'
 

@@ -4,7 +4,8 @@
 import pytest
 
 from harness.checks.adjustments import adjustments
-from harness.guest.records import Callback, Index, Phase, Throttle
+from harness.guest.callback_records import Callback
+from harness.guest.records import Index, Phase, Throttle
 from harness.model import Status
 from tests.unit.changes import a, again, call, every, fault, judge, nth, undecided, without
 

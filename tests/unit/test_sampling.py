@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from harness.guest.records import Callback, Event, Phase, Read, Sample, Throttle
+from harness.guest.callback_records import Callback
+from harness.guest.records import Event, Phase, Read, Sample, Throttle
 from harness.model import Status
 from tests.unit.changes import a, again, call, every, fault, judge, nth, shifted, undecided, without
 

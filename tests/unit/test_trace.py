@@ -7,16 +7,10 @@ import pytest
 
 from harness.checks.sightings import SLACK_NS, programmings, sightings
 from harness.checks.trace import ticks
-from harness.guest.records import (
-    Access,
-    Callback,
-    Interrupt,
-    Overflow,
-    Rdpmc,
-    RecordsError,
-    parse,
-)
+from harness.guest.callback_records import Callback
+from harness.guest.records import RecordsError, parse
 from harness.guest.trace import accesses
+from harness.guest.trace_records import Access, Interrupt, Overflow, Rdpmc
 from harness.model import Status
 from tests.unit.changes import a, again, call, every, fault, judge, nth, undecided, without
 
