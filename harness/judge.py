@@ -197,23 +197,20 @@ def judge_claim(plan: Plan, results: tuple[CellResult, ...]) -> dict[str, bool]:
     """For each check claimed: does it turn from fail to pass (`fixes`), or fail (`breaks`)?
 
     What a series fixes takes a reference to be seen; without one it is not judged.
-    Nor is a check that is not planned on the machine, or that turns on another one.
+    Nor is a check that no scenario of the run asks, or that turns on another architecture.
     """
     before, after = by_check(results, Role.REFERENCE), by_check(results, Role.CANDIDATE)
-    planned = {check for scenario in plan.scenarios for check in scenario.checks}
-    here = plan.machine.architecture
-    judged = {
-        check
-        for check in planned | before.keys() | after.keys()
-        if plan.claim.only.get(check, here) == here
+    asked = before.keys() | after.keys()
+    claim = plan.claim.on(plan.machine.architecture)
+    fixes = claim.fixes if Role.REFERENCE in plan.subjects else ()
+    held = {
+        check: before.get(check) is Status.FAIL and after.get(check) is Status.PASS
+        for check in fixes
+        if check in asked
     }
-    held = {}
-    fixes = plan.claim.fixes if Role.REFERENCE in plan.subjects else ()
-    for check in filter(judged.__contains__, fixes):
-        held[check] = before.get(check) is Status.FAIL and after.get(check) is Status.PASS
-    for check in filter(judged.__contains__, plan.claim.breaks):
-        held[check] = after.get(check) is Status.FAIL
-    return held
+    return held | {
+        check: after.get(check) is Status.FAIL for check in claim.breaks if check in asked
+    }
 
 
 def _with_status(results: tuple[CellResult, ...], role: Role, *statuses: Status) -> dict[str, None]:

@@ -35,7 +35,7 @@ def on_machine(series: Series, machine: Machine, catalog: Catalog) -> Series | N
 
     It shows in the claim's scenarios that the machine has, in checks that these ask.
     """
-    claim, here = series.claim, machine.architecture
+    claim = series.claim.on(machine.architecture)
     able = [
         catalog.scenarios[name]
         for name in claim.scenarios or catalog.scenarios
@@ -43,8 +43,8 @@ def on_machine(series: Series, machine: Machine, catalog: Catalog) -> Series | N
     ]
     asked = {HEALTH} if able else set()
     asked |= {check for scenario in able for check in scenario.checks}
-    breaks = tuple(c for c in claim.breaks if c in asked and claim.only.get(c, here) == here)
-    if claim.breaks and not breaks:
+    breaks = tuple(check for check in claim.breaks if check in asked)
+    if series.claim.breaks and not breaks:
         return None
     scenarios = tuple(scenario.name for scenario in able) if claim.scenarios else ()
     shown = claim.model_copy(update={"breaks": breaks, "scenarios": scenarios})

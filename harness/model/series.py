@@ -26,6 +26,15 @@ class Claim(Frozen):
     scenarios: tuple[str, ...] = ()
     only: dict[str, str] = {}
 
+    def on(self, architecture: str) -> "Claim":
+        """The claim without the checks that turn on another architecture only."""
+
+        def turns(check: str) -> bool:
+            return self.only.get(check, architecture) == architecture
+
+        fixes, breaks = filter(turns, self.fixes), filter(turns, self.breaks)
+        return self.model_copy(update={"fixes": tuple(fixes), "breaks": tuple(breaks)})
+
 
 class Series(Frozen):
     """An ordered list of patches, on top of another series or of the bare source.

@@ -128,8 +128,7 @@ def fixed(machine):
     """What the callbacks fix that a machine's scenarios ask for."""
     row = CATALOG.machines[machine]
     asked = {c for s in CATALOG.scenarios.values() if not s.lacks(row) for c in s.checks}
-    here = row.architecture
-    return {c for c in CLAIM.fixes if c in asked and CLAIM.only.get(c, here) == here}
+    return {check for check in CLAIM.on(row.architecture).fixes if check in asked}
 
 
 @pytest.mark.parametrize(("machine", "kernel"), GUESTS)

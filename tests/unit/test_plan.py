@@ -102,6 +102,13 @@ def test_a_series_without_a_patch_for_the_kernel_says_for_which_it_is():
     assert "6.1 up to, not including, 6.2" in raised.value.why
 
 
+def test_a_claim_on_an_architecture_leaves_out_what_turns_on_another():
+    claim = Claim(fixes=("a", "b"), breaks=("c", "d"), only={"b": "arm64", "c": "x86_64"})
+    on_arm, on_x86 = claim.on("arm64"), claim.on("x86_64")
+    assert (on_arm.fixes, on_arm.breaks) == (("a", "b"), ("d",))
+    assert (on_x86.fixes, on_x86.breaks) == (("a",), ("c", "d"))
+
+
 def test_cells_are_stable_and_the_reference_comes_first(catalog):
     candidate = Subject(name="6.1+x", source="path:/t", version="6.1.1", patches=())
     reference = candidate.model_copy(update={"name": "6.1"})
