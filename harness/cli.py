@@ -323,21 +323,13 @@ def mutants(**options: Any) -> NoReturn:
             done = _execute(prepared, asked, place, progress, settings, emulator=emulator)
             return done, folder
 
-        machine = catalog.find("machines", options["machine"])
-        versions = _versions(catalog, cache, options, progress)
+        architecture = catalog.architectures[machine.architecture]
+        request = Request(cache, Archive(cache, architecture.debian), False, progress.say)
+        versions = {source: resolve(source, request).version for source in options["sources"]}
         found = matrix(catalog, wanted, versions, machine, run_one)
     write_text(path / "mutants.json", found.model_dump_json(indent=1) + "\n")
     kill_matrix.show(console, found, str(path))
     sys.exit(Exit.FAIL if found.survivors or found.false_alarms else Exit.PASS)
-
-
-def _versions(
-    catalog: Catalog, cache: Cache, options: dict[str, Any], progress: Progress
-) -> dict[str, str]:
-    """The release of each clean kernel, by its source."""
-    architecture = catalog.architectures[catalog.find("machines", options["machine"]).architecture]
-    request = Request(cache, Archive(cache, architecture.debian), False, progress.say)
-    return {source: resolve(source, request).version for source in options["sources"]}
 
 
 @cli.group()
