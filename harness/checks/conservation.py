@@ -92,11 +92,7 @@ def _sequences(observation: Observation, leader: int) -> list[list[Point]]:
         return [points(observation, leader)]
     members = [event.id for event in groups(observation)[leader]]
     return [
-        [
-            Point(sample.time, sample.enabled, sample.running, dict(sample.counts), sampled=True)
-            for sample in samples(observation, member)
-            if sample.counts
-        ]
+        [Point.of(sample) for sample in samples(observation, member) if sample.counts]
         for member in members
     ]
 

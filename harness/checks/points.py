@@ -17,6 +17,17 @@ class Point:
     counts: dict[int, int]
     sampled: bool = False
 
+    @classmethod
+    def of(cls, record: Read | Sample) -> "Point":
+        """What a read or a sample says of its group."""
+        return cls(
+            time=record.time,
+            enabled=record.enabled,
+            running=record.running,
+            counts=dict(record.counts),
+            sampled=isinstance(record, Sample),
+        )
+
 
 def events(observation: Observation) -> dict[int, Event]:
     """The events by id."""
@@ -55,13 +66,9 @@ def groups(observation: Observation) -> dict[int, list[Event]]:
 def points(observation: Observation, leader: int) -> list[Point]:
     """All reads of a group, its samples' included, in the order of its own time."""
     members = {event.id for event in groups(observation).get(leader, [])}
-    found = [
-        Point(read.time, read.enabled, read.running, dict(read.counts))
-        for read in observation.records.of(Read)
-        if read.id == leader
-    ]
+    found = [Point.of(read) for read in observation.records.of(Read) if read.id == leader]
     found += [
-        Point(sample.time, sample.enabled, sample.running, dict(sample.counts), sampled=True)
+        Point.of(sample)
         for sample in observation.records.of(Sample)
         if sample.id in members and sample.counts
     ]
