@@ -140,9 +140,12 @@ class Archive:
             'Dir::Etc::sourceparts "/dev/null";\n'
         )
 
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**_apt_environment(), "APT_CONFIG": str(self._config)}
+
     def _apt(self, *argv: str, cwd: Path | None = None) -> str:
-        env = {**_apt_environment(), "APT_CONFIG": str(self._config)}
-        return capture(argv, cwd=cwd, env=env)
+        return capture(argv, cwd=cwd, env=self._environment)
 
     @contextmanager
     def _lists(self) -> Iterator[None]:
@@ -156,9 +159,8 @@ class Archive:
     def _update(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._configure()
-        env = {**_apt_environment(), "APT_CONFIG": str(self._config)}
         try:
-            logged(["apt-get", "update"], self.log, env=env)
+            logged(["apt-get", "update"], self.log, env=self._environment)
         except CommandError as error:
             raise HostError(
                 "cannot read Debian's list of packages",
@@ -190,50 +192,47 @@ class Archive:
             )
         return newest
 
+    def _fetch(
+        self, what: str, argv: Sequence[str], *, check: str, cwd: Path | None = None
+    ) -> None:
+        """One command of apt's that fetches `what`; raises HostError, with what to `check`."""
+        try:
+            with self._lists():
+                self._apt(*argv, cwd=cwd)
+        except CommandError as error:
+            raise HostError(
+                f"cannot fetch Debian's {what}", why=error.output, advice=f"check {check}"
+            ) from error
+
     def download_source(self, package: str, version: str, folder: Path) -> Path:
         """Fetch a source package into a folder; its upstream tarball.  Raises HostError.
 
         apt verifies what it fetches against the signed Release file.
         """
-        try:
-            with self._lists():
-                fetch = ["apt-get", "source", "--download-only", "--only-source"]
-                self._apt(*fetch, f"{package}={version}", cwd=folder)
-        except CommandError as error:
-            raise HostError(
-                f"cannot fetch Debian's source package {package} {version}",
-                why=error.output,
-                advice="check the network and the disk",
-            ) from error
+        fetch = ["apt-get", "source", "--download-only", "--only-source", f"{package}={version}"]
+        what = f"source package {package} {version}"
+        self._fetch(what, fetch, check="the network and the disk", cwd=folder)
         return next(path for path in folder.iterdir() if _TARBALL.search(path.name))
 
     def download(self, package: str, folder: Path) -> Path:
         """Fetch a package's file into a folder; raises HostError."""
-        try:
-            with self._lists():
-                self._apt("apt-get", "download", package, cwd=folder)
-        except CommandError as error:
-            raise HostError(
-                f"cannot fetch Debian's package {package} for {self.architecture}",
-                why=error.output,
-                advice="check the network, the disk and the package's name",
-            ) from error
+        self._fetch(
+            f"package {package} for {self.architecture}",
+            ["apt-get", "download", package],
+            check="the network, the disk and the package's name",
+            cwd=folder,
+        )
         return next(folder.glob(f"{package}_*.deb"))
 
     def download_all(self, packages: Sequence[str], folder: Path) -> list[Path]:
         """Fetch packages and all that they depend on into a folder; raises HostError."""
         (folder / "partial").mkdir(parents=True)
         install = ["apt-get", "install", "--download-only", "--yes", "--no-install-recommends"]
-        install += [f"-oDir::Cache::archives={folder}", *packages]
-        try:
-            with self._lists():
-                self._apt(*install)
-        except CommandError as error:
-            raise HostError(
-                f"cannot fetch Debian's packages {', '.join(packages)} for {self.architecture}",
-                why=error.output,
-                advice="check the network, the disk and the packages' names",
-            ) from error
+        self._fetch(
+            f"packages {', '.join(packages)} for {self.architecture}",
+            [*install, f"-oDir::Cache::archives={folder}", *packages],
+            check="the network, the disk and the packages' names",
+        )
         return sorted(folder.glob("*.deb"))
 
 
