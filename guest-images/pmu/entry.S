@@ -235,45 +235,44 @@ any_exception:
 	andq	$-16, %rsp
 	call	unexpected
 
-/* long write_msr(u32 msr, u64 value): the exception's vector, or -1. */
-	.globl	write_msr, read_msr, read_pmc
-write_msr:
+/*
+ * Begin and end of a function that tries an instruction on the register that its first
+ * argument names; it returns the vector of the exception that it met, or -1.
+ */
+	.macro	guarded name
+	.globl	\name
+\name:
 	movq	$-1, %gs:CPU_FAULT
 	leaq	1f(%rip), %rax
 	movq	%rax, %gs:CPU_RESUME
 	movl	%edi, %ecx
+	.endm
+
+	.macro	guarded_end
+1:	movq	$0, %gs:CPU_RESUME
+	movq	%gs:CPU_FAULT, %rax
+	ret
+	.endm
+
+	.macro	guarded_read name instruction
+	guarded	\name
+	\instruction
+	shlq	$32, %rdx
+	orq	%rax, %rdx
+	movq	%rdx, (%rsi)
+	guarded_end
+	.endm
+
+/* long write_msr(u32 msr, u64 value) */
+	guarded	write_msr
 	movl	%esi, %eax
 	movq	%rsi, %rdx
 	shrq	$32, %rdx
 	wrmsr
-1:	movq	$0, %gs:CPU_RESUME
-	movq	%gs:CPU_FAULT, %rax
-	ret
+	guarded_end
 
 /* long read_msr(u32 msr, u64 *value) */
-read_msr:
-	movq	$-1, %gs:CPU_FAULT
-	leaq	1f(%rip), %rax
-	movq	%rax, %gs:CPU_RESUME
-	movl	%edi, %ecx
-	rdmsr
-	shlq	$32, %rdx
-	orq	%rax, %rdx
-	movq	%rdx, (%rsi)
-1:	movq	$0, %gs:CPU_RESUME
-	movq	%gs:CPU_FAULT, %rax
-	ret
+	guarded_read	read_msr rdmsr
 
 /* long read_pmc(u32 index, u64 *value) */
-read_pmc:
-	movq	$-1, %gs:CPU_FAULT
-	leaq	1f(%rip), %rax
-	movq	%rax, %gs:CPU_RESUME
-	movl	%edi, %ecx
-	rdpmc
-	shlq	$32, %rdx
-	orq	%rax, %rdx
-	movq	%rdx, (%rsi)
-1:	movq	$0, %gs:CPU_RESUME
-	movq	%gs:CPU_FAULT, %rax
-	ret
+	guarded_read	read_pmc rdpmc
