@@ -75,7 +75,8 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         reference=None if asked.alone else reference,
         machine=machine,
         scenarios=tuple(
-            scenario.for_kernel(source.version).for_machine(machine) for scenario in scenarios
+            scenario.for_kernel(source.version, machine.architecture).for_machine(machine)
+            for scenario in scenarios
         ),
         errata=tuple(catalog.errata.values()),
     )

@@ -84,11 +84,19 @@ STEPS: dict[str, tuple[str, ...]] = {
 
 
 class KnownFailure(Frozen):
-    """A test that does not pass for a reason that is not the kernel's."""
+    """A test that does not pass for a reason that is not the kernel's.
+
+    On one `architecture` only, where it names one.
+    """
 
     name: str
     why: str
     versions: VersionRange = VersionRange()
+    architecture: str | None = None
+
+    def concerns(self, version: str, architecture: str) -> bool:
+        """True if it is for a kernel release on an architecture."""
+        return version in self.versions and self.architecture in (None, architecture)
 
 
 class Tool(Frozen):
@@ -157,11 +165,11 @@ class Scenario(Frozen):
             earlier += copies(name, event)
         return self
 
-    def for_kernel(self, version: str) -> "Scenario":
-        """The scenario with what is known of one kernel release, and of no other."""
+    def for_kernel(self, version: str, architecture: str) -> "Scenario":
+        """The scenario with what is known of one kernel, and of no other."""
         if self.tool is None:
             return self
-        known = tuple(failure for failure in self.tool.known if version in failure.versions)
+        known = tuple(f for f in self.tool.known if f.concerns(version, architecture))
         return self.model_copy(update={"tool": self.tool.model_copy(update={"known": known})})
 
     def lacks(self, machine: Machine) -> str:

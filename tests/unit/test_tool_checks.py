@@ -166,8 +166,17 @@ def test_what_is_known_is_excused(observe, catalog):
     assert verdict.evidence == ("b: failed: no objdump",)
 
 
-def test_what_is_known_of_one_kernel_is_not_of_another(catalog):
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
+def test_what_is_known_of_one_kernel_is_not_of_another(catalog, architecture):
     scenario = catalog.scenarios["selftests"]
-    assert "mmap" in scenario.for_kernel("6.1.192").tool.excuses()
-    assert "mmap" not in scenario.for_kernel("6.12.117").tool.excuses()
-    assert catalog.scenarios["cycles-cpu"].for_kernel("6.1") == catalog.scenarios["cycles-cpu"]
+    assert "mmap" in scenario.for_kernel("6.1.192", architecture).tool.excuses()
+    assert "mmap" not in scenario.for_kernel("6.12.117", architecture).tool.excuses()
+    other = catalog.scenarios["cycles-cpu"]
+    assert other.for_kernel("6.1", architecture) == other
+
+
+@pytest.mark.parametrize("version", ["6.1.192", "6.12.117"])
+def test_what_is_known_of_one_architecture_is_not_of_another(catalog, version):
+    scenario = catalog.scenarios["selftests"]
+    assert "sigtrap_threads" in scenario.for_kernel(version, "arm64").tool.excuses()
+    assert "sigtrap_threads" not in scenario.for_kernel(version, "x86_64").tool.excuses()
