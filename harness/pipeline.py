@@ -338,7 +338,7 @@ def _blaming(role: Role, subject: Subject) -> Iterator[None]:
 @cache
 def qemu_version(qemu: str) -> str:
     """QEMU's own first line."""
-    return process.capture([qemu, "--version"]).splitlines()[0]
+    return process.version(qemu)
 
 
 def host_facts(qemu: str, emulator: Built | None) -> dict[str, Any]:

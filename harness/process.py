@@ -163,6 +163,11 @@ def capture(
     return out.decode(errors="replace")
 
 
+def version(command: str) -> str:
+    """The first line of what a command says with --version."""
+    return capture([command, "--version"]).splitlines()[0]
+
+
 def logged(
     argv: Sequence[str],
     log: Path,

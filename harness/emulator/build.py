@@ -20,7 +20,7 @@ from harness.emulator.source import Fetcher
 from harness.errors import HostError, SubjectError
 from harness.machine.argv import Program
 from harness.model import Emulator, Firmware, Machine, PatchFile
-from harness.process import CommandError, capture
+from harness.process import CommandError, version
 from harness.progress import Progress
 from harness.store import Cache, digest, file_digest, write_json, write_text
 from harness.tree import Source, patched
@@ -81,7 +81,7 @@ class EmulatorBuilder:
                 row: self.fetcher.firmware(row) if row.package else source.tree.work
                 for row in self.row.firmware
             }
-            toolchain = capture([COMPILER, "--version"]).splitlines()[0]
+            toolchain = version(COMPILER)
             name = self._digest(source, firmware, toolchain)
             built = Built(self.row, self.cache.artifacts / f"emulator-{name}", name)
             if rerun or not built.folder.exists():
@@ -157,7 +157,7 @@ class EmulatorBuilder:
                 blobs = _lay_out(firmware, new / FIRMWARE)
                 facts = {
                     "emulator": self.row.name,
-                    "version": capture([str(new / self.row.target), "--version"]).splitlines()[0],
+                    "version": version(str(new / self.row.target)),
                     "digest": built.digest,
                     "source": source.spec,
                     "source_digest": source.digest,

@@ -15,7 +15,7 @@ from harness.compile import LOG, run_step
 from harness.errors import BuildError
 from harness.kernel import kconfig
 from harness.model import Architecture, Subject
-from harness.process import capture
+from harness.process import version
 from harness.store import Cache, digest, file_digest, update_files, write_json, write_text
 from harness.tree import Source, patched
 
@@ -49,7 +49,7 @@ class Kernel:
 
 def toolchain(architecture: Architecture) -> str:
     """The cross compiler's first line of --version."""
-    return capture([f"{architecture.triplet}-gcc", "--version"]).splitlines()[0]
+    return version(f"{architecture.triplet}-gcc")
 
 
 class Builder:
