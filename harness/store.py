@@ -101,6 +101,16 @@ class Cache:
                     write_json(memory, find())
         return dict(json.loads(memory.read_text(encoding="utf-8")))
 
+    def artifact(self, name: str, make: Callable[[Path], None]) -> Path:
+        """An artifact's folder; where it is not there, one run at a time has `make` fill it."""
+        place = self.artifacts / name
+        if not place.exists():
+            with self.lock(name):
+                if not place.exists():
+                    with self.publish(place) as new:
+                        make(new)
+        return place
+
     @contextmanager
     def publish(self, place: Path) -> Iterator[Path]:
         """A folder to fill, which becomes `place` when the block ends well.

@@ -91,27 +91,22 @@ class ImageBuilder:
             self.init.read_bytes(),
             *inputs,
         )
-        place = self.cache.artifacts / f"image-{name}"
-        if not (place / INITRAMFS).exists():
-            with self.cache.lock(f"image-{name}"):
-                if not (place / INITRAMFS).exists():
-                    self._make(place)
+        place = self.cache.artifact(f"image-{name}", self._make)
         sha256 = (place / "sha256").read_text().strip()
         return GuestImage(place / INITRAMFS, sha256)
 
-    def _make(self, place: Path) -> None:
-        with self.cache.publish(place) as new:
-            root = new / "root"
-            for folder in FOLDERS:
-                (root / folder).mkdir(parents=True)
-            shutil.copyfile(self.init, root / INIT)
-            (root / INIT).chmod(0o755)
-            self._busybox(new, root / "bin" / "busybox")
-            for probe, files in PROBES.items():
-                self._compile(files, root / "probes" / probe, new / "build.log")
-            pack(root, new / INITRAMFS)
-            shutil.rmtree(root)
-            write_text(new / "sha256", file_digest(new / INITRAMFS) + "\n")
+    def _make(self, new: Path) -> None:
+        root = new / "root"
+        for folder in FOLDERS:
+            (root / folder).mkdir(parents=True)
+        shutil.copyfile(self.init, root / INIT)
+        (root / INIT).chmod(0o755)
+        self._busybox(new, root / "bin" / "busybox")
+        for probe, files in PROBES.items():
+            self._compile(files, root / "probes" / probe, new / "build.log")
+        pack(root, new / INITRAMFS)
+        shutil.rmtree(root)
+        write_text(new / "sha256", file_digest(new / INITRAMFS) + "\n")
 
     def _busybox(self, scratch: Path, target: Path) -> None:
         self.say(f"fetching busybox for {self.architecture.debian}")

@@ -41,26 +41,20 @@ class DiskBuilder:
         """The disk's file, from the store if it is there; raises HostError."""
         recipe = (PACKAGES, LINKS, TEXTS, UNWANTED, DISK_SPARE_MIB, _UUID, _FAKE_TIME)
         name = digest(self.architecture.debian, repr(recipe))
-        place = self.cache.artifacts / f"disk-{name}"
-        if not (place / DISK).exists():
-            with self.cache.lock(f"disk-{name}"):
-                if not (place / DISK).exists():
-                    self._make(place)
-        return place / DISK
+        return self.cache.artifact(f"disk-{name}", self._make) / DISK
 
-    def _make(self, place: Path) -> None:
-        with self.cache.publish(place) as new:
-            root, packages = new / "root", new / "packages"
-            self.say(f"fetching perf and an SSH server for {self.architecture.debian}")
-            files = self.archive.download_all(PACKAGES, packages)
-            root.mkdir()
-            for file in files:
-                extract(file, root)
-            _finish(root)
-            _pack(root, new / DISK, new / "build.log")
-            write_text(new / PACKAGE_LIST, "".join(f"{file.name}\n" for file in files))
-            shutil.rmtree(root)
-            shutil.rmtree(packages)
+    def _make(self, new: Path) -> None:
+        root, packages = new / "root", new / "packages"
+        self.say(f"fetching perf and an SSH server for {self.architecture.debian}")
+        files = self.archive.download_all(PACKAGES, packages)
+        root.mkdir()
+        for file in files:
+            extract(file, root)
+        _finish(root)
+        _pack(root, new / DISK, new / "build.log")
+        write_text(new / PACKAGE_LIST, "".join(f"{file.name}\n" for file in files))
+        shutil.rmtree(root)
+        shutil.rmtree(packages)
 
 
 def _finish(root: Path) -> None:
