@@ -9,6 +9,7 @@ from harness.checks.points import (
     groups,
     lateness,
     main_steps,
+    number_in,
     points,
     samples,
 )
@@ -80,7 +81,7 @@ def _stillness(observation: Observation, event: Event, steps: list[MainStep]) ->
         if _is_reset(observation, event, step):
             continue
         grown = step.after[event.id] - step.before[event.id]
-        inside = sum(step.begin <= s.time < step.end for s in samples(observation, event.id))
+        inside = number_in(samples(observation, event.id), step.begin, step.end)
         when = f"'{' '.join(step.words)}' at {milliseconds(step.begin)}"
         if not enabled and (grown or inside):
             faults.append(f"disabled, it counted {grown} and took {inside} samples in {when}")
@@ -98,7 +99,7 @@ def _refreshes(observation: Observation, event: Event, steps: list[MainStep]) ->
         asked = int(step.words[2])
         own = [s.begin for s in steps[number + 1 :] if event.name in s.words]
         end = min(own, default=steps[-1].end)
-        got = sum(step.begin <= s.time < end for s in samples(observation, event.id))
+        got = number_in(samples(observation, event.id), step.begin, end)
         if got != asked:
             faults.append(f"REFRESH {asked} at {milliseconds(step.begin)} gave {got} samples")
     return faults

@@ -97,11 +97,15 @@ class MainStep:
     after: dict[int, int]
 
 
+def main_phases(observation: Observation) -> list[Phase]:
+    """The beginnings of main's steps, in order."""
+    return [phase for phase in observation.records.of(Phase) if phase.task == "main"]
+
+
 def main_steps(observation: Observation) -> list[MainStep]:
     """The steps of main; every event is read at the end of each (and before the first)."""
-    records = observation.records
-    phases = [phase for phase in records.of(Phase) if phase.task == "main"]
-    reads = records.of(Read)
+    phases = main_phases(observation)
+    reads = observation.records.of(Read)
     found = []
     for position, phase in enumerate(phases):
         last = position + 1 == len(phases)

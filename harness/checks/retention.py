@@ -24,8 +24,9 @@ from harness.checks.base import (
     named,
     verdict,
 )
+from harness.checks.points import main_phases
 from harness.guest.callback_records import Callback
-from harness.guest.records import Event, Index, Phase
+from harness.guest.records import Event, Index
 from harness.model import Verdict
 
 RELEASE = "retention.release"
@@ -130,11 +131,7 @@ def _moves_on_page(observation: Observation) -> list[Index]:
 
 def _in_user_phase(observation: Observation, time: int) -> bool:
     """True if a probe was looking at the page at this time."""
-    phases = [
-        phase
-        for phase in observation.records.of(Phase)
-        if phase.task == "main" and phase.time <= time
-    ]
+    phases = [phase for phase in main_phases(observation) if phase.time <= time]
     return bool(phases) and phases[-1].name.startswith("user ")
 
 
@@ -288,10 +285,9 @@ def judge_residence(observation: Observation, _: Observation | None) -> Verdict:
 
 def _working_windows(observation: Observation) -> list[tuple[int, int]]:
     """(begin, end) of main's steps that open, enable and disable nothing."""
-    phases = [phase for phase in observation.records.of(Phase) if phase.task == "main"]
     return [
         (phase.time, after.time)
-        for phase, after in pairwise(phases)
+        for phase, after in pairwise(main_phases(observation))
         if phase.name.startswith(("user ", "kernel "))
     ]
 
