@@ -8,9 +8,9 @@ from importlib.resources import files
 from jinja2 import Environment
 
 from harness.guest.records import Records
-from harness.model import Role, RunResult, Scenario, Status, Verdict
+from harness.model import Role, RunResult, Scenario, Status
 from harness.report.periods import HEIGHT, WIDTH, Chart, chart
-from harness.report.table import Row, by_scenario, rows, subject_names, times
+from harness.report.table import Row, by_scenario, counts, rows, subject_names, times
 from harness.report.timeline import Timeline, timeline
 
 
@@ -25,18 +25,13 @@ class Group:
     passed: bool
 
 
-def _count(verdicts: list[Verdict | None]) -> dict[str, int]:
-    present = [verdict.status for verdict in verdicts if verdict is not None]
-    return {status.value: present.count(status) for status in Status if status in present}
-
-
 def _groups(result: RunResult, scenarios: Mapping[str, Scenario]) -> dict[str, Group]:
     """The scenarios in order."""
     found = {}
     compared = Role.REFERENCE in subject_names(result)
     for scenario, members in by_scenario(rows(result)).items():
-        tallies = {"reference": _count([row.reference for row in members])} if compared else {}
-        tallies["candidate"] = _count([row.candidate for row in members])
+        tallies = {"reference": counts([row.reference for row in members])} if compared else {}
+        tallies["candidate"] = counts([row.candidate for row in members])
         found[scenario] = Group(
             title=scenarios[scenario].title if scenario in scenarios else "",
             rows=members,

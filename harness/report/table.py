@@ -70,10 +70,15 @@ def times(all_rows: list[Row]) -> str:
     return " / ".join("stored" if seconds is None else f"{seconds:.1f} s" for seconds in taken)
 
 
-def tally(verdicts: list[Verdict | None]) -> str:
-    """How many verdicts there are of each status: `9 pass, 1 fail`."""
+def counts(verdicts: list[Verdict | None]) -> dict[str, int]:
+    """How many verdicts there are of each status that there is, from best to worst."""
     present = [verdict.status for verdict in verdicts if verdict is not None]
-    return ", ".join(f"{present.count(s)} {s.value}" for s in Status if s in present)
+    return {status.value: present.count(status) for status in Status if status in present}
+
+
+def tally(verdicts: list[Verdict | None]) -> str:
+    """The counts as a person reads them: `9 pass, 1 fail`."""
+    return ", ".join(f"{number} {status}" for status, number in counts(verdicts).items())
 
 
 def _cell_rows(candidate: CellResult, reference: CellResult | None) -> list[Row]:
