@@ -3,7 +3,8 @@
 
 import json
 import mmap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,12 +55,9 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
     outcome.
     """
     observer = guest.observer if guest.scenario.observe else None
-    files = lay_out(
-        guest.image, guest.kernel, folder, recipe.texts(guest.scenario), observer=observer
-    )
-    trace = trace_of(guest.scenario, folder)
-    files = replace(files, program=guest.program, trace=trace)
-    try:
+    texts = recipe.texts(guest.scenario)
+    with laid_out(guest.image, guest.kernel, folder, texts, observer=observer) as own:
+        files = replace(own, program=guest.program, trace=trace_of(guest.scenario, folder))
         with qemu.running(guest.machine, files, folder / "qemu.log") as machine:
             silence_s = guest.machine.timeout_s * timeout_scale
             seen = watch(machine.console, folder / CONSOLE, silence_s)
@@ -70,9 +68,6 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
             raise qemu_failed(status, folder)
         outcome = _recognized(folder, seen, where, reason)
         outcome = leave_records(outcome, files.channel, folder)
-    finally:
-        files.channel.unlink(missing_ok=True)
-        files.initramfs.unlink(missing_ok=True)
     leave_outcome(outcome, folder)
     return outcome
 
@@ -98,7 +93,8 @@ def qemu_failed(status: int, folder: Path) -> HostError:
     )
 
 
-def lay_out(
+@contextmanager
+def laid_out(
     image: GuestImage,
     kernel: Path,
     folder: Path,
@@ -106,8 +102,8 @@ def lay_out(
     *,
     observer: Path | None,
     keys: Mapping[str, bytes] | None = None,
-) -> Files:
-    """The initramfs of one boot (image, then overlay) and an empty channel.
+) -> Iterator[Files]:
+    """The initramfs of one boot (image, then overlay) and an empty channel, gone with the block.
 
     `texts` (the batch, a scenario) go into the overlay, and stay in `folder`.
     """
@@ -121,7 +117,11 @@ def lay_out(
     channel = folder / "channel"
     with channel.open("wb") as file:
         file.truncate(CHANNEL_BYTES)
-    return Files(kernel=kernel, initramfs=initramfs, channel=channel)
+    try:
+        yield Files(kernel=kernel, initramfs=initramfs, channel=channel)
+    finally:
+        channel.unlink(missing_ok=True)
+        initramfs.unlink(missing_ok=True)
 
 
 def trace_of(scenario: Scenario, folder: Path) -> Trace | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import process
-from harness.guest.batch import CONSOLE, lay_out
+from harness.guest.batch import CONSOLE, laid_out
 from harness.guest.ssh import Keys, LostError, Session, TimeLimitError, make_keys
 from harness.image.build import GuestImage
 from harness.image.recipe import BATCH
@@ -107,7 +107,7 @@ def booted(boot: Boot, folder: Path) -> Iterator[tuple[Live, Files]]:
     Raises HostError when QEMU does not start.
     """
     keys = make_keys()
-    files = lay_out(
+    parts = laid_out(
         boot.image,
         boot.kernel,
         folder,
@@ -115,14 +115,11 @@ def booted(boot: Boot, folder: Path) -> Iterator[tuple[Live, Files]]:
         observer=boot.observer,
         keys=keys.for_guest,
     )
-    files = replace(files, disk=boot.disk, gdb=boot.gdb, program=boot.program)
-    try:
+    with parts as own:
+        files = replace(own, disk=boot.disk, gdb=boot.gdb, program=boot.program)
         with qemu.running(boot.machine, files, folder / "qemu.log") as machine:
             live = Live(machine, keys, folder / CONSOLE, boot.echo)
             try:
                 yield live, files
             finally:
                 live.end()
-    finally:
-        files.channel.unlink(missing_ok=True)
-        files.initramfs.unlink(missing_ok=True)
