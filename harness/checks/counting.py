@@ -4,7 +4,7 @@
 from harness.checks.adjustments import event_names
 from harness.checks.base import Check, Observation, inconclusive, milliseconds, named, verdict
 from harness.checks.points import events, groups, points, samples
-from harness.guest.records import Event, Read, Work
+from harness.guest.records import Event, Read, Sample, Work
 from harness.model import Scenario, Verdict
 
 EXACT = "counting.exact"
@@ -114,6 +114,16 @@ def _shares(observation: Observation) -> tuple[int, list[str]]:
     return judged, faults
 
 
+def _still(
+    observation: Observation, group: list[Event], last: list[Read]
+) -> list[tuple[int, dict[int, int]]]:
+    """(time, counts) of a group at each sample, and at the last read: while it does not count."""
+    found: list[Read | Sample] = [*last]
+    for event in group:
+        found += samples(observation, event.id)
+    return [(record.time, dict(record.counts)) for record in found]
+
+
 def judge_levels(observation: Observation, _: Observation | None) -> Verdict:
     """In one group, user and kernel add up to both.
 
@@ -131,12 +141,7 @@ def judge_levels(observation: Observation, _: Observation | None) -> Verdict:
             continue
         both, user, kernel = parts[False, False], parts[False, True], parts[True, False]
         last = [read for read in observation.records.of(Read) if read.id == leader][-1:]
-        still = [(read.time, dict(read.counts)) for read in last]
-        still += [
-            (sample.time, dict(sample.counts))
-            for event in group
-            for sample in samples(observation, event.id)
-        ]
+        still = _still(observation, group, last)
         judged += len(still)
         faults += [
             f"{named(names, part)} counted nothing in {read.running} ns"

@@ -24,7 +24,7 @@ from harness.checks.base import (
     verdict,
 )
 from harness.guest.callback_records import Callback, Registers
-from harness.guest.records import Throttle
+from harness.guest.records import Records, Throttle
 from harness.model import Machine, Verdict
 
 ORDER = "retention.order"
@@ -137,6 +137,19 @@ def _programming_fault(start: Callback, machine: Machine) -> str:
     return ""
 
 
+def _starts(records: Records) -> list[Callback]:
+    """The calls that start an event on its counter.
+
+    An add without a counter was taken back before it got one (x86_pmu_cancel_txn()).
+    """
+    return [
+        call
+        for call in on_hardware(records)
+        if call.call == "start"
+        or (call.call == "add" and call.flags & _PERF_EF_START and call.idx[1] >= 0)
+    ]
+
+
 def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
     """period_left is reset by the `> 8*sample_period` branch and by nothing else."""
     expected = "period_left reset only if > 8*sample_period; counter = -period_left"
@@ -153,13 +166,7 @@ def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
         if fault:
             when = milliseconds(adjustment.tick.time)
             faults.append(f"{named(names, adjustment.event)} in the tick at {when}: {fault}")
-    # An add without a counter was taken back before it got one (x86_pmu_cancel_txn()).
-    starts = [
-        call
-        for call in on_hardware(records)
-        if call.call == "start"
-        or (call.call == "add" and call.flags & _PERF_EF_START and call.idx[1] >= 0)
-    ]
+    starts = _starts(records)
     for start in starts:
         fault = _programming_fault(start, observation.machine)
         if fault:

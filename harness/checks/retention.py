@@ -135,6 +135,16 @@ def _in_user_phase(observation: Observation, time: int) -> bool:
     return bool(phases) and phases[-1].name.startswith("user ")
 
 
+def _renumbered(numbers: dict[int, int], page: Index, before: int, after: int) -> list[str]:
+    """Counters of the log that another index stood for before; learns the numbers."""
+    return [
+        f"counter {counter} of the log is index {index} on the page of event {page.id} "
+        f"at {milliseconds(page.time)}, and was {numbers[counter]} before"
+        for counter, index in ((before, page.old), (after, page.new))
+        if numbers.setdefault(counter, index) != index
+    ]
+
+
 def _page_contradicts_log(
     observation: Observation, moves: list[tuple[Adjustment, int, int]]
 ) -> list[str]:
@@ -167,12 +177,7 @@ def _page_contradicts_log(
             )
             continue
         matched.append(page)
-        for counter, index in ((before, page.old), (after, page.new)):
-            if numbers.setdefault(counter, index) != index:
-                faults.append(
-                    f"counter {counter} of the log is index {index} on the page of event {event} "
-                    f"at {milliseconds(page.time)}, and was {numbers[counter]} before"
-                )
+        faults += _renumbered(numbers, page, before, after)
     faults += [
         f"page: event {page.id} went from index {page.old} to {page.new} by "
         f"{milliseconds(page.time)}; the log shows no move then"

@@ -104,6 +104,19 @@ def _falls_between(observation: Observation) -> list[tuple[Callback, Callback, i
     return found
 
 
+def _falls_outside(observation: Observation, names: dict[int, str]) -> list[str]:
+    """Periods that fell outside a tick, and further than overflows since the last call let them."""
+    faults = []
+    for earlier, later, overflows in _falls_between(observation):
+        before, after = earlier.period[1], later.period[0]
+        if not later.tick and after < _least_after(before, overflows):
+            faults.append(
+                f"{named(names, later.id)}: the period fell from {before} to {after} by "
+                f"{milliseconds(later.time)}, with {overflows} overflows since the last call"
+            )
+    return faults
+
+
 def judge_step(observation: Observation, _: Observation | None) -> Verdict:
     """A period falls by an eighth at most in one adjustment.
 
@@ -125,13 +138,7 @@ def judge_step(observation: Observation, _: Observation | None) -> Verdict:
                 f"{named(names, adjustment.event)}: the period fell from {before} to {after} in "
                 f"the tick at {when}"
             )
-    for earlier, later, overflows in _falls_between(observation):
-        before, after = earlier.period[1], later.period[0]
-        if not later.tick and after < _least_after(before, overflows):
-            faults.append(
-                f"{named(names, later.id)}: the period fell from {before} to {after} by "
-                f"{milliseconds(later.time)}, with {overflows} overflows since the last call"
-            )
+    faults += _falls_outside(observation, names)
     faults += [
         f"{named(names, call.id)}: the period fell from {call.period[0]} to {call.period[1]} in "
         f"{call.call} at {milliseconds(call.time)}"
