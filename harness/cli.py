@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,7 +21,7 @@ from harness.debian import Archive
 from harness.emulator.build import Built, provide, provide_for
 from harness.errors import Exit, HarnessError
 from harness.kernel.source import Request, resolve
-from harness.model import Role, RunResult, Series, Status
+from harness.model import Package, Role, RunResult, Series, Status
 from harness.mutants import chosen, matrix
 from harness.pipeline import Run, Settings, rejudge
 from harness.progress import Progress
@@ -180,7 +181,7 @@ def run(**options: Any) -> None:
 
 def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
     catalog, cache = Catalog(), Cache()
-    _ensure_packages(catalog, yes=options["yes"], testing=False)
+    _ensure_machine(catalog, options["machine"], yes=options["yes"])
     asked = Asked(**{name: options[name] for name in Asked.__dataclass_fields__})
     with Progress(console) as progress:
         prepared = prepare(catalog, cache, asked, progress.say)
@@ -232,7 +233,7 @@ def shell(
     guest is gone with it.
     """
     catalog, cache = Catalog(), Cache()
-    _ensure_packages(catalog, yes=yes, testing=False)
+    _ensure_machine(catalog, asked["machine"], yes=yes)
     with Progress(Console(stderr=True)) as progress:
         prepared = prepare(catalog, cache, Asked(**asked), progress.say)
         place = prepare_place(prepared, catalog, cache, progress, debug=gdb)
@@ -244,11 +245,17 @@ _CHOICES = ("series", "patches", "source", "machine", "refresh", "timeout_scale"
 shell.params[:0] = [option for option in run.params if option.name in _CHOICES]
 
 
-def _ensure_packages(catalog: Catalog, *, yes: bool, testing: bool) -> None:
+def _ensure_machine(catalog: Catalog, name: str, *, yes: bool) -> None:
+    """What the machine of that name needs of the host."""
+    machine = catalog.find("machines", name)
+    names = (machine.architecture, machine.emulator)
+    _ensure_packages([row for row in catalog.packages if row.needed_for(*names)], yes=yes)
+
+
+def _ensure_packages(packages: Sequence[Package], *, yes: bool) -> None:
     host_setup.ensure(
-        catalog.packages,
+        packages,
         yes=yes,
-        testing=testing,
         say=lambda text: click.echo(text, err=True),
         ask=lambda question: click.confirm(question, default=True, err=True),
     )
@@ -302,7 +309,7 @@ def mutants(**options: Any) -> NoReturn:
     """
     console = Console()
     catalog, cache = Catalog(), Cache()
-    _ensure_packages(catalog, yes=options["yes"], testing=False)
+    _ensure_machine(catalog, options["machine"], yes=options["yes"])
     wanted = chosen(catalog, options["expression"])
     with Progress(console) as progress:
         machine = catalog.find("machines", options["machine"])
@@ -360,13 +367,13 @@ def emulator_build(names: tuple[str, ...], rerun: bool, refresh: bool, yes: bool
       $(./pmu-harness emulator build NAME | tail -1) -cpu help
     """
     catalog, cache = Catalog(), Cache()
+    names = names or tuple(catalog.emulators)
     for name in names:
         catalog.find("emulators", name)
-    _ensure_packages(catalog, yes=yes, testing=False)
+    _ensure_packages([row for row in catalog.packages if row.needed_for(*names)], yes=yes)
     with Progress(Console(stderr=True)) as progress:
         made = [
-            provide(name, catalog, cache, progress, refresh=refresh, rerun=rerun)
-            for name in names or catalog.emulators
+            provide(name, catalog, cache, progress, refresh=refresh, rerun=rerun) for name in names
         ]
     for built in made:
         click.echo(f"{built.row.name}: {built.facts['version']}")
@@ -395,7 +402,7 @@ def list_() -> None:
 @click.option("--yes", is_flag=True, help="Install without asking.")
 def setup(yes: bool) -> None:
     """Install what the host lacks: QEMU, a cross compiler, kernel build tools."""
-    _ensure_packages(Catalog(), yes=yes, testing=True)
+    _ensure_packages(Catalog().packages, yes=yes)
     click.echo("Nothing is missing.")
 
 
@@ -407,7 +414,7 @@ def test(yes: bool, tox_arguments: tuple[str, ...]) -> NoReturn:
 
     TOX_ARGUMENTS go to tox, such as `-e unit` or `-e guest -- -k retention`.
     """
-    _ensure_packages(Catalog(), yes=yes, testing=True)
+    _ensure_packages(Catalog().packages, yes=yes)
     tox = str(Path(sys.executable).parent / "tox")
     os.chdir(ROOT)
     os.execv(tox, [tox, "run", *tox_arguments])

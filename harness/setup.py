@@ -5,7 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from harness.errors import HostError
@@ -20,11 +20,9 @@ def present(package: Package) -> bool:
     return has(package.provides)
 
 
-def missing(packages: tuple[Package, ...], *, testing: bool = False) -> list[Package]:
-    """The packages that running, or testing, needs and the host lacks."""
-    return [
-        package for package in packages if (testing or not package.test) and not present(package)
-    ]
+def missing(packages: Iterable[Package]) -> list[Package]:
+    """Those of the packages that the host lacks."""
+    return [package for package in packages if not present(package)]
 
 
 def install_command(packages: list[Package]) -> list[list[str]]:
@@ -37,15 +35,14 @@ def install_command(packages: list[Package]) -> list[list[str]]:
 
 
 def ensure(
-    packages: tuple[Package, ...],
+    packages: Sequence[Package],
     *,
     yes: bool,
-    testing: bool,
     say: Callable[[str], None],
     ask: Callable[[str], bool],
 ) -> None:
     """Install what is missing, if that is allowed; raises HostError with the command if not."""
-    lacking = missing(packages, testing=testing)
+    lacking = missing(packages)
     if not lacking:
         return
     say("This machine lacks:")
@@ -66,7 +63,7 @@ def ensure(
             raise HostError("packages are missing", advice=by_hand)
     for command in commands:
         _run([*elevate, *command])
-    still = missing(packages, testing=testing)
+    still = missing(packages)
     if still:
         names = ", ".join(f"{package.package} ({package.provides})" for package in still)
         raise HostError("installed, and still not found: " + names)

@@ -159,9 +159,17 @@ class Emulator(Frozen):
 
 
 class Package(Frozen):
-    """A Debian package that the host needs: what it brings, and why."""
+    """A Debian package that the host needs: what it brings, and why.
+
+    `only` names the architecture or the emulator that alone needs it.
+    """
 
     package: str
     why: str
     provides: str
+    only: str | None = None
     test: bool = False
+
+    def needed_for(self, *names: str | None) -> bool:
+        """True if guests of these architectures, on these emulators, need it."""
+        return not self.test and (self.only is None or self.only in names)

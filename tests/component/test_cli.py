@@ -163,7 +163,7 @@ def test_missing_packages_without_a_terminal_are_named(call, tmp_path, monkeypat
         "row = Package(package='no-such', provides='no-such-command', why='a test')\n"
         "from harness.errors import HostError\n"
         "try:\n"
-        "    setup.ensure((row,), yes=False, testing=False, say=print, ask=lambda q: False)\n"
+        "    setup.ensure((row,), yes=False, say=print, ask=lambda q: False)\n"
         "except HostError as error:\n    print(error.lines())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,

@@ -153,3 +153,19 @@ def test_an_unknown_name_gets_the_nearest(catalog):
         PlanError, match=r"unknown series pre-callback \(did you mean pre-callbacks"
     ):
         catalog.find("series", "pre-callback")
+
+
+def test_packages_are_asked_for_where_they_are_needed(catalog):
+    known = {None, *catalog.architectures, *catalog.emulators}
+    assert {row.only for row in catalog.packages} <= known
+
+    def needed(machine):
+        row = catalog.machines[machine]
+        names = (row.architecture, row.emulator)
+        return {p.provides for p in catalog.packages if p.needed_for(*names)}
+
+    arm, x86 = needed("aarch64-tcg"), needed("x86_64-tcg")
+    assert "git" in arm & x86
+    assert arm - x86 >= {"qemu-system-aarch64", "aarch64-linux-gnu-gcc"}
+    assert x86 - arm >= {"ninja", "x86_64-linux-gnu-gcc"}
+    assert "shellcheck" not in arm | x86
