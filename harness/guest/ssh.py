@@ -3,6 +3,7 @@
 
 import base64
 import io
+import logging
 import os
 import select
 import shlex
@@ -24,6 +25,9 @@ LIMIT_BYTES = 16 << 20
 _CHUNK = 1 << 16
 _BY_SIGNAL = 255
 _TYPE = b"ssh-ed25519"
+
+# What paramiko has to say it raises as well; without a handler Python prints it.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class SessionError(Exception):
