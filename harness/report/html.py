@@ -22,11 +22,11 @@ class Group:
     rows: list[Row]
     tallies: dict[str, dict[str, int]]
     times: str
-    passed: bool
+    troubled: bool
 
 
 def _groups(result: RunResult, scenarios: Mapping[str, Scenario]) -> dict[str, Group]:
-    """The scenarios in order."""
+    """The scenarios in order, those first in which the candidate is in trouble."""
     found = {}
     compared = Role.REFERENCE in subject_names(result)
     for scenario, members in by_scenario(rows(result)).items():
@@ -37,9 +37,9 @@ def _groups(result: RunResult, scenarios: Mapping[str, Scenario]) -> dict[str, G
             rows=members,
             tallies=tallies,
             times=times(members),
-            passed=set(tallies["candidate"]) <= {Status.PASS.value},
+            troubled=bool(tallies["candidate"].keys() - {Status.PASS.value, Status.SKIP.value}),
         )
-    return found
+    return dict(sorted(found.items(), key=lambda item: not item[1].troubled))
 
 
 def _lanes(

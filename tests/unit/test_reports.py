@@ -2,6 +2,7 @@
 """Reports of a stored result: text, JUnit, HTML."""
 
 import io
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -240,6 +241,15 @@ def test_html_escapes_what_a_guest_said(catalog, result):
     assert "script" not in tags.seen
     assert "&lt;script&gt;" in page
     assert "6.12+new fails b" in page
+
+
+def test_html_shows_trouble_first_and_open(result):
+    said = (verdict("a", Status.PASS), verdict("b", Status.SKIP))
+    fine = cell(Role.CANDIDATE, "6.12+new", *said, scenario="attached")
+    result = result.model_copy(update={"cells": (fine, *result.cells)})
+    page = html.render(result, {cell.cell.id: Records([]) for cell in result.cells}, {}, {})
+    heads = re.findall(r'<details class="scenario"( open)?>\s*<summary><b>([^<]+)</b>', page)
+    assert heads == [(" open", "cycles-task"), ("", "attached")]
 
 
 def test_html_draws_who_was_on_which_counter(result, load):
