@@ -16,7 +16,9 @@ from typing import IO
 from harness.errors import HostError
 
 GRACE_S = 3.0
+KILL_S = 10.0
 FOLLOW_S = 1.0
+VERSION_S = 20.0
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -42,9 +44,14 @@ class _Running:
 _running = _Running()
 
 
+def where(command: str) -> str | None:
+    """A command's file, on the search path, system folders included."""
+    return shutil.which(command, path=os.environ.get("PATH", "") + ":" + PATH)
+
+
 def has(command: str) -> bool:
-    """True if a command is on the search path, system folders included."""
-    return shutil.which(command, path=os.environ.get("PATH", "") + ":" + PATH) is not None
+    """True if there is a command."""
+    return where(command) is not None
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -106,13 +113,20 @@ def bound_files(child: subprocess.Popen[bytes], size: int) -> None:
 
 
 def end(child: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:
-    """End a child and its session: ask, wait, kill.  Returns its status."""
+    """End a child and its session: ask, wait, kill.  Returns its status.
+
+    Raises HostError where not even that ends it: it waits within the kernel.
+    """
     if child.poll() is None:
         _signal(child, signal.SIGTERM)
-        try:
-            child.wait(grace_s)
-        except subprocess.TimeoutExpired:
+        if not _over(child, grace_s):
             _signal(child, signal.SIGKILL)
+    if not _over(child, KILL_S):
+        raise HostError(
+            f"process {child.pid} does not end, though it was killed",
+            why="it waits within the host's kernel, uninterruptible (state D in ps(1))",
+            advice="see the kernel's log (dmesg); a restart of the host ends it",
+        )
     status = child.wait()
     with _running.lock:
         _running.children.discard(child)
@@ -141,10 +155,12 @@ def capture(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
+    seconds: float | None = None,
 ) -> str:
     """Run a short command; return its standard output, decoded.
 
-    Raises CommandError, with standard error as its output, for a status other than 0.
+    Raises CommandError, with standard error as its output, for a status other than 0,
+    HostError where it takes longer than it may.
     """
     child = start(
         argv,
@@ -154,18 +170,44 @@ def capture(
         cwd=cwd,
         env=env,
     )
-    try:
-        out, err = child.communicate(stdin)
-    finally:
-        status = end(child)
+    with child:
+        try:
+            out, err = child.communicate(stdin, seconds)
+        except subprocess.TimeoutExpired as error:
+            raise HostError(f"{shlex.join(argv)} did not end within {seconds:g} s") from error
+        finally:
+            status = end(child)
     if status:
         raise CommandError(argv, status, err.decode(errors="replace"))
     return out.decode(errors="replace")
 
 
 def version(command: str) -> str:
-    """The first line of what a command says with --version."""
-    return capture([command, "--version"]).splitlines()[0]
+    """The first line of what a command says with --version; raises HostError for none."""
+    try:
+        lines = capture([command, "--version"], seconds=VERSION_S).splitlines()
+    except CommandError as error:
+        raise HostError(f"{command} does not run", why=f"{error}\n{error.output}") from error
+    if not lines:
+        raise HostError(f"{command} --version says nothing")
+    return lines[0]
+
+
+def bounded(
+    argv: Sequence[str], *, stdout: Path, stderr: Path, seconds: float, size: int
+) -> int | None:
+    """Run a command that is trusted with neither time nor disk; its status, None if time was up.
+
+    Beyond `size` bytes a file does not grow: see `bound_files`.
+    """
+    with stdout.open("wb") as out, stderr.open("wb") as err:
+        child = start(argv, stdout=out, stderr=err)
+        bound_files(child, size)
+        try:
+            in_time = _over(child, seconds)
+        finally:
+            status = end(child, grace_s=1.0)
+    return status if in_time else None
 
 
 def logged(

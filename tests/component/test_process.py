@@ -92,6 +92,51 @@ def test_after_stop_all_nothing_starts():
     assert done.stdout == b"refused\n"
 
 
+def test_what_not_even_sigkill_ends_is_waited_for_no_longer(monkeypatch):
+    """A process that waits within the kernel; here it only is not sent the signals."""
+    child = process.start(["sleep", "60"])
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "_signal", lambda child, number: None)
+        patch.setattr(process, "KILL_S", 0.05)
+        with pytest.raises(HostError, match="does not end, though it was killed"):
+            process.end(child, grace_s=0.05)
+    assert process.end(child) == -signal.SIGTERM
+
+
+def test_a_bounded_command_says_how_it_ended(tmp_path):
+    out, err = tmp_path / "out", tmp_path / "err"
+
+    def bounded(script, seconds=20.0):
+        argv = ["sh", "-c", script]
+        return process.bounded(argv, stdout=out, stderr=err, seconds=seconds, size=4096)
+
+    assert bounded("echo out; echo err >&2; exit 3") == 3
+    assert (out.read_text(), err.read_text()) == ("out\n", "err\n")
+    assert bounded("kill -ABRT $$") == -signal.SIGABRT
+    assert bounded("sleep 60", 0.1) is None
+    assert bounded("while :; do echo flood; done") == -signal.SIGXFSZ
+    assert out.stat().st_size == 4096
+
+
+def test_a_short_command_that_takes_too_long_is_ended():
+    began = time.monotonic()
+    with pytest.raises(HostError, match=r"sleep 60 did not end within 0\.1 s"):
+        process.capture(["sleep", "60"], seconds=0.1)
+    assert time.monotonic() - began < 10
+
+
+def test_a_command_without_a_version(tmp_path):
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\n")
+    silent.chmod(0o755)
+    with pytest.raises(HostError, match="silent --version says nothing"):
+        process.version(str(silent))
+    silent.write_text("#!/bin/sh\necho no library >&2; exit 127\n")
+    with pytest.raises(HostError, match="silent does not run") as raised:
+        process.version(str(silent))
+    assert "no library" in raised.value.why
+
+
 def test_tail_reads_only_the_end(tmp_path):
     log = tmp_path / "log"
     log.write_text("".join(f"{n}\n" for n in range(100000)))
