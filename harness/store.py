@@ -85,6 +85,13 @@ class Cache:
         finally:
             lock.release()
 
+    def _memory(self, name: str) -> Path:
+        return self.sources / f"{name}.json"
+
+    def remembers(self, name: str) -> bool:
+        """True if `remembered` has nothing to find."""
+        return self._memory(name).exists()
+
     def remembered(
         self,
         name: str,
@@ -94,7 +101,7 @@ class Cache:
         say: Callable[[str], None],
     ) -> dict[str, Any]:
         """What was found out of a source, from its memory file: found once, until a refresh."""
-        memory = self.sources / f"{name}.json"
+        memory = self._memory(name)
         if refresh or not memory.exists():
             with self.lock(name, lambda: say("another run fetches")):
                 if refresh or not memory.exists():

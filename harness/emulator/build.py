@@ -76,19 +76,32 @@ class EmulatorBuilder:
         Raises HostError, with the log as evidence.
         """
         with self._answering():
-            source = self.fetcher.source(self.row.source)
-            firmware = {
-                row: self.fetcher.firmware(row) if row.package else source.tree.work
-                for row in self.row.firmware
-            }
-            toolchain = version(COMPILER)
-            name = self._digest(source, firmware, toolchain)
-            built = Built(self.row, self.cache.artifacts / f"emulator-{name}", name)
+            source, firmware, toolchain, built = self._fetched()
             if rerun or not built.folder.exists():
                 with self._locked(source):
                     if rerun or not built.folder.exists():
                         self._make(built, source, firmware, toolchain, rerun=rerun)
             return built
+
+    def built(self) -> Built | None:
+        """The emulator if the store has it; nothing is fetched to find that out."""
+        if not self.fetcher.remembers(self.row):
+            return None
+        with self._answering():
+            *_, built = self._fetched()
+        return built if built.folder.exists() else None
+
+    def _fetched(self) -> tuple[Source, dict[Firmware, Path], str, Built]:
+        """What the emulator is made of, and where in the store it belongs."""
+        source = self.fetcher.source(self.row.source)
+        firmware = {
+            row: self.fetcher.firmware(row) if row.package else source.tree.work
+            for row in self.row.firmware
+        }
+        toolchain = version(COMPILER)
+        name = self._digest(source, firmware, toolchain)
+        built = Built(self.row, self.cache.artifacts / f"emulator-{name}", name)
+        return source, firmware, toolchain, built
 
     def _digest(self, source: Source, firmware: dict[Firmware, Path], toolchain: str) -> str:
         blobs = [
@@ -218,10 +231,20 @@ def provide(
 
     Raises PlanError for one that does not exist, HostError where it cannot be made.
     """
+    return _builder(name, catalog, cache, progress, refresh=refresh).build(rerun=rerun)
+
+
+def stored(name: str, catalog: Catalog, cache: Cache, progress: Progress) -> Built | None:
+    """The emulator of a row if it is built; nothing is fetched, nothing built."""
+    return _builder(name, catalog, cache, progress, refresh=False).built()
+
+
+def _builder(
+    name: str, catalog: Catalog, cache: Cache, progress: Progress, *, refresh: bool
+) -> EmulatorBuilder:
     row = catalog.find("emulators", name)
     fetcher = Fetcher(cache, progress.say, refresh=refresh)
-    patches = catalog.emulator_patches(row)
-    return EmulatorBuilder(cache, row, patches, fetcher, progress).build(rerun=rerun)
+    return EmulatorBuilder(cache, row, catalog.emulator_patches(row), fetcher, progress)
 
 
 def provide_for(

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.debian import Archive, extract, own_architecture, package_version
 from harness.errors import HostError
-from harness.model import EmulatorSource, Firmware
+from harness.model import Emulator, EmulatorSource, Firmware
 from harness.store import Cache, digest, file_digest
 from harness.tree import Source, Tree
 
@@ -41,15 +41,20 @@ class Fetcher:
     def _archive(self, suite: str) -> Archive:
         return Archive(self.cache, own_architecture(), suite)
 
+    def remembers(self, row: Emulator) -> bool:
+        """True if nothing needs to be fetched for an emulator."""
+        names = [_name_of_source(row.source)]
+        names += [_name_of_firmware(firmware) for firmware in row.firmware if firmware.package]
+        return all(self.cache.remembers(name) for name in names)
+
     def source(self, row: EmulatorSource) -> Source:
         """The unpacked source; raises HostError where it cannot be had."""
-        if row.url:
-            name, find = f"emulator-{row.sha256[:12]}", self._from_url
-        else:
-            name, find = f"emulator-{row.debian}-{row.suite}-{row.series}", self._from_debian
+        find = self._from_url if row.url else self._from_debian
         # A tarball is what its digest says: there is nothing to refresh.
         refresh = self.refresh and not row.url
-        facts = self.cache.remembered(name, lambda: find(row), refresh=refresh, say=self.say)
+        facts = self.cache.remembered(
+            _name_of_source(row), lambda: find(row), refresh=refresh, say=self.say
+        )
         return Source(
             spec=facts["spec"],
             version=facts["version"],
@@ -101,7 +106,7 @@ class Fetcher:
     def firmware(self, row: Firmware) -> Path:
         """A folder, named by its content, that holds a package's files; raises HostError."""
         facts = self.cache.remembered(
-            f"firmware-{digest(row.model_dump_json())}",
+            _name_of_firmware(row),
             lambda: self._from_package(row),
             refresh=self.refresh,
             say=self.say,
@@ -132,6 +137,18 @@ class Fetcher:
                 "files": digests,
                 "folder": place.name,
             }
+
+
+def _name_of_source(row: EmulatorSource) -> str:
+    """Under which a source is remembered."""
+    if row.url:
+        return f"emulator-{row.sha256[:12]}"
+    return f"emulator-{row.debian}-{row.suite}-{row.series}"
+
+
+def _name_of_firmware(row: Firmware) -> str:
+    """Under which a package's files are remembered."""
+    return f"firmware-{digest(row.model_dump_json())}"
 
 
 def _download(url: str, target: Path) -> None:

@@ -72,7 +72,7 @@ def place(tmp_path, monkeypatch):
 
     monkeypatch.setattr(build, "run_step", counted)
 
-    def make(*patches, refresh=False, rerun=False, **changes):
+    def make(*patches, refresh=False, rerun=False, stored=False, **changes):
         row = {
             "name": "fake",
             "title": "a fake",
@@ -88,7 +88,7 @@ def place(tmp_path, monkeypatch):
         fetcher = Fetcher(cache, progress.say, refresh=refresh, archive=lambda _: archive)
         files = tuple(PatchFile(path=f"{n}.patch", text=text) for n, text in enumerate(patches))
         builder = EmulatorBuilder(cache, Emulator(**{**row, **changes}), files, fetcher, progress)
-        return builder.build(rerun=rerun)
+        return builder.built() if stored else builder.build(rerun=rerun)
 
     make.cache, make.archive, make.tarball = cache, archive, tarball
     make.steps, make.shown = steps, shown
@@ -130,6 +130,14 @@ def test_what_is_up_to_date_is_not_touched(place):
     assert again == first
     assert place.steps == []
     assert place.shown.tell() == shown
+
+
+def test_what_is_not_built_is_found_without_fetching_anything(place):
+    assert place(TWO, stored=True) is None
+    assert place.archive.asked == 0 and place.shown.tell() == 0 and place.steps == []
+    built = place(TWO)
+    assert place(TWO, stored=True) == built
+    assert place(OTHER, stored=True) is None
 
 
 def test_two_runs_share_one_build(place):
