@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import PlanError
 from harness.model import (
+    Accelerator,
     Architecture,
     Emulator,
     Erratum,
@@ -115,6 +116,11 @@ class Catalog:
         return self._table("machines.yaml", Machine)
 
     @cached_property
+    def accelerators(self) -> dict[str, Accelerator]:
+        """Rows of accelerators.yaml."""
+        return self._table("accelerators.yaml", Accelerator)
+
+    @cached_property
     def emulators(self) -> dict[str, Emulator]:
         """Rows of emulators.yaml."""
         return self._table("emulators.yaml", Emulator)
@@ -179,7 +185,8 @@ class Catalog:
         return tuple(parse_row(Package, row, path) for row in load_yaml(path))
 
     def find(self, kind: str, name: str) -> Any:
-        """A row by name: `kind` is series, machines, emulators, scenarios or architectures.
+        """A row by name: `kind` is series, machines, accelerators, emulators, scenarios or
+        architectures.
 
         Raises PlanError that names the nearest one.
         """

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.model import Machine, Traced
+from harness.model import Accelerator, Machine, Traced
 
 CHANNEL_BYTES = 64 << 20
 
@@ -15,7 +15,11 @@ _KERNEL_ARGUMENTS = (
     "hung_task_panic=1",
     "rdinit=/init",
 )
-
+# No display, no devices but those that are asked for.
+_BARE = ("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot")
+# QEMU's own seccomp filter.
+_SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+_TRIAL_MEMORY_MIB = 32
 
 SSH_PORT = 22
 
@@ -65,28 +69,23 @@ class Descriptors:
 def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list[str]:
     """The whole command line; the machine waits for the monitor's `cont`.
 
-    No display, QEMU's seccomp sandbox on.  The one thing that the guest can
-    write on the host is the channel's file, whose size is fixed; what it makes QEMU
-    write, such as a trace, machine/qemu.py bounds.  A guest without
-    a disk has no network; one with a disk has a network that reaches nothing, but
-    that a port of the host's loopback leads to its SSH server.
+    The one thing that the guest can write on the host is the channel's file, whose
+    size is fixed; what it makes QEMU write, such as a trace, machine/qemu.py bounds.
+    A guest without a disk has no network; one with a disk has a network that reaches
+    nothing, but that a port of the host's loopback leads to its SSH server.
     """
     append = " ".join((f"console={machine.console}", *_KERNEL_ARGUMENTS, *machine.kernel_arguments))
     return [
-        *_program(machine, files),
+        *_program(machine.qemu, files.program),
         *("-accel", machine.accelerator),
         *("-machine", machine.board),
         *("-cpu", machine.cpu),
         *("-smp", str(machine.cpus)),
         *("-m", str(machine.memory_mib)),
         *(machine.session_clock if files.disk else machine.clock),
-        "-nodefaults",
-        "-no-user-config",
-        *("-display", "none"),
-        "-no-reboot",
+        *_BARE,
         "-S",
-        "-sandbox",
-        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        *_SANDBOX,
         *("-chardev", f"socket,id=monitor,fd={descriptors.monitor}"),
         *("-mon", "chardev=monitor,mode=control"),
         *("-chardev", f"socket,id=console,fd={descriptors.console}"),
@@ -103,11 +102,27 @@ def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list
     ]
 
 
-def _program(machine: Machine, files: Files) -> list[str]:
+def trial_argv(accelerator: Accelerator, image: Path, program: Program | None) -> list[str]:
+    """The command line that tries an accelerator; the guest's words are QEMU's own output."""
+    return [
+        *_program(accelerator.qemu, program),
+        *("-accel", accelerator.accelerator),
+        *("-machine", accelerator.board),
+        *("-cpu", accelerator.cpu),
+        *("-m", str(_TRIAL_MEMORY_MIB)),
+        *accelerator.clock,
+        *_BARE,
+        *_SANDBOX,
+        *("-serial", "stdio"),
+        *("-kernel", str(image)),
+    ]
+
+
+def _program(qemu: str, program: Program | None) -> list[str]:
     """The host's QEMU, or another one, which looks for firmware in its own folder first."""
-    if files.program is None:
-        return [machine.qemu]
-    return [str(files.program.binary), "-L", str(files.program.firmware)]
+    if program is None:
+        return [qemu]
+    return [str(program.binary), "-L", str(program.firmware)]
 
 
 def _session(files: Files) -> list[str]:

@@ -5,6 +5,7 @@ from harness.model.base import Frozen, Version, VersionRange, parse_version
 from harness.model.plan import Cell, PatchFile, Plan, Role, Subject
 from harness.model.results import CellResult, Kill, KillMatrix, RunResult
 from harness.model.rows import (
+    Accelerator,
     Architecture,
     Counters,
     Emulator,
@@ -23,6 +24,7 @@ from harness.model.verdict import Erratum, GuestEnd, Outcome, Status, Verdict
 
 __all__ = [
     "STEPS",
+    "Accelerator",
     "Architecture",
     "Cell",
     "CellResult",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Rows of configs/: architectures, machines, emulators, packages."""
+"""Rows of configs/: architectures, machines, accelerators, emulators, packages."""
 
 from enum import Enum
 from typing import Literal
@@ -110,6 +110,36 @@ class Machine(Frozen):
         return self.model_copy(update={"cpus": number})
 
 
+class Accelerator(Frozen):
+    """A way to play guests of an architecture, and how to find out whether it works.
+
+    `qemu` and `emulator` are as a machine's; `device` is the file of the hardware's
+    driver, empty for emulation, and `capabilities` what it is asked for.  `program` is
+    the folder of guest-images/accelerator that is booted, `flags` what its compiler is
+    told beside what all are; it has `timeout_s` for all that it does.
+    """
+
+    name: str
+    title: str
+    architecture: str
+    accelerator: str
+    device: str = ""
+    capabilities: dict[str, int] = {}
+    qemu: str
+    emulator: str | None = None
+    board: str
+    cpu: str
+    clock: tuple[str, ...] = ()
+    program: str
+    flags: tuple[str, ...] = ()
+    timeout_s: int = Field(ge=1)
+
+    def plays(self, machine: Machine) -> bool:
+        """True if it is by this that a machine's guests run."""
+        ours = (self.architecture, self.accelerator, self.qemu, self.emulator)
+        return ours == (machine.architecture, machine.accelerator, machine.qemu, machine.emulator)
+
+
 class EmulatorSource(Frozen):
     """Where an emulator's source comes from.
 
@@ -161,7 +191,7 @@ class Emulator(Frozen):
 class Package(Frozen):
     """A Debian package that the host needs: what it brings, and why.
 
-    `only` names the architecture or the emulator that alone needs it.
+    `only` names the architecture, the emulator or the accelerator that alone needs it.
     """
 
     package: str
@@ -171,5 +201,5 @@ class Package(Frozen):
     test: bool = False
 
     def needed_for(self, *names: str | None) -> bool:
-        """True if guests of these architectures, on these emulators, need it."""
+        """True if guests of these architectures, emulators and accelerators need it."""
         return not self.test and (self.only is None or self.only in names)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine.argv import Descriptors, Files, Program, Trace, build_argv
+from harness.machine.argv import Descriptors, Files, Program, Trace, build_argv, trial_argv
 
 GOLDEN = Path(__file__).parents[1] / "data" / "argv"
 
@@ -40,6 +40,19 @@ def test_golden_with_a_trace(catalog, name):
 def test_every_machine_that_offers_a_trace_has_a_golden_one(catalog):
     offering = {name for name, row in catalog.machines.items() if "register-trace" in row.offers}
     assert {path.stem for path in (GOLDEN / "trace").glob("*.txt")} == offering
+
+
+@pytest.mark.parametrize("name", [path.stem for path in (GOLDEN / "trial").glob("*.txt")])
+def test_golden_of_a_trial(catalog, name):
+    row = catalog.accelerators[name]
+    program = Program(Path("/a/qemu"), Path("/a/firmware")) if row.emulator else None
+    words = trial_argv(row, Path("/c/image"), program)
+    assert "\n".join(words) + "\n" == (GOLDEN / "trial" / f"{name}.txt").read_text()
+
+
+def test_every_accelerator_has_a_golden_trial(catalog):
+    golden = {path.stem for path in (GOLDEN / "trial").glob("*.txt")}
+    assert golden == set(catalog.accelerators)
 
 
 def test_a_program_of_our_own_changes_nothing_else(catalog):

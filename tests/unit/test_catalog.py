@@ -156,7 +156,7 @@ def test_an_unknown_name_gets_the_nearest(catalog):
 
 
 def test_packages_are_asked_for_where_they_are_needed(catalog):
-    known = {None, *catalog.architectures, *catalog.emulators}
+    known = {None, *catalog.architectures, *catalog.emulators, *catalog.accelerators}
     assert {row.only for row in catalog.packages} <= known
 
     def needed(machine):
