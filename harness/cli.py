@@ -18,6 +18,8 @@ from harness import setup as host_setup
 from harness.catalog import ROOT, Catalog
 from harness.checks import CHECKS
 from harness.debian import Archive
+from harness.doctor.gather import Examination
+from harness.doctor.trial import Doctor
 from harness.emulator.build import Built, provide, provide_for
 from harness.errors import Exit, HarnessError
 from harness.kernel.source import Request, resolve
@@ -25,7 +27,7 @@ from harness.model import Package, Role, RunResult, Series, Status
 from harness.mutants import chosen, matrix
 from harness.pipeline import Run, Settings, rejudge
 from harness.progress import Progress
-from harness.report import html, junit, kill_matrix, text
+from harness.report import examination, html, junit, kill_matrix, text
 from harness.request import (
     DEFAULT_MACHINE,
     DEFAULT_SERIES,
@@ -62,6 +64,7 @@ Examples:
   ./pmu-harness run --series pre-callbacks        a kernel that loses its counters: exits 1
   ./pmu-harness mutants -k throttle               which check catches which bug
   ./pmu-harness shell -- perf stat true           perf in a guest of the kernel under test
+  ./pmu-harness doctor                            what this host can do, and why not more
   ./pmu-harness emulator build                    the patched QEMUs, before a run needs them
   ./pmu-harness judge RUN                         judge a stored run again, offline
   ./pmu-harness test                              the project's own tests
@@ -339,6 +342,35 @@ def mutants(**options: Any) -> NoReturn:
     sys.exit(Exit.FAIL if found.survivors or found.false_alarms else Exit.PASS)
 
 
+@cli.command(name="doctor")
+@click.option("--rerun", is_flag=True, help="Try again what is remembered since the host booted.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def doctor_(rerun: bool, as_json: bool) -> NoReturn:
+    """What this host can do, why not more, and what to do about it.
+
+    Accelerators are believed only after a boot: a guest of a few hundred
+    instructions opens a counter, reads it, and takes its overflow, within
+    seconds or not at all.  What was seen holds until the host boots again, or
+    QEMU or the device changes.  Installs nothing.
+
+    Exits with 0 if the host can do the main job, with 3 if it cannot.
+
+    \b
+    Examples:
+      ./pmu-harness doctor
+      ./pmu-harness doctor --json | jq '.findings[] | select(.good | not)'
+    """
+    catalog, cache = Catalog(), Cache()
+    with Progress(Console(stderr=True)) as progress:
+        doctor = Doctor(catalog, cache, progress, rerun=rerun)
+        diagnosis = Examination(catalog, cache, doctor, DEFAULT_MACHINE).diagnose()
+    if as_json:
+        click.echo(diagnosis.model_dump_json(indent=1))
+    else:
+        examination.show(Console(), diagnosis)
+    sys.exit(Exit.PASS if diagnosis.able else Exit.ERROR)
+
+
 @cli.group()
 def emulator() -> None:
     """QEMUs of the harness's own, for machines that the host's QEMU cannot play.
@@ -383,11 +415,12 @@ def emulator_build(names: tuple[str, ...], rerun: bool, refresh: bool, yes: bool
 
 @cli.command(name="list")
 def list_() -> None:
-    """The series, machines, emulators, scenarios and checks that there are."""
+    """The series, machines, accelerators, emulators, scenarios and checks that there are."""
     catalog = Catalog()
     tables = {
         "series": {name: row.title for name, row in catalog.series.items()},
         "machines": {name: row.title for name, row in catalog.machines.items()},
+        "accelerators": {name: row.title for name, row in catalog.accelerators.items()},
         "emulators": {name: row.title for name, row in catalog.emulators.items()},
         "scenarios": {name: row.title for name, row in catalog.scenarios.items()},
         "checks": {name: check.question for name, check in CHECKS.items()},

@@ -13,13 +13,18 @@ from pathlib import Path
 
 from harness.errors import HostError
 from harness.model import parse_version
-from harness.process import CommandError, capture, environment, logged
+from harness.process import CommandError, bounded, capture, environment, logged, tail
 from harness.store import Cache
 
 KEYRINGS = (
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
 )
+
+HELPER = "/usr/lib/apt/apt-helper"
+# More than any InRelease file has, in bytes.
+_INDEX_BYTES = 16 << 20
+_INDEX_S = 60.0
 
 # Not the signature beside it, .orig.tar.xz.asc.
 _TARBALL = re.compile(r"\.orig\.tar\.\w+$")
@@ -46,13 +51,34 @@ def machine_archives() -> list[tuple[str, str, str]]:
     """
     form = "$(SITE)|$(RELEASE)|$(COMPONENT)"
     targets = ["apt-get", "indextargets", "--format", form, "Created-By: Packages"]
-    rows = capture(targets, env=_apt_environment()).splitlines()
+    rows = capture(targets, env=_apt_environment(), seconds=_INDEX_S).splitlines()
     archives = set()
     for row in rows:
         site, suite, component = row.split("|")
         if suite.split("-")[0] == _codename():
             archives.add((site, suite, component))
     return sorted(archives)
+
+
+def reach(folder: Path, seconds: float) -> None:
+    """Fetch the signed index of the machine's own suite into a folder; raises HostError.
+
+    With apt's own program, and so through the proxy that apt uses.
+    """
+    archives = machine_archives()
+    if not archives:
+        raise HostError("this machine takes its packages from no Debian archive")
+    site, suite, _ = archives[0]
+    url = f"{site.rstrip('/')}/dists/{suite}/InRelease"
+    log = folder / "reach.log"
+    fetch = [HELPER, "download-file", url, str(folder / "InRelease")]
+    status = bounded(
+        fetch, stdout=folder / "out.log", stderr=log, seconds=seconds, size=_INDEX_BYTES
+    )
+    if status is None:
+        raise HostError(f"{url} did not come within {seconds:g} s")
+    if status:
+        raise HostError(f"{url} cannot be fetched", why=tail(log))
 
 
 def own_architecture() -> str:

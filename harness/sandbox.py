@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from harness.errors import HostError
 from harness.process import CommandError, capture, has
 
 _ISOLATE = (
@@ -26,6 +27,7 @@ _ISOLATE = (
     "ALL",
     "--die-with-parent",
 )
+_TRUE_S = 20.0
 
 
 @cache
@@ -34,9 +36,11 @@ def why_unavailable() -> str:
     if not has("bwrap"):
         return "bwrap is not installed"
     try:
-        capture([*_ISOLATE, "--", "true"])
+        capture([*_ISOLATE, "--", "true"], seconds=_TRUE_S)
     except CommandError as error:
         return error.output.strip()
+    except HostError as error:
+        return error.what
     return ""
 
 

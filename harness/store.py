@@ -64,6 +64,7 @@ class Cache:
         self.builds = self.root / "builds"
         self.artifacts = self.root / "artifacts"
         self.observations = self.root / "observations"
+        self.trials = self.root / "trials"
 
     @contextmanager
     def lock(self, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The command line as a process: messages, exit codes, offline judging."""
 
+import json
 import os
 import signal
 import subprocess
@@ -67,7 +68,8 @@ def test_a_shell_of_what_does_not_exist(call):
 def test_list_names_everything(call, catalog):
     status, out, _ = call("list")
     assert status == 0
-    rows = [*catalog.series, *catalog.machines, *catalog.emulators, *catalog.scenarios]
+    rows = [*catalog.series, *catalog.machines, *catalog.accelerators, *catalog.emulators]
+    rows += catalog.scenarios
     for name in [*rows, "retention.counter"]:
         assert f"  {name} " in out
 
@@ -120,6 +122,39 @@ def test_a_tree_that_does_not_build_is_the_subjects_fault(call, tree):
     assert "error: expected ';'" in out
     assert (tree.parent / "run" / "subjects" / "6.12" / "build.log").exists()
     assert '"status": "fail"' in (tree.parent / "run" / "results.json").read_text()
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """A cache that has a kernel's source, so that nobody asks the network for one."""
+    place = tmp_path / "cache" / "pmu-harness" / "sources"
+    place.mkdir(parents=True)
+    (place / "debian-6.12.json").write_text("{}")
+
+
+@pytest.mark.needs("qemu-system-aarch64", "aarch64-linux-gnu-gcc")
+def test_doctor_says_what_this_host_can_do(call, sources):
+    began = time.monotonic()
+    status, out, err = call("doctor")
+    assert time.monotonic() - began < 40
+    assert (status, out.splitlines()[-1]) == (0, "this host can do the main job, on aarch64-tcg")
+    assert "  yes  aarch64-tcg " in out
+    assert "try aarch64-tcg" in err
+
+
+@pytest.mark.needs("qemu-system-aarch64", "aarch64-linux-gnu-gcc")
+def test_doctor_for_programs(call, sources):
+    status, out, _ = call("doctor", "--json")
+    told = json.loads(out)
+    assert (status, told["able"], told["schema_version"]) == (0, True, 1)
+    findings = {finding["name"]: finding for finding in told["findings"]}
+    assert findings["aarch64-tcg"]["good"] and findings["aarch64-tcg"]["needed"]
+    trials = {trial["accelerator"]: trial for trial in told["trials"]}
+    assert trials["aarch64-tcg"]["boot"]["console"].endswith("done\n")
+    assert told["facts"]["kernels"] == ["6.12"]
+    assert findings["Debian"]["said"] == "in the cache: 6.12"
+    for finding in told["findings"]:
+        assert finding["good"] or (finding["said"] and finding["advice"]), finding
 
 
 @pytest.mark.needs("git", "make", "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "cpio")
