@@ -18,12 +18,13 @@ from harness import setup as host_setup
 from harness.catalog import ROOT, Catalog
 from harness.checks import CHECKS
 from harness.debian import Archive
-from harness.doctor.gather import Examination
+from harness.doctor.findings import AUTO
+from harness.doctor.gather import Examination, accelerator_of
 from harness.doctor.trial import Doctor
 from harness.emulator.build import Built, provide, provide_for
 from harness.errors import Exit, HarnessError
 from harness.kernel.source import Request, resolve
-from harness.model import Package, Role, RunResult, Series, Status
+from harness.model import Choice, Package, Role, RunResult, Series, Status
 from harness.mutants import chosen, matrix
 from harness.pipeline import Run, Settings, rejudge
 from harness.progress import Progress
@@ -38,9 +39,9 @@ from harness.request import (
     prepare,
     repeat_command,
 )
-from harness.runfolder import RunFolder
+from harness.runfolder import HOST, RunFolder
 from harness.shell import enter, prepare_place
-from harness.store import Cache, default_runs, new_run_folder, write_text
+from harness.store import Cache, default_runs, new_run_folder, write_json, write_text
 
 _EXITS = {
     Status.PASS: Exit.PASS,
@@ -97,11 +98,12 @@ def _detail(*, brief: bool, full: bool) -> text.Detail:
     return text.Detail.BRIEF if brief else text.Detail.FULL if full else text.Detail.NORMAL
 
 
-def _names(kind: str) -> Any:
-    """Completion for the names of a kind of row."""
+def _names(kind: str, *also: str) -> Any:
+    """Completion for the names of a kind of row, and what else may be said."""
 
     def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-        return [name for name in getattr(Catalog(), kind) if name.startswith(incomplete)]
+        names = [*getattr(Catalog(), kind), *also]
+        return [name for name in names if name.startswith(incomplete)]
 
     return complete
 
@@ -111,8 +113,9 @@ _machine_option = click.option(
     default=DEFAULT_MACHINE,
     show_default=True,
     metavar="NAME",
-    shell_complete=_names("machines"),
-    help="The virtual machine, a row of configs/machines.yaml.",
+    shell_complete=_names("machines", AUTO),
+    help="The virtual machine, a row of configs/machines.yaml, or auto: one on this host's own "
+    "hardware where `doctor` finds that to work, else the default.",
 )
 _jobs_option = click.option(
     "--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Guests at a time."
@@ -184,8 +187,9 @@ def run(**options: Any) -> None:
 
 def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
     catalog, cache = Catalog(), Cache()
-    _ensure_machine(catalog, options["machine"], yes=options["yes"])
-    asked = Asked(**{name: options[name] for name in Asked.__dataclass_fields__})
+    examined, choice = _choose(catalog, cache, console, options["machine"], yes=options["yes"])
+    words = {**options, "machine": choice.machine}
+    asked = Asked(**{name: words[name] for name in Asked.__dataclass_fields__})
     with Progress(console) as progress:
         prepared = prepare(catalog, cache, asked, progress.say)
         plan = prepared.plan
@@ -197,8 +201,30 @@ def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
             rerun=options["rerun"], jobs=options["jobs"], timeout_scale=options["timeout_scale"]
         )
         run_folder = RunFolder(path)
-        result = _execute(prepared, asked, run_folder, progress, settings, emulator=emulator)
+        noted = examined.noted(choice)
+        result = _execute(
+            prepared, asked, run_folder, progress, settings, emulator=emulator, noted=noted
+        )
     return result, path
+
+
+def _choose(
+    catalog: Catalog, cache: Cache, console: Console, name: str, *, yes: bool
+) -> tuple[Examination, Choice]:
+    """The machine that is played, with what it needs of the host installed.
+
+    Where it was left to the harness, its reason is said.
+    """
+    if name != AUTO:
+        _ensure_machine(catalog, name, yes=yes)
+    with Progress(console) as progress:
+        examined = Examination(catalog, cache, Doctor(catalog, cache, progress), DEFAULT_MACHINE)
+        choice = examined.choose(name)
+        if name == AUTO:
+            progress.say(f"machine {choice.machine}: {choice.reason}")
+    if name == AUTO:
+        _ensure_machine(catalog, choice.machine, yes=yes)
+    return examined, choice
 
 
 def _execute(
@@ -209,11 +235,13 @@ def _execute(
     settings: Settings,
     *,
     emulator: Built | None,
+    noted: dict[str, Any],
 ) -> RunResult:
-    """Carry a plan out into a run folder."""
+    """Carry a plan out into a run folder, whose host.json has what was `noted` of the host."""
     return Run(
         prepared=prepared,
         emulator=emulator,
+        noted=noted,
         catalog=Catalog(),
         cache=Cache(),
         folder=folder,
@@ -228,7 +256,12 @@ def _execute(
 @click.option("--gdb", is_flag=True, help="Start paused, for a gdb that attaches; with DWARF.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def shell(
-    gdb: bool, command: tuple[str, ...], timeout_scale: float, yes: bool, **asked: Any
+    gdb: bool,
+    command: tuple[str, ...],
+    timeout_scale: float,
+    yes: bool,
+    machine: str,
+    **asked: Any,
 ) -> NoReturn:
     """A shell in a guest of the kernel under test, with perf; or COMMAND there.
 
@@ -236,10 +269,12 @@ def shell(
     guest is gone with it.
     """
     catalog, cache = Catalog(), Cache()
-    _ensure_machine(catalog, asked["machine"], yes=yes)
-    with Progress(Console(stderr=True)) as progress:
-        prepared = prepare(catalog, cache, Asked(**asked), progress.say)
+    console = Console(stderr=True)
+    examined, choice = _choose(catalog, cache, console, machine, yes=yes)
+    with Progress(console) as progress:
+        prepared = prepare(catalog, cache, Asked(machine=choice.machine, **asked), progress.say)
         place = prepare_place(prepared, catalog, cache, progress, debug=gdb)
+        write_json(place.folder / HOST, examined.noted(choice))
     sys.exit(enter(place, command, timeout_scale, lambda text: click.echo(text, err=True)))
 
 
@@ -251,7 +286,8 @@ shell.params[:0] = [option for option in run.params if option.name in _CHOICES]
 def _ensure_machine(catalog: Catalog, name: str, *, yes: bool) -> None:
     """What the machine of that name needs of the host."""
     machine = catalog.find("machines", name)
-    names = (machine.architecture, machine.emulator)
+    played = accelerator_of(machine, catalog)
+    names = (machine.architecture, machine.emulator, played.name if played else None)
     _ensure_packages([row for row in catalog.packages if row.needed_for(*names)], yes=yes)
 
 
@@ -312,25 +348,28 @@ def mutants(**options: Any) -> NoReturn:
     """
     console = Console()
     catalog, cache = Catalog(), Cache()
-    _ensure_machine(catalog, options["machine"], yes=options["yes"])
+    examined, choice = _choose(catalog, cache, console, options["machine"], yes=options["yes"])
     wanted = chosen(catalog, options["expression"])
     with Progress(console) as progress:
-        machine = catalog.find("machines", options["machine"])
+        machine = catalog.machines[choice.machine]
         emulator = provide_for(machine, catalog, cache, progress)
         path = new_run_folder(options["output"], time.strftime("%Y%m%d-%H%M%S"), "mutants")
         progress.say(f"{len(wanted)} saboteurs; results in {path}")
+        noted = examined.noted(choice)
 
         def run_one(series: Series, source: str) -> tuple[RunResult, Path]:
             scenarios = series.claim.scenarios if options["meant"] else ()
             asked = Asked(
-                series=series.name, source=source, machine=options["machine"], scenarios=scenarios
+                series=series.name, source=source, machine=machine.name, scenarios=scenarios
             )
             folder = path / source.replace(":", "-").replace("/", "_") / Path(series.name).name
             folder.mkdir(parents=True, exist_ok=True)
             prepared = prepare(catalog, cache, asked, progress.say)
             settings = Settings(jobs=options["jobs"], timeout_scale=options["timeout_scale"])
             place = RunFolder(folder)
-            done = _execute(prepared, asked, place, progress, settings, emulator=emulator)
+            done = _execute(
+                prepared, asked, place, progress, settings, emulator=emulator, noted=noted
+            )
             return done, folder
 
         architecture = catalog.architectures[machine.architecture]

@@ -85,6 +85,8 @@ class Run:
     repeat: Callable[[Cell], str]
     # The QEMU that the machine's row names; the host's where there is none.
     emulator: Built | None = None
+    # What else is known of the host: see harness/doctor/gather.py.
+    noted: dict[str, Any] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     seconds: dict[str, float] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
@@ -107,7 +109,7 @@ class Run:
     def execute(self) -> RunResult:
         """Build, boot, judge; whatever fails is in the result, and on disk."""
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.folder.begin(self.plan, host_facts(self.qemu, self.emulator))
+        self.folder.begin(self.plan, {**host_facts(self.qemu, self.emulator), **self.noted})
         try:
             self._observe()
         except HarnessError as error:

@@ -124,6 +124,21 @@ def test_a_tree_that_does_not_build_is_the_subjects_fault(call, tree):
     assert '"status": "fail"' in (tree.parent / "run" / "results.json").read_text()
 
 
+@pytest.mark.needs("git", "make", "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "cpio")
+def test_auto_goes_on_with_emulation_and_says_why(call, tree):
+    (tree / "kernel" / "core.c").write_text("core.c:1:1: error: expected ';'\n")
+    run = tree.parent / "run"
+    words = ("--source", f"path:{tree}", *ONE, "--machine", "auto", "--output", run)
+    status, out, err = call("run", *words)
+    assert status in (1, 3), err
+    assert "machine aarch64-tcg: emulated, as " in out
+    host = json.loads((run / "host.json").read_text())
+    assert host["machine"]["asked"] == "auto"
+    assert host["machine"]["machine"] == "aarch64-tcg"
+    assert host["machine"]["reason"] in out
+    assert "aarch64-tcg" in [finding["name"] for finding in host["findings"]]
+
+
 @pytest.fixture
 def sources(tmp_path):
     """A cache that has a kernel's source, so that nobody asks the network for one."""
