@@ -337,6 +337,7 @@ static void test_halt(void)
 #define VMCB_CS			0x410
 #define VMCB_SS			0x420
 #define VMCB_DS			0x430
+#define VMCB_EVENTINJ		0xa8
 #define VMCB_GDTR		0x460
 #define VMCB_IDTR		0x480
 #define VMCB_EFER		0x4d0
@@ -348,6 +349,7 @@ static void test_halt(void)
 #define VMCB_RSP		0x5d8
 #define MSR_EFER		0xc0000080
 #define EFER_SVME		BIT(12)
+#define EVENTINJ_VALID		BIT(31)
 #define MSR_VM_HSAVE_PA		0xc0010117
 #define CODE_64			(0xa9bull << 16)	/* a segment's attributes */
 #define DATA			(0xc93ull << 16)
@@ -383,17 +385,41 @@ static void make_guest(void)
 	FIELD(VMCB_RSP) = (u64)(this_cpu()->user_stack + STACK);
 }
 
-static u64 count_world(enum event event, u64 bits)
+static u64 run_guest(enum event event, u64 bits)
 {
 	struct window window = window_on(&counters[0],
 					 selection(&counters[0], event, BOTH) | bits,
 					 code_host, 0);
 
-	clear_counters();
-	make_guest();
 	window.arg2 = (u64)vmcb;
 	run(KERNEL, &window);
 	return get(&counters[0]);
+}
+
+static u64 count_world(enum event event, u64 bits)
+{
+	clear_counters();
+	make_guest();
+	return run_guest(event, bits);
+}
+
+/* True if this CPU can have guests, now. */
+static bool enable_guests(void)
+{
+	u32 r[4];
+
+	cpuid(0x80000001, r);
+	if (is_intel || !(r[2] & BIT(2)))
+		return false;
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	wrmsr(MSR_VM_HSAVE_PA, (u64)host_save);
+	return true;
+}
+
+static void disable_guests(void)
+{
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
+	clear_counters();
 }
 
 /*
@@ -403,15 +429,11 @@ static u64 count_world(enum event event, u64 bits)
 static void test_worlds(void)
 {
 	u64 host[] = { 6 + 5, 6 + 5, 1 + 1 }, guest[] = { 101, 101, 1 };
-	u32 r[4];
 
-	cpuid(0x80000001, r);
-	if (is_intel || !(r[2] & BIT(2))) {
+	if (!enable_guests()) {
 		skip("of AMD only");
 		return;
 	}
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
-	wrmsr(MSR_VM_HSAVE_PA, (u64)host_save);
 	for (enum event event = 0; event <= BRANCHES; event++) {
 		const char *name = event_names[event];
 
@@ -423,8 +445,30 @@ static void test_worlds(void)
 		check_that(count_world(event, EVNTSEL_HOST | EVNTSEL_GUEST),
 			   host[event] + guest[event], "both, %s", name);
 	}
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
-	clear_counters();
+	disable_guests();
+}
+
+/*
+ * VMRUN with an interrupt for the guest, whose handler is one IRETQ, while another
+ * counter makes QEMU leave its loop after each number of instructions: it comes once.
+ */
+static void test_injected(void)
+{
+	if (!enable_guests()) {
+		skip("of AMD only");
+		return;
+	}
+	for (u64 distance = 1; distance <= 300; distance++) {
+		clear_counters();
+		make_guest();
+		FIELD(VMCB_EVENTINJ) = VECTOR_NOT | EVENTINJ_VALID;
+		set(&counters[1], -distance);
+		wrmsr(counters[1].select,
+		      selection(&counters[1], INSTRUCTIONS, BOTH | EVNTSEL_INT));
+		check_that(run_guest(INSTRUCTIONS, EVNTSEL_GUEST), 101 + 1,
+			   "left after %lu", distance);
+	}
+	disable_guests();
 }
 
 const struct test count_tests[] = {
@@ -441,5 +485,6 @@ const struct test count_tests[] = {
 	{ "node-clock", test_node_clock },
 	{ "no-cycles-in-halt", test_halt },
 	{ "worlds", test_worlds },
+	{ "injected", test_injected },
 };
 const int number_of_count_tests = ARRAY_SIZE(count_tests);

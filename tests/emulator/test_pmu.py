@@ -28,7 +28,7 @@ CONFIGURATIONS += [
 ]
 
 OF_INTEL = {"code-fast_system_call", "register-global-status", "register-global-control"}
-OF_AMD = {"count-node-clock", "count-worlds", "overflow-clock-in-halt"}
+OF_AMD = {"count-node-clock", "count-worlds", "count-injected", "overflow-clock-in-halt"}
 OF_AMD_CORE = {"register-both-addresses"}
 OF_ICOUNT = {
     "overflow-user-nmi",
