@@ -47,7 +47,7 @@ def losses(calls: list[Callback]) -> list[Loss]:
     """Each loss in a callback log, in order; `end` is None for one that lasted.
 
     The log has a call where it began: the add of who took a counter may stand before
-    the del of who lost it, on another CPU.
+    the del of who lost it, on another CPU, or behind its add that was refused.
     """
     holders: dict[int, Callback] = {}
     left: dict[int, Callback] = {}
@@ -64,12 +64,18 @@ def losses(calls: list[Callback]) -> list[Loss]:
             left.pop(call.id, None)
             if call.id in open_losses:
                 found.append(replace(open_losses.pop(call.id), end=call.time))
+            open_losses = {event: _taken(loss, call) for event, loss in open_losses.items()}
         elif call.call == "add" and call.tick and call.id in left:
             gone = left[call.id]
             taker = holders.get(gone.idx[0])
             loss = Loss(call.id, gone.cpu, gone.idx[0], gone.time, None, taker)
             open_losses.setdefault(call.id, loss)
     return found + list(open_losses.values())
+
+
+def _taken(loss: Loss, add: Callback) -> Loss:
+    """A loss, with who took the counter if that is told only now."""
+    return replace(loss, taker=add) if not loss.taker and loss.counter == add.idx[1] else loss
 
 
 def _standstill(observation: Observation, event: int) -> int:

@@ -59,6 +59,19 @@ def test_a_loss_ends_where_the_event_gets_a_counter_again():
     assert loss.taker is not None and loss.taker.id == 6
 
 
+def test_who_took_the_counter_may_be_told_after_the_refusal():
+    (loss,) = losses(
+        [
+            called("add", 1, 0, 2, (-1, 3)),
+            called("del", 5, 0, 2, (3, -1), tick=True),
+            called("add", 6, 0, 2, (-1, -1), ret=-22, tick=True),
+            called("add", 7, 1, 5, (-1, 1)),
+            called("add", 8, 1, 6, (-1, 3)),
+        ]
+    )
+    assert loss.taker is not None and loss.taker.id == 6
+
+
 def test_an_add_in_the_same_tick_is_no_loss():
     calls = [
         called("add", 1, 0, 2, (-1, 3)),
