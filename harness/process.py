@@ -2,7 +2,6 @@
 """Every child process: started in a session of its own, logged, never left behind."""
 
 import os
-import resource
 import shlex
 import shutil
 import signal
@@ -65,6 +64,11 @@ def _dies_with_harness(argv: Sequence[str]) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
 
 
+def _bounds_files(argv: Sequence[str], size: int) -> list[str]:
+    """No file of the child's grows beyond so many bytes, from its first instruction on."""
+    return ["prlimit", f"--fsize={size}:{size}", "--", *argv]
+
+
 def start(
     argv: Sequence[str],
     *,
@@ -74,20 +78,26 @@ def start(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
+    file_bytes: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a child that is ended with the harness, whatever ends the harness.
+
+    None of its files grows beyond `file_bytes`: a write beyond fails, or ends the child,
+    by SIGXFSZ, where the thread that writes does not block signals, as those of
+    QEMU's CPUs do (setrlimit(2)).
 
     Raises HostError when the command does not exist, KeyboardInterrupt when the
     harness is being stopped.
     """
     if not has(argv[0]):
         raise HostError(f"{argv[0]} is not installed", advice="./pmu-harness setup")
+    command = argv if file_bytes is None else _bounds_files(argv, file_bytes)
     with _running.lock:
         if _running.stopping:
             raise KeyboardInterrupt
         try:
             child = subprocess.Popen(
-                _dies_with_harness(argv),
+                _dies_with_harness(command),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
@@ -100,16 +110,6 @@ def start(
             raise HostError(f"cannot start {argv[0]}", why=str(error)) from error
         _running.children.add(child)
     return child
-
-
-def bound_files(child: subprocess.Popen[bytes], size: int) -> None:
-    """No file of the child's grows beyond so many bytes.
-
-    A write beyond fails, or ends the child: by SIGXFSZ, where the thread that writes
-    does not block signals, as those of QEMU's CPUs do (setrlimit(2)).
-    """
-    with suppress(ProcessLookupError):
-        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (size, size))
 
 
 def end(child: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:
@@ -198,11 +198,10 @@ def bounded(
 ) -> int | None:
     """Run a command that is trusted with neither time nor disk; its status, None if time was up.
 
-    Beyond `size` bytes a file does not grow: see `bound_files`.
+    Beyond `size` bytes a file does not grow: see `start`.
     """
     with stdout.open("wb") as out, stderr.open("wb") as err:
-        child = start(argv, stdout=out, stderr=err)
-        bound_files(child, size)
+        child = start(argv, stdout=out, stderr=err, file_bytes=size)
         try:
             in_time = _over(child, seconds)
         finally:

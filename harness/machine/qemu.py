@@ -157,9 +157,8 @@ def running(machine: Machine, files: Files, log: Path) -> Iterator[Qemu]:
                 build_argv(machine, files, descriptors),
                 stdout=output,
                 pass_fds=(descriptors.console, descriptors.monitor),
+                file_bytes=FILE_BYTES,
             )
-        # Before it is released: no guest has run yet.
-        process.bound_files(child, FILE_BYTES)
         qemu = Qemu(child, console, Monitor(monitor), log)
         try:
             qemu.release(files)
