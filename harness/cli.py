@@ -478,7 +478,17 @@ def setup(yes: bool) -> None:
     click.echo("Nothing is missing.")
 
 
-@cli.command(context_settings={"ignore_unknown_options": True})
+class _KeepsDashes(click.Command):
+    """A command whose arguments keep a `--` that belongs to another program."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            # click removes the first one.
+            args.insert(args.index("--"), "--")
+        return super().parse_args(ctx, args)
+
+
+@cli.command(cls=_KeepsDashes, context_settings={"ignore_unknown_options": True})
 @_yes_option
 @click.argument("tox_arguments", nargs=-1, type=click.UNPROCESSED)
 def test(yes: bool, tox_arguments: tuple[str, ...]) -> NoReturn:

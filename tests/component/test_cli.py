@@ -220,3 +220,17 @@ def test_missing_packages_without_a_terminal_are_named(call, tmp_path, monkeypat
                           stdin=subprocess.DEVNULL, check=True)  # fmt: skip
     assert "no-such                  a test" in done.stdout
     assert "apt-get install --quiet --yes --no-install-recommends no-such" in done.stdout
+
+
+def test_what_is_meant_for_pytest_gets_through_tox(monkeypatch):
+    from click.testing import CliRunner
+
+    from harness import cli
+
+    seen = []
+    monkeypatch.setattr(cli.os, "execv", lambda file, argv: seen.append(argv[1:]))
+    monkeypatch.setattr(cli.os, "chdir", lambda folder: None)
+    monkeypatch.setattr(cli, "_ensure_packages", lambda packages, *, yes: None)
+    CliRunner().invoke(cli.cli, ["test", "--yes", "-e", "unit", "--", "-k", "one or two"])
+    CliRunner().invoke(cli.cli, ["test", "-e", "unit"])
+    assert seen == [["run", "-e", "unit", "--", "-k", "one or two"], ["run", "-e", "unit"]]
