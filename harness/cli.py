@@ -387,9 +387,9 @@ def mutants(**options: Any) -> NoReturn:
 def doctor_(rerun: bool, as_json: bool) -> NoReturn:
     """What this host can do, why not more, and what to do about it.
 
-    Accelerators are believed only after a boot: a guest of a few hundred
-    instructions opens a counter, reads it, and takes its overflow, within
-    seconds or not at all.  What was seen holds until the host boots again, or
+    Accelerators are believed only after a boot: a guest of a few kilobytes
+    starts a counter, reads it, and takes its overflow, within seconds or not
+    at all.  What was seen holds until the host boots again, or
     QEMU or the device changes.  Installs nothing.
 
     Exits with 0 if the host can do the main job, with 3 if it cannot.
