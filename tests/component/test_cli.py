@@ -225,12 +225,12 @@ def test_missing_packages_without_a_terminal_are_named(call, tmp_path, monkeypat
 def test_what_is_meant_for_pytest_gets_through_tox(monkeypatch):
     from click.testing import CliRunner
 
-    from harness import cli
+    from harness.cli import cli, host
 
     seen = []
-    monkeypatch.setattr(cli.os, "execv", lambda file, argv: seen.append(argv[1:]))
-    monkeypatch.setattr(cli.os, "chdir", lambda folder: None)
-    monkeypatch.setattr(cli, "_ensure_packages", lambda packages, *, yes: None)
-    CliRunner().invoke(cli.cli, ["test", "--yes", "-e", "unit", "--", "-k", "one or two"])
-    CliRunner().invoke(cli.cli, ["test", "-e", "unit"])
+    monkeypatch.setattr(host.os, "execv", lambda file, argv: seen.append(argv[1:]))
+    monkeypatch.setattr(host.os, "chdir", lambda folder: None)
+    monkeypatch.setattr(host, "ensure_packages", lambda packages, *, yes: None)
+    CliRunner().invoke(cli, ["test", "--yes", "-e", "unit", "--", "-k", "one or two"])
+    CliRunner().invoke(cli, ["test", "-e", "unit"])
     assert seen == [["run", "-e", "unit", "--", "-k", "one or two"], ["run", "-e", "unit"]]

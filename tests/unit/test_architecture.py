@@ -39,7 +39,7 @@ OWNERS = {
     "cryptography": {"guest.ssh"},
     "qemu": {"machine.qemu"},
     "filelock": {"store"},
-    "click": {"cli"},
+    "click": {"cli", "cli.guests", "cli.host", "cli.options", "cli.results"},
     "platformdirs": {"store"},
     "unidiff": {"patches"},
     "junitparser": {"report.junit"},
@@ -129,7 +129,7 @@ def test_one_module_owns_each_outside_thing(path: Path) -> None:
 
 def test_only_the_command_line_exits() -> None:
     for path in MODULES:
-        if name_of(path) != "cli":
+        if name_of(path).split(".")[0] != "cli":
             text = path.read_text()
             assert "sys.exit" not in text and "raise SystemExit" not in text, path
 

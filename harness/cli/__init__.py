@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""The command line: the one place that exits."""
+
+import signal
+import sys
+from typing import NoReturn
+
+import click
+
+from harness import __version__, process
+from harness.cli import guests, host, results
+from harness.errors import Exit, HarnessError
+from harness.request import PROGRAM
+
+HELP = """Does a Linux kernel keep its perf counters while it adjusts the sampling period?
+
+Builds a kernel without and with a patch, boots both in QEMU with a virtual
+PMU, runs perf workloads in the guest, and says with evidence whether every
+event kept its counter and its counts.
+
+\b
+Examples:
+  ./pmu-harness run                               the 2010 callbacks, against a kernel without
+  ./pmu-harness run --patch my.patch              your patch, against the kernel without it
+  ./pmu-harness run --source path:~/linux         your tree as it is
+  ./pmu-harness run --series pre-callbacks        a kernel that loses its counters: exits 1
+  ./pmu-harness mutants -k throttle               which check catches which bug
+  ./pmu-harness shell -- perf stat true           perf in a guest of the kernel under test
+  ./pmu-harness doctor                            what this host can do, and why not more
+  ./pmu-harness emulator build                    the patched QEMUs, before a run needs them
+  ./pmu-harness judge RUN                         judge a stored run again, offline
+  ./pmu-harness test                              the project's own tests
+
+\b
+Exit status:
+  0  every check passes, and what the series claims holds
+  1  the kernel under test is at fault: a check, its patch, its build, its boot
+  2  what was asked for does not exist
+  3  no verdict: the host or the harness is at fault, or the data do not decide
+"""
+
+
+@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pmu-harness")
+def cli() -> None:
+    """The group that holds the commands."""
+
+
+_COMMANDS = (
+    guests.run,
+    guests.mutants,
+    guests.shell,
+    results.judge,
+    results.report,
+    host.doctor_,
+    host.emulator,
+    host.list_,
+    host.setup,
+    host.test,
+)
+for _command in _COMMANDS:
+    cli.add_command(_command)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> NoReturn:
+    """Run the command line; turn every failure into a message and an exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    try:
+        cli.main(prog_name=PROGRAM, standalone_mode=False)
+        sys.exit(Exit.PASS)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.Abort:
+        _stopped()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(Exit.PLAN)
+    except HarnessError as error:
+        click.echo("\n".join(error.lines()), err=True)
+        sys.exit(error.blame.exit_code)
+    except OSError as error:
+        click.echo(f"error:    {error}", err=True)
+        click.echo("next:     check the disk (df) and the permissions, then run it again", err=True)
+        sys.exit(Exit.ERROR)
+    except KeyboardInterrupt:
+        _stopped()
+
+
+def _stopped() -> NoReturn:
+    process.stop_all()
+    click.echo("interrupted: all children are ended; run the same command to go on", err=True)
+    sys.exit(Exit.INTERRUPTED)

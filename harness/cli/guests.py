@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: MIT
+"""Commands that boot guests: run, mutants, shell."""
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+
+from harness.catalog import Catalog
+from harness.cli.host import ensure_machine
+from harness.cli.options import (
+    chosen_detail,
+    completes,
+    detail_options,
+    jobs_option,
+    machine_option,
+    patience_option,
+    yes_option,
+)
+from harness.cli.results import finish
+from harness.debian import Archive
+from harness.doctor.findings import AUTO
+from harness.doctor.gather import Examination
+from harness.doctor.trial import Doctor
+from harness.emulator.build import Built, provide_for
+from harness.errors import Exit
+from harness.kernel.source import Request, resolve
+from harness.model import Choice, Role, RunResult, Series
+from harness.mutants import chosen, matrix
+from harness.pipeline import Run, Settings
+from harness.progress import Progress
+from harness.report import kill_matrix
+from harness.request import (
+    DEFAULT_MACHINE,
+    DEFAULT_SERIES,
+    DEFAULT_SOURCE,
+    PROGRAM,
+    Asked,
+    Prepared,
+    prepare,
+    repeat_command,
+)
+from harness.runfolder import HOST, RunFolder
+from harness.shell import enter, prepare_place
+from harness.store import Cache, default_runs, new_run_folder, write_json, write_text
+
+
+@click.command()
+@click.option(
+    "--series",
+    metavar="NAME",
+    shell_complete=completes("series"),
+    help=f"A series of kernel-patches/ to judge, against what it stands on.  "
+    f"[default: {DEFAULT_SERIES}]",
+)
+@click.option(
+    "--patch",
+    "patches",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A patch to judge, against the source without it.  Repeat for several, in order.",
+)
+@click.option(
+    "--source",
+    default=DEFAULT_SOURCE,
+    show_default=True,
+    metavar="KIND:WHERE",
+    help="The kernel: debian:6.12 (package linux-source-6.12), debian:auto (the newest that "
+    "the series fits), or path:DIR (your tree; it is only read).",
+)
+@machine_option
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completes("scenarios"),
+    help="Only this one of configs/scenarios/; repeat for several.",
+)
+@click.option(
+    "--alone", is_flag=True, help="Without a reference: boot and test the candidate only."
+)
+@click.option("--rerun", is_flag=True, help="Boot again what an identical machine did before.")
+@click.option("--refresh", is_flag=True, help="Ask Debian for newer kernel sources.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"The run's folder.  [default: a new one in {default_runs()}]",
+)
+@jobs_option
+@patience_option
+@yes_option
+@detail_options
+def run(**options: Any) -> None:
+    """Build, boot and judge a kernel with a series or a patch, against one without.
+
+    Without options: the start/stop callbacks of 2010 against a kernel that
+    releases and re-acquires its counters.
+    """
+    detail = chosen_detail(brief=options["brief"], full=options["full"])
+    finish(_run(Console(), options), detail)
+
+
+def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
+    catalog, cache = Catalog(), Cache()
+    examined, choice = _choose(catalog, cache, console, options["machine"], yes=options["yes"])
+    words = {**options, "machine": choice.machine}
+    asked = Asked(**{name: words[name] for name in Asked.__dataclass_fields__})
+    with Progress(console) as progress:
+        prepared = prepare(catalog, cache, asked, progress.say)
+        plan = prepared.plan
+        emulator = provide_for(plan.machine, catalog, cache, progress)
+        name = plan.subjects[Role.CANDIDATE].name
+        path = new_run_folder(options["output"], time.strftime("%Y%m%d-%H%M%S"), name)
+        progress.say(f"{name} on {plan.machine.name}, {len(plan.cells)} guests; results in {path}")
+        settings = Settings(
+            rerun=options["rerun"], jobs=options["jobs"], timeout_scale=options["timeout_scale"]
+        )
+        run_folder = RunFolder(path)
+        noted = examined.noted(choice)
+        result = _execute(
+            prepared, asked, run_folder, progress, settings, emulator=emulator, noted=noted
+        )
+    return result, path
+
+
+def _choose(
+    catalog: Catalog, cache: Cache, console: Console, name: str, *, yes: bool
+) -> tuple[Examination, Choice]:
+    """The machine that is played, with what it needs of the host installed.
+
+    Where it was left to the harness, its reason is said.
+    """
+    if name != AUTO:
+        ensure_machine(catalog, name, yes=yes)
+    with Progress(console) as progress:
+        examined = Examination(catalog, cache, Doctor(catalog, cache, progress), DEFAULT_MACHINE)
+        choice = examined.choose(name)
+        if name == AUTO:
+            progress.say(f"machine {choice.machine}: {choice.reason}")
+    if name == AUTO:
+        ensure_machine(catalog, choice.machine, yes=yes)
+    return examined, choice
+
+
+def _execute(
+    prepared: Prepared,
+    asked: Asked,
+    folder: RunFolder,
+    progress: Progress,
+    settings: Settings,
+    *,
+    emulator: Built | None,
+    noted: dict[str, Any],
+) -> RunResult:
+    """Carry a plan out into a run folder, whose host.json has what was `noted` of the host."""
+    return Run(
+        prepared=prepared,
+        emulator=emulator,
+        noted=noted,
+        catalog=Catalog(),
+        cache=Cache(),
+        folder=folder,
+        progress=progress,
+        settings=settings,
+        command=shlex.join([PROGRAM, *sys.argv[1:]]),
+        repeat=lambda cell: repeat_command(prepared.plan, asked, cell),
+    ).execute()
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.option("--gdb", is_flag=True, help="Start paused, for a gdb that attaches; with DWARF.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def shell(
+    gdb: bool,
+    command: tuple[str, ...],
+    timeout_scale: float,
+    yes: bool,
+    machine: str,
+    **asked: Any,
+) -> NoReturn:
+    """A shell in a guest of the kernel under test, with perf; or COMMAND there.
+
+    Exits with the status of the shell or of COMMAND.  What is written in the
+    guest is gone with it.
+    """
+    catalog, cache = Catalog(), Cache()
+    console = Console(stderr=True)
+    examined, choice = _choose(catalog, cache, console, machine, yes=yes)
+    with Progress(console) as progress:
+        prepared = prepare(catalog, cache, Asked(machine=choice.machine, **asked), progress.say)
+        place = prepare_place(prepared, catalog, cache, progress, debug=gdb)
+        write_json(place.folder / HOST, examined.noted(choice))
+    sys.exit(enter(place, command, timeout_scale, lambda text: click.echo(text, err=True)))
+
+
+# Its kernel and machine are chosen as those of `run` are.
+_CHOICES = ("series", "patches", "source", "machine", "refresh", "timeout_scale", "yes")
+shell.params[:0] = [option for option in run.params if option.name in _CHOICES]
+
+
+@click.command()
+@click.option("-k", "expression", default="", metavar="REGEX", help="Only saboteurs of this name.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    default=("debian:6.1", "debian:6.12"),
+    show_default=True,
+    metavar="KIND:WHERE",
+    help="The clean kernels.  Repeat for several.",
+)
+@machine_option
+@click.option("--meant", is_flag=True, help="Only the scenarios that a saboteur says show it.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"The folder of all runs.  [default: a new one in {default_runs()}]",
+)
+@jobs_option
+@patience_option
+@yes_option
+def mutants(**options: Any) -> NoReturn:
+    """Put each saboteur of kernel-patches/ into clean kernels, and see which check catches it.
+
+    Prints the kill matrix (saboteur x check), what survived, and what fails on
+    the clean kernels.  Exits 1 if a check that was meant to turn did not, or if
+    a clean kernel fails.
+    """
+    console = Console()
+    catalog, cache = Catalog(), Cache()
+    examined, choice = _choose(catalog, cache, console, options["machine"], yes=options["yes"])
+    wanted = chosen(catalog, options["expression"])
+    with Progress(console) as progress:
+        machine = catalog.machines[choice.machine]
+        emulator = provide_for(machine, catalog, cache, progress)
+        path = new_run_folder(options["output"], time.strftime("%Y%m%d-%H%M%S"), "mutants")
+        progress.say(f"{len(wanted)} saboteurs; results in {path}")
+        noted = examined.noted(choice)
+
+        def run_one(series: Series, source: str) -> tuple[RunResult, Path]:
+            scenarios = series.claim.scenarios if options["meant"] else ()
+            asked = Asked(
+                series=series.name, source=source, machine=machine.name, scenarios=scenarios
+            )
+            folder = path / source.replace(":", "-").replace("/", "_") / Path(series.name).name
+            folder.mkdir(parents=True, exist_ok=True)
+            prepared = prepare(catalog, cache, asked, progress.say)
+            settings = Settings(jobs=options["jobs"], timeout_scale=options["timeout_scale"])
+            place = RunFolder(folder)
+            done = _execute(
+                prepared, asked, place, progress, settings, emulator=emulator, noted=noted
+            )
+            return done, folder
+
+        architecture = catalog.architectures[machine.architecture]
+        request = Request(cache, Archive(cache, architecture.debian), False, progress.say)
+        versions = {source: resolve(source, request).version for source in options["sources"]}
+        found = matrix(catalog, wanted, versions, machine, run_one)
+    write_text(path / "mutants.json", found.model_dump_json(indent=1) + "\n")
+    kill_matrix.show(console, found, str(path))
+    sys.exit(Exit.FAIL if found.survivors or found.false_alarms else Exit.PASS)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""Options that several commands have."""
+
+import os
+from typing import Any
+
+import click
+
+from harness.catalog import Catalog
+from harness.doctor.findings import AUTO
+from harness.report import text
+from harness.request import DEFAULT_MACHINE
+
+
+def detail_options(command: Any) -> Any:
+    """--brief and --full, for the commands that print a run's results."""
+    brief = click.option("--brief", is_flag=True, help="Print only what did not pass.")
+    full = click.option("--full", is_flag=True, help="Print what every check measured.")
+    return brief(full(command))
+
+
+def chosen_detail(*, brief: bool, full: bool) -> text.Detail:
+    """What --brief and --full come to."""
+    if brief and full:
+        raise click.UsageError("--brief and --full exclude each other")
+    return text.Detail.BRIEF if brief else text.Detail.FULL if full else text.Detail.NORMAL
+
+
+def completes(kind: str, *also: str) -> Any:
+    """Completion for the names of a kind of row, and what else may be said."""
+
+    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+        names = [*getattr(Catalog(), kind), *also]
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+machine_option = click.option(
+    "--machine",
+    default=DEFAULT_MACHINE,
+    show_default=True,
+    metavar="NAME",
+    shell_complete=completes("machines", AUTO),
+    help="The virtual machine, a row of configs/machines.yaml, or auto: one on this host's own "
+    "hardware where `doctor` finds that to work, else the default.",
+)
+jobs_option = click.option(
+    "--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Guests at a time."
+)
+patience_option = click.option(
+    "--timeout-scale",
+    type=click.FloatRange(0.1),
+    default=1.0,
+    help="Patience with guests, for slow hosts.",
+)
+yes_option = click.option("--yes", is_flag=True, help="Install missing packages without asking.")

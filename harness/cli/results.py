@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""Commands that show what is stored, judge and report; and how each run ends."""
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.console import Console
+
+from harness.cli.options import chosen_detail, detail_options
+from harness.errors import Exit
+from harness.model import RunResult, Status
+from harness.pipeline import rejudge
+from harness.report import html, junit, text
+from harness.runfolder import RunFolder
+from harness.store import write_text
+
+_EXITS = {
+    Status.PASS: Exit.PASS,
+    Status.SKIP: Exit.ERROR,
+    Status.INCONCLUSIVE: Exit.ERROR,
+    Status.ERROR: Exit.ERROR,
+    Status.FAIL: Exit.FAIL,
+}
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
+@detail_options
+def judge(run_folder: Path, brief: bool, full: bool) -> None:
+    """Judge a stored run again, with the checks of today; no kernel, no QEMU."""
+    detail = chosen_detail(brief=brief, full=full)
+    finish((rejudge(RunFolder(run_folder)), run_folder), detail)
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
+@detail_options
+def report(run_folder: Path, brief: bool, full: bool) -> None:
+    """Show a stored run's results, and write its reports anew."""
+    detail = chosen_detail(brief=brief, full=full)
+    finish((RunFolder(run_folder).read_results(), run_folder), detail)
+
+
+def finish(outcome: tuple[RunResult, Path], detail: text.Detail) -> NoReturn:
+    """Write the reports, show the text, exit with the run's status."""
+    result, path = outcome
+    folder = RunFolder(path)
+    records = {cell.cell.id: folder.observed(cell.cell).records for cell in result.cells}
+    subjects = {cell.cell.subject: folder.facts(cell.cell.subject) for cell in result.cells}
+    write_text(path / "junit.xml", junit.render(result))
+    scenarios = {scenario.name: scenario for scenario in folder.read_plan().scenarios}
+    write_text(path / "report.html", html.render(result, records, subjects, scenarios))
+    text.show(Console(), result, str(path), detail)
+    sys.exit(_EXITS[result.status])
