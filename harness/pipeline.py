@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__, process, sandbox
+from harness.builders import builders_for
 from harness.catalog import Catalog
 from harness.compile import LOG
 from harness.emulator.build import Built
@@ -24,8 +25,7 @@ from harness.guest import batch, workload
 from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, TRACE, Guest
 from harness.guest.workload import EVIDENCE, Provided
 from harness.image import recipe
-from harness.image.build import GuestImage, ImageBuilder
-from harness.image.disk import DiskBuilder
+from harness.image.build import GuestImage
 from harness.judge import judge_all, judge_run
 from harness.kernel import selftests
 from harness.kernel.build import IMAGE, OBSERVER, SYMBOLS, Builder, Kernel
@@ -136,29 +136,15 @@ class Run:
 
     def _observe(self) -> None:
         """Kernels one after the other; guests as soon as theirs is there."""
-        architecture = self.catalog.architectures[self.plan.machine.architecture]
-        sources = self.catalog.root / "guest-images"
-        builder = Builder(
-            self.cache,
-            self.prepared.source,
-            architecture,
-            configs=self.catalog.configs,
-            modules=sources / "modules",
-            say=self.progress.say,
-        )
-        image_builder = ImageBuilder(
-            self.cache, architecture, self.prepared.archive, sources, self.progress.say
-        )
-        disk_builder = DiskBuilder(
-            self.cache, architecture, self.prepared.archive, self.progress.say
-        )
+        builders = builders_for(self.prepared, self.catalog, self.cache, self.progress)
+        builder = builders.kernel
         for role, subject in self.plan.subjects.items():
             with _blaming(role, subject):
                 builder.check(subject)
         pool = ThreadPoolExecutor(max_workers=self.settings.jobs, thread_name_prefix="guest")
         try:
-            image = pool.submit(image_builder.build)
-            disk = pool.submit(disk_builder.build) if asked_tools(self.plan) else None
+            image = pool.submit(builders.image.build)
+            disk = pool.submit(builders.disk.build) if asked_tools(self.plan) else None
             guests = []
             for role, subject in self.plan.subjects.items():
                 kernel = self._kernel(builder, role, subject)

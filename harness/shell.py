@@ -10,16 +10,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.builders import builders_for
 from harness.catalog import Catalog
 from harness.emulator.build import provide_for
 from harness.errors import HostError, SubjectError
 from harness.guest.batch import CONSOLE
 from harness.guest.live import Boot, Live, booted
 from harness.guest.ssh import SessionError
-from harness.image.build import ImageBuilder
-from harness.image.disk import DiskBuilder
 from harness.image.recipe import SHELL_BATCH
-from harness.kernel.build import IMAGE, VMLINUX, Builder, Kernel
+from harness.kernel.build import IMAGE, VMLINUX, Kernel
 from harness.machine.crash import clean, recognize
 from harness.model import GuestEnd, Role
 from harness.progress import Progress
@@ -43,23 +42,12 @@ def prepare_place(
 ) -> Place:
     """Build what the candidate's guest needs; raises HarnessError."""
     plan = prepared.plan
-    architecture = catalog.architectures[plan.machine.architecture]
-    sources = catalog.root / "guest-images"
     emulator = provide_for(plan.machine, catalog, cache, progress)
-    builder = Builder(
-        cache,
-        prepared.source,
-        architecture,
-        configs=catalog.configs,
-        modules=sources / "modules",
-        say=progress.say,
-        debug=debug,
-    )
+    builders = builders_for(prepared, catalog, cache, progress, debug=debug)
     subject = plan.subjects[Role.CANDIDATE]
-    with progress.stage(f"build {subject.name}", builder.log):
-        kernel = builder.build(subject)
-    image = ImageBuilder(cache, architecture, prepared.archive, sources, progress.say).build()
-    disk = DiskBuilder(cache, architecture, prepared.archive, progress.say).build()
+    with progress.stage(f"build {subject.name}", builders.kernel.log):
+        kernel = builders.kernel.build(subject)
+    image, disk = builders.image.build(), builders.disk.build()
     folder = _new_folder()
     boot = Boot(
         kernel=kernel.folder / IMAGE,

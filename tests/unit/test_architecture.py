@@ -61,6 +61,7 @@ LAYERS = (
     ("checks",),
     ("judge",),
     ("runfolder", "request"),
+    ("builders",),
     ("pipeline", "shell", "mutants"),
     ("report",),
     ("cli",),

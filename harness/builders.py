@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""Who builds what the guests of a plan are made of."""
+
+from dataclasses import dataclass
+
+from harness.catalog import Catalog
+from harness.image.build import ImageBuilder
+from harness.image.disk import DiskBuilder
+from harness.kernel.build import Builder
+from harness.progress import Progress
+from harness.request import Prepared
+from harness.store import Cache
+
+
+@dataclass(frozen=True)
+class Builders:
+    """Of one source and one architecture: its kernels, the initramfs, the disk with perf."""
+
+    kernel: Builder
+    image: ImageBuilder
+    disk: DiskBuilder
+
+
+def builders_for(
+    prepared: Prepared, catalog: Catalog, cache: Cache, progress: Progress, *, debug: bool = False
+) -> Builders:
+    """The builders of a plan's machine; kernels have DWARF with `debug`."""
+    architecture = catalog.architectures[prepared.plan.machine.architecture]
+    sources = catalog.root / "guest-images"
+    kernel = Builder(
+        cache,
+        prepared.source,
+        architecture,
+        configs=catalog.configs,
+        modules=sources / "modules",
+        say=progress.say,
+        debug=debug,
+    )
+    return Builders(
+        kernel=kernel,
+        image=ImageBuilder(cache, architecture, prepared.archive, sources, progress.say),
+        disk=DiskBuilder(cache, architecture, prepared.archive, progress.say),
+    )
