@@ -307,11 +307,8 @@ def automatic(
         if not finding.good:
             reasons.append(unusable(finding))
             continue
-        played = next((name for name, machine in machines.items() if row.plays(machine)), None)
-        if played:
-            reason = f"{row.name} works here: {finding.said}"
-            return Choice(asked=AUTO, machine=played, reason=reason)
-        reasons.append(f"{row.name} works, and no machine runs on it yet")
+        played = next(name for name, machine in machines.items() if row.plays(machine))
+        return Choice(asked=AUTO, machine=played, reason=f"{row.name} works here: {finding.said}")
     why = "; ".join(reasons) or "no hardware accelerator is for this host"
     return Choice(asked=AUTO, machine=default, reason=f"emulated, as {why}")
 

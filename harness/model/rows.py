@@ -84,9 +84,10 @@ class Machine(Frozen):
     counters: Counters
     offers: tuple[Feature, ...] = ()
     memory_mib: int = Field(ge=64)
-    clock: tuple[str, ...]
+    # None where the time is the host's.
+    clock: tuple[str, ...] = ()
     # For guests that are spoken to while they run: time must not race ahead of the network.
-    session_clock: tuple[str, ...]
+    session_clock: tuple[str, ...] = ()
     console: str
     kernel_arguments: tuple[str, ...] = ()
     regime: Regime
