@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from harness.catalog import Catalog
 from harness.image.build import ImageBuilder
 from harness.image.disk import DiskBuilder
+from harness.image.outer import OuterBuilder
 from harness.kernel.build import Builder
 from harness.progress import Progress
 from harness.request import Prepared
@@ -14,11 +15,12 @@ from harness.store import Cache
 
 @dataclass(frozen=True)
 class Builders:
-    """Of one source and one architecture: its kernels, the initramfs, the disk with perf."""
+    """Of one source and one machine: kernels, the initramfs, the disk with perf, what is around."""
 
     kernel: Builder
     image: ImageBuilder
     disk: DiskBuilder
+    outer: OuterBuilder | None
 
 
 def builders_for(
@@ -40,4 +42,20 @@ def builders_for(
         kernel=kernel,
         image=ImageBuilder(cache, architecture, prepared.archive, sources, progress.say),
         disk=DiskBuilder(cache, architecture, prepared.archive, progress.say),
+        outer=_outer(prepared, catalog, cache, progress),
+    )
+
+
+def _outer(
+    prepared: Prepared, catalog: Catalog, cache: Cache, progress: Progress
+) -> OuterBuilder | None:
+    """The builder of the outer system that the machine's row names."""
+    name = prepared.plan.machine.outer
+    if name is None:
+        return None
+    row = catalog.find("outers", name)
+    architecture = catalog.find("architectures", row.architecture)
+    sources = catalog.root / "guest-images"
+    return OuterBuilder(
+        cache, row, architecture, prepared.archive, sources=sources, say=progress.say
     )

@@ -17,6 +17,7 @@ from harness.model import (
     Erratum,
     Frozen,
     Machine,
+    Outer,
     Package,
     PatchFile,
     Scenario,
@@ -125,6 +126,15 @@ class Catalog:
         """Rows of emulators.yaml."""
         return self._table("emulators.yaml", Emulator)
 
+    @cached_property
+    def outers(self) -> dict[str, Outer]:
+        """Rows of outers.yaml."""
+        return self._table("outers.yaml", Outer)
+
+    def on_host(self, machine: Machine) -> Machine | Outer:
+        """The row whose QEMU runs on this host: the outer system's, where there is one."""
+        return machine if machine.outer is None else self.find("outers", machine.outer)
+
     def emulator_patches(self, emulator: Emulator) -> tuple[PatchFile, ...]:
         """The files *.patch in an emulator's folder, in the order of their names.
 
@@ -185,8 +195,8 @@ class Catalog:
         return tuple(parse_row(Package, row, path) for row in load_yaml(path))
 
     def find(self, kind: str, name: str) -> Any:
-        """A row by name: `kind` is series, machines, accelerators, emulators, scenarios or
-        architectures.
+        """A row by name: `kind` is series, machines, accelerators, emulators, outers,
+        scenarios or architectures.
 
         Raises PlanError that names the nearest one.
         """

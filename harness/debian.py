@@ -250,6 +250,25 @@ class Archive:
         )
         return next(folder.glob(f"{package}_*.deb"))
 
+    def newest_kernel(self, package: str) -> str:
+        """The package with the kernel that a package without a version depends on.
+
+        Such as linux-image-6.1.0-40-cloud-arm64 for linux-image-cloud-arm64; raises HostError.
+        """
+        try:
+            with self._lists():
+                said = self._apt("apt-cache", "depends", "--important", package)
+        except CommandError as error:
+            said = error.output
+        match = re.search(r"Depends: (linux-image-\S+)", said)
+        if not match:
+            raise HostError(
+                f"Debian has no kernel package {package} for {self.architecture}",
+                why=said,
+                advice="change `kernel` in the row of configs/outers.yaml",
+            )
+        return match[1]
+
     def download_all(self, packages: Sequence[str], folder: Path) -> list[Path]:
         """Fetch packages and all that they depend on into a folder; raises HostError."""
         (folder / "partial").mkdir(parents=True)

@@ -21,15 +21,16 @@ from harness.catalog import Catalog
 from harness.compile import LOG
 from harness.emulator.build import Built
 from harness.errors import Blame, BuildError, HarnessError, HostError, SubjectError
-from harness.guest import batch, workload
+from harness.guest import batch, outer, workload
 from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, TRACE, Guest
 from harness.guest.workload import EVIDENCE, Provided
 from harness.image import recipe
 from harness.image.build import GuestImage
+from harness.image.outer import OuterImage
 from harness.judge import judge_all, judge_run
 from harness.kernel import selftests
 from harness.kernel.build import IMAGE, OBSERVER, SYMBOLS, Builder, Kernel
-from harness.machine.argv import Descriptors, Files, Program, build_argv
+from harness.machine.argv import Around, Descriptors, Files, Program, build_argv, inner_argv
 from harness.model import (
     Cell,
     CellResult,
@@ -50,7 +51,10 @@ from harness.store import Cache, digest, update_files
 
 # An end that depends on the host is asked for again; any other is the guest's own.
 _HOSTS_OWN = (GuestEnd.HANG, GuestEnd.FLOOD, GuestEnd.QEMU_FAILED, GuestEnd.NOT_STARTED)
-_OBSERVATION = (recipe.BATCH, recipe.SCENARIO, CONSOLE, RECORDS, TRACE, OUTCOME)
+_OBSERVATION = (
+    *(recipe.BATCH, recipe.SCENARIO, CONSOLE, RECORDS, TRACE, OUTCOME),
+    *(outer.CONSOLE, outer.ARGV),
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Parts:
     image: "Future[GuestImage]"
     disk: "Future[Path] | None"
     selftests: Path | None
+    outer: "Future[OuterImage] | None"
 
 
 @dataclass
@@ -104,7 +109,7 @@ class Run:
         """The first line of --version of the QEMU that plays the machine."""
         if self.emulator:
             return str(self.emulator.facts["version"])
-        return qemu_version(self.plan.machine.qemu)
+        return qemu_version(self.catalog.on_host(self.plan.machine).qemu)
 
     def execute(self) -> RunResult:
         """Build, boot, judge; whatever fails is in the result, and on disk."""
@@ -145,11 +150,12 @@ class Run:
         try:
             image = pool.submit(builders.image.build)
             disk = pool.submit(builders.disk.build) if asked_tools(self.plan) else None
+            around = pool.submit(builders.outer.build) if builders.outer else None
             guests = []
             for role, subject in self.plan.subjects.items():
                 kernel = self._kernel(builder, role, subject)
                 tests = self._selftests(builder, role, subject)
-                parts = Parts(image, disk, tests)
+                parts = Parts(image, disk, tests, around)
                 guests += self._start_guests(pool, role, kernel, parts)
             for guest in guests:
                 guest.result()
@@ -207,6 +213,7 @@ class Run:
             machine=self.plan.machine.with_cpus(scenario.cpus),
             scenario=scenario,
             program=self.emulator.program if self.emulator else None,
+            outer=parts.outer.result() if parts.outer else None,
         )
         stored = self.cache.observations / self._key(guest, kernel, parts)
         if stored.exists() and not self.settings.rerun:
@@ -281,8 +288,10 @@ class Run:
             channel=Path("channel"),
             program=Program(Path("qemu"), Path("firmware")) if self.emulator else None,
             trace=batch.trace_of(guest.scenario, Path()),
+            outer=Around(guest.outer.row, Path("outer")) if guest.outer else None,
         )
         argv = build_argv(guest.machine, nowhere, Descriptors(console=3, monitor=4))
+        around = [guest.outer.sha256, *inner_argv(guest.machine)] if guest.outer else []
         return digest(
             facts["image_sha256"],
             facts["observer_sha256"] if guest.scenario.observe else "",
@@ -293,6 +302,7 @@ class Run:
             shlex.join(argv),
             self.qemu,
             *([self.emulator.digest] if self.emulator else []),
+            *around,
         )
 
 

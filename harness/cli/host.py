@@ -29,7 +29,8 @@ def ensure_machine(catalog: Catalog, name: str, *, yes: bool) -> None:
     """What the machine of that name needs of the host."""
     machine = catalog.find("machines", name)
     played = accelerator_of(machine, catalog)
-    names = (machine.architecture, machine.emulator, played.name if played else None)
+    emulator = catalog.on_host(machine).emulator
+    names = (machine.architecture, emulator, played.name if played else None)
     ensure_packages([row for row in catalog.packages if row.needed_for(*names)], yes=yes)
 
 
@@ -122,6 +123,7 @@ def list_() -> None:
         "series": {name: row.title for name, row in catalog.series.items()},
         "machines": {name: row.title for name, row in catalog.machines.items()},
         "accelerators": {name: row.title for name, row in catalog.accelerators.items()},
+        "outers": {name: row.title for name, row in catalog.outers.items()},
         "emulators": {name: row.title for name, row in catalog.emulators.items()},
         "scenarios": {name: row.title for name, row in catalog.scenarios.items()},
         "checks": {name: check.question for name, check in CHECKS.items()},

@@ -34,13 +34,14 @@ ARCHIVE_S = 20.0
 
 
 def accelerator_of(machine: Machine, catalog: Catalog) -> Accelerator | None:
-    """The row that plays a machine; an emulated one may have none.
+    """The row that plays a machine; an emulated one, or one in an outer system, may have none.
 
     Raises PlanError for hardware that no row says how to try: it is not believed.
     """
     rows = catalog.accelerators.values()
     found = next((row for row in rows if row.plays(machine)), None)
-    if found is None and any(row.device for row in rows if row.accelerator == machine.accelerator):
+    hardware = [row for row in rows if row.device and row.accelerator == machine.accelerator]
+    if found is None and hardware and not machine.outer:
         raise PlanError(
             f"how to try the accelerator of {machine.name} is not known",
             why=f"no row has {machine.architecture}, {machine.accelerator} and its QEMU",

@@ -250,7 +250,6 @@ def _builder(
 def provide_for(
     machine: Machine, catalog: Catalog, cache: Cache, progress: Progress
 ) -> Built | None:
-    """The emulator that a machine's row names; none where the host's QEMU plays it."""
-    if machine.emulator is None:
-        return None
-    return provide(machine.emulator, catalog, cache, progress)
+    """The emulator that a machine takes; none where the host's QEMU plays it."""
+    name = catalog.on_host(machine).emulator
+    return provide(name, catalog, cache, progress) if name else None

@@ -4,15 +4,17 @@
 import json
 import mmap
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import HostError
+from harness.guest import outer
 from harness.guest.records import HEADER, RecordsError, channel_bytes, parse
 from harness.guest.trace import accesses
 from harness.image import recipe
 from harness.image.build import GuestImage, overlay
+from harness.image.outer import OuterImage
 from harness.machine import qemu
 from harness.machine.argv import CHANNEL_BYTES, Files, Program, Trace
 from harness.machine.console import Watch, watch
@@ -36,7 +38,8 @@ CAUSES = {
 class Guest:
     """What one cell boots: a kernel, its observer, the image, on a machine.
 
-    `program` is the QEMU that plays the machine, where it is not the host's.
+    `program` is the QEMU that plays the machine, or the outer system that the machine's
+    QEMU runs in, where it is not the host's.
     """
 
     kernel: Path
@@ -46,6 +49,7 @@ class Guest:
     machine: Machine
     scenario: Scenario
     program: Program | None = None
+    outer: OuterImage | None = None
 
 
 def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
@@ -56,20 +60,37 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
     """
     observer = guest.observer if guest.scenario.observe else None
     texts = recipe.texts(guest.scenario)
-    with laid_out(guest.image, guest.kernel, folder, texts, observer=observer) as own:
-        files = replace(own, program=guest.program, trace=trace_of(guest.scenario, folder))
+    with (
+        laid_out(guest.image, guest.kernel, folder, texts, observer=observer) as own,
+        _surrounded(guest, own, folder) as around,
+    ):
+        files = replace(around, program=guest.program, trace=trace_of(guest.scenario, folder))
         with qemu.running(guest.machine, files, folder / "qemu.log") as machine:
             silence_s = guest.machine.timeout_s * timeout_scale
             seen = watch(machine.console, folder / CONSOLE, silence_s)
-            where = locate_hang(machine, guest.symbols, folder) if seen is Watch.SILENT else ""
+            where = _place_of_hang(guest, machine, folder) if seen is Watch.SILENT else ""
             reason = machine.monitor.shutdown_reason() if seen is Watch.CLOSED else ""
             status = machine.finish() if seen is Watch.CLOSED else 0
         if status and not _is_full(folder):
             raise qemu_failed(status, folder)
+        if guest.outer and seen is Watch.CLOSED:
+            reason = outer.reason_of_end(folder)
         outcome = _recognized(folder, seen, where, reason)
         outcome = leave_records(outcome, files.channel, folder)
     leave_outcome(outcome, folder)
     return outcome
+
+
+def _surrounded(guest: Guest, files: Files, folder: Path) -> AbstractContextManager[Files]:
+    """The files as they are booted: with an outer system around the guest, if it has one."""
+    if guest.outer is None:
+        return nullcontext(files)
+    return outer.entered(guest.outer, guest.machine, files, folder)
+
+
+def _place_of_hang(guest: Guest, machine: qemu.Qemu, folder: Path) -> str:
+    """Where a silent guest is; the registers of an outer system do not tell."""
+    return "" if guest.outer else locate_hang(machine, guest.symbols, folder)
 
 
 def leave_outcome(outcome: Outcome, folder: Path) -> None:

@@ -3,7 +3,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,33 +101,38 @@ class ImageBuilder:
             (root / folder).mkdir(parents=True)
         shutil.copyfile(self.init, root / INIT)
         (root / INIT).chmod(0o755)
-        self._busybox(new, root / "bin" / "busybox")
+        self.say(f"fetching busybox for {self.architecture.debian}")
+        add_busybox(self.archive, new, root / "bin" / "busybox")
         for probe, files in PROBES.items():
-            self._compile(files, root / "probes" / probe, new / "build.log")
+            sources = [self.probes / file for file in files]
+            compile_program(self.architecture, sources, root / "probes" / probe, new / "build.log")
         pack(root, new / INITRAMFS)
         shutil.rmtree(root)
         write_text(new / "sha256", file_digest(new / INITRAMFS) + "\n")
 
-    def _busybox(self, scratch: Path, target: Path) -> None:
-        self.say(f"fetching busybox for {self.architecture.debian}")
-        package = self.archive.download("busybox-static", scratch)
-        extract(package, scratch / "busybox")
-        found = [scratch / "busybox" / place / "busybox" for place in ("bin", "usr/bin")]
-        binary = next((path for path in found if path.is_file()), None)
-        if binary is None:
-            raise HostError("Debian's busybox-static holds no busybox", evidence=package)
-        shutil.copyfile(binary, target)
-        target.chmod(0o755)
-        shutil.rmtree(scratch / "busybox")
-        package.unlink()
 
-    def _compile(self, files: tuple[str, ...], target: Path, log: Path) -> None:
-        compiler = f"{self.architecture.triplet}-gcc"
-        sources = [str(self.probes / file) for file in files]
-        try:
-            logged([compiler, *COMPILE, "-o", str(target), *sources], log)
-        except CommandError as error:
-            raise HostError(
-                f"the probe {target.name} does not compile for {self.architecture.name}",
-                why=error.output,
-            ) from error
+def add_busybox(archive: Archive, scratch: Path, target: Path) -> None:
+    """Debian's static busybox; raises HostError."""
+    package = archive.download("busybox-static", scratch)
+    extract(package, scratch / "busybox")
+    found = [scratch / "busybox" / place / "busybox" for place in ("bin", "usr/bin")]
+    binary = next((path for path in found if path.is_file()), None)
+    if binary is None:
+        raise HostError("Debian's busybox-static holds no busybox", evidence=package)
+    shutil.copyfile(binary, target)
+    target.chmod(0o755)
+    shutil.rmtree(scratch / "busybox")
+    package.unlink()
+
+
+def compile_program(
+    architecture: Architecture, sources: Sequence[Path], target: Path, log: Path
+) -> None:
+    """A static program for the guest; raises HostError with the compiler's words."""
+    compiler = f"{architecture.triplet}-gcc"
+    try:
+        logged([compiler, *COMPILE, "-o", str(target), *map(str, sources)], log)
+    except CommandError as error:
+        raise HostError(
+            f"{target.name} does not compile for {architecture.name}", why=error.output
+        ) from error

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.model import Accelerator, Machine, Traced
+from harness.model import Accelerator, Machine, Outer, Traced
 
 CHANNEL_BYTES = 64 << 20
 
@@ -41,12 +41,21 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class Around:
+    """The outer system that a machine's QEMU runs in, and where its own console goes."""
+
+    row: Outer
+    console: Path
+
+
+@dataclass(frozen=True)
 class Files:
     """What is run and opened: the kernel, the initramfs, and the channel's backing file.
 
     With a `disk`, which QEMU only reads, the guest has a network for SSH; `gdb` is
     the socket of a stub, for a machine that waits for a debugger; `program` a
     QEMU in place of the host's; `trace` what QEMU writes of the PMU's registers.
+    With `outer`, kernel and initramfs are the outer system's, and hold the guest's.
     """
 
     kernel: Path
@@ -56,6 +65,7 @@ class Files:
     gdb: Path | None = None
     program: Program | None = None
     trace: Trace | None = None
+    outer: Around | None = None
 
 
 @dataclass(frozen=True)
@@ -66,15 +76,22 @@ class Descriptors:
     monitor: int
 
 
-def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list[str]:
-    """The whole command line; the machine waits for the monitor's `cont`.
+# What a guest's QEMU finds in an outer system: guest-images/outer.
+INSIDE = Files(Path("/guest/kernel"), Path("/guest/initramfs.cpio"), Path("/run/channel"))
+INSIDE_DESCRIPTORS = Descriptors(console=3, monitor=4)
 
-    The one thing that the guest can write on the host is the channel's file, whose
-    size is fixed; what it makes QEMU write, such as a trace, machine/qemu.py bounds.
+
+def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list[str]:
+    """The command line on this host, of the machine or of the outer system around it.
+
+    It waits for the monitor's `cont`.  The one thing that the guest can write on the host
+    is the channel's file, whose size is fixed; what it makes QEMU write, such as a trace,
+    machine/qemu.py bounds.
     A guest without a disk has no network; one with a disk has a network that reaches
     nothing, but that a port of the host's loopback leads to its SSH server.
     """
-    append = " ".join((f"console={machine.console}", *_KERNEL_ARGUMENTS, *machine.kernel_arguments))
+    if files.outer:
+        return _outer_argv(files.outer, machine, files, descriptors)
     return [
         *_program(machine.qemu, files.program),
         *("-accel", machine.accelerator),
@@ -83,22 +100,73 @@ def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list
         *("-smp", str(machine.cpus)),
         *("-m", str(machine.memory_mib)),
         *(machine.session_clock if files.disk else machine.clock),
+        *_controlled(descriptors),
+        *("-serial", "chardev:console"),
+        *_channel(files.channel),
+        *_session(files),
+        *(_traced(machine, files.trace) if files.trace else ()),
+        *_booted(files, machine.console, machine.kernel_arguments),
+    ]
+
+
+def inner_argv(machine: Machine) -> list[str]:
+    """The command line within an outer system: as on a host of this kind, but for the paths."""
+    return build_argv(machine, INSIDE, INSIDE_DESCRIPTORS)
+
+
+def _outer_argv(
+    around: Around, machine: Machine, files: Files, descriptors: Descriptors
+) -> list[str]:
+    """The outer system: as many CPUs as its guest has, its guest's console and channel as its own.
+
+    The guest's console is a second serial port: what comes from there, no
+    outer system has said.
+    """
+    row = around.row
+    return [
+        *_program(row.qemu, files.program),
+        *("-accel", row.accelerator),
+        *("-machine", row.board),
+        *("-cpu", row.cpu),
+        *("-smp", str(machine.cpus)),
+        *("-m", str(row.memory_mib + machine.memory_mib)),
+        *row.clock,
+        *_controlled(descriptors),
+        *("-chardev", f"file,id=outer,path={_escaped(around.console)}"),
+        *("-serial", "chardev:outer"),
+        *("-device", "pci-serial,chardev=console"),
+        *_channel(files.channel),
+        *_booted(files, row.console, row.kernel_arguments),
+    ]
+
+
+def _controlled(descriptors: Descriptors) -> list[str]:
+    """Confined, waiting, with a monitor; the console's socket has a name and no device yet."""
+    return [
         *_BARE,
         "-S",
         *_SANDBOX,
         *("-chardev", f"socket,id=monitor,fd={descriptors.monitor}"),
         *("-mon", "chardev=monitor,mode=control"),
         *("-chardev", f"socket,id=console,fd={descriptors.console}"),
-        *("-serial", "chardev:console"),
-        "-object",
-        f"memory-backend-file,id=channel,share=on,size={CHANNEL_BYTES},"
-        f"mem-path={_escaped(files.channel)}",
+    ]
+
+
+def _channel(file: Path) -> list[str]:
+    """The records' way out: a file of fixed size as a PCI BAR."""
+    backend = f"memory-backend-file,id=channel,share=on,size={CHANNEL_BYTES}"
+    return [
+        *("-object", f"{backend},mem-path={_escaped(file)}"),
         *("-device", "ivshmem-plain,memdev=channel"),
-        *_session(files),
-        *(_traced(machine, files.trace) if files.trace else ()),
+    ]
+
+
+def _booted(files: Files, console: str, more: tuple[str, ...]) -> list[str]:
+    """What is booted, and what its kernel is told."""
+    return [
         *("-kernel", str(files.kernel)),
         *("-initrd", str(files.initramfs)),
-        *("-append", append),
+        *("-append", " ".join((f"console={console}", *_KERNEL_ARGUMENTS, *more))),
     ]
 
 

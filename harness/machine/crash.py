@@ -2,6 +2,7 @@
 """What a console says of how a guest ended: milestones, panic, oops, WARN, stall."""
 
 import re
+from dataclasses import dataclass
 from typing import Literal
 
 from harness.model import GuestEnd, Outcome
@@ -44,6 +45,11 @@ _SIGNS: tuple[tuple[GuestEnd, re.Pattern[str]], ...] = (
         ),
     ),
 )
+# What guest-images/outer/launch.c says, and QMP (qapi/run-state.json, SHUTDOWN).
+_INNER_STATUS = re.compile(
+    r"^launch: (QEMU (?:ended with status (\d+)|was ended by .*))$", re.MULTILINE
+)
+_INNER_REASON = re.compile(r'"event": "SHUTDOWN", .*"reason": "([a-z-]+)"')
 _EVIDENCE_LINES = 16
 _REPORT_LINES = 80
 # Of x86 the kernel's: 0033 is what user space was at.
@@ -51,6 +57,24 @@ _REGISTER = re.compile(r"(?:pc|lr) : |RIP: 0010:")
 _TRACE = re.compile(r"Call [Tt]race:")
 # A frame that the unwinder only found on the stack, or a stack's name.
 _NO_FRAME = re.compile(r"\s*(?:\? |</?[A-Z]+>)")
+
+
+@dataclass(frozen=True)
+class InnerEnd:
+    """How a QEMU in an outer system ended: in words, its status (None of a signal), and why."""
+
+    said: str
+    status: int | None
+    reason: str
+
+
+def inner_end(console: str) -> InnerEnd | None:
+    """What an outer system's console says of its guest's end; None if it does not come to that."""
+    found = _INNER_STATUS.search(console)
+    if not found:
+        return None
+    reasons = _INNER_REASON.findall(console)
+    return InnerEnd(found[1], int(found[2]) if found[2] else None, reasons[-1] if reasons else "")
 
 
 def clean(console: bytes) -> str:

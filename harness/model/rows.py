@@ -63,7 +63,8 @@ class Machine(Frozen):
     """Architecture + accelerator + QEMU + CPUs + regime.
 
     `qemu` is the host's program, unless `emulator` names one that the harness
-    builds (configs/emulators.yaml).
+    builds (configs/emulators.yaml), or that of the `outer` system that it runs in
+    (configs/outers.yaml).
     `cpus` and `counters` are the most that a scenario may ask for, `offers` names
     what else there is; `kernel_arguments` what its kernels are told beside what all
     are; `largest_left` and `least_left` how far from its wrap a counter is programmed;
@@ -77,6 +78,7 @@ class Machine(Frozen):
     architecture: str
     qemu: str
     emulator: str | None = None
+    outer: str | None = None
     accelerator: str
     board: str
     cpu: str
@@ -111,6 +113,33 @@ class Machine(Frozen):
         return self.model_copy(update={"cpus": number})
 
 
+class Outer(Frozen):
+    """An outer system: an emulated machine with KVM, in which a machine's QEMU runs.
+
+    `memory_mib` is what it needs beside its guest's; `kernel` is Debian's package, or one
+    that depends on it, `modules` those of it that KVM is, in their order; `packages` bring
+    the `programs`, whose shared libraries come with them, and the `data`.
+    """
+
+    name: str
+    title: str
+    architecture: str
+    qemu: str
+    emulator: str | None = None
+    accelerator: str
+    board: str
+    cpu: str
+    memory_mib: int = Field(ge=64)
+    clock: tuple[str, ...]
+    console: str
+    kernel_arguments: tuple[str, ...] = ()
+    kernel: str
+    modules: tuple[str, ...] = ()
+    packages: tuple[str, ...]
+    programs: tuple[str, ...]
+    data: tuple[str, ...] = ()
+
+
 class Accelerator(Frozen):
     """A way to play guests of an architecture, and how to find out whether it works.
 
@@ -137,8 +166,14 @@ class Accelerator(Frozen):
 
     def plays(self, machine: Machine) -> bool:
         """True if it is by this that a machine's guests run."""
-        ours = (self.architecture, self.accelerator, self.qemu, self.emulator)
-        return ours == (machine.architecture, machine.accelerator, machine.qemu, machine.emulator)
+        ours = (self.architecture, self.accelerator, self.qemu, self.emulator, None)
+        return ours == (
+            machine.architecture,
+            machine.accelerator,
+            machine.qemu,
+            machine.emulator,
+            machine.outer,
+        )
 
 
 class EmulatorSource(Frozen):

@@ -178,6 +178,8 @@ class Scenario(Frozen):
             return f"{self.cpus} CPUs, of which {machine.name} has at most {machine.cpus}"
         if self.counters > machine.counters.all:
             return f"{self.counters} counters, of which {machine.name} has {machine.counters.all}"
+        if self.tool and machine.outer:
+            return f"SSH, which does not reach into the outer system of {machine.name}"
         missing = [word for word in self.needs if word not in machine.offers]
         return f"{' and '.join(missing)}, which {machine.name} has not" if missing else ""
 

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine.argv import Descriptors, Files, Program, Trace, build_argv, trial_argv
+from harness.machine.argv import (
+    Around,
+    Descriptors,
+    Files,
+    Program,
+    Trace,
+    build_argv,
+    inner_argv,
+    trial_argv,
+)
 
 GOLDEN = Path(__file__).parents[1] / "data" / "argv"
 
@@ -22,6 +31,35 @@ def test_golden(catalog, name):
 
 def test_every_machine_has_a_golden_argv(catalog):
     assert {path.stem for path in GOLDEN.glob("*.txt")} == set(catalog.machines)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in (GOLDEN / "outer").glob("*.txt")])
+def test_golden_of_an_outer_system(catalog, name):
+    around = Around(catalog.outers[catalog.machines[name].outer], Path("/run/outer,1.log"))
+    words = argv(catalog.machines[name], outer=around)
+    assert "\n".join(words) + "\n" == (GOLDEN / "outer" / f"{name}.txt").read_text()
+
+
+def test_every_machine_in_an_outer_system_has_a_golden_one(catalog):
+    inside = {name for name, row in catalog.machines.items() if row.outer}
+    assert {path.stem for path in (GOLDEN / "outer").glob("*.txt")} == inside
+
+
+def test_what_runs_in_an_outer_system_is_what_runs_on_hardware(catalog):
+    """But for the paths: the same words, from the hardware's golden file."""
+    for name, machine in catalog.machines.items():
+        if machine.outer:
+            golden = (GOLDEN / f"{name.removesuffix('-nested')}.txt").read_text()
+            for ours, inside in (
+                ("/run/channel", "/run/channel"),
+                ("/k/Image", "/guest/kernel"),
+                ("/run/initramfs.cpio", "/guest/initramfs.cpio"),
+                ("console,fd=5", "console,fd=3"),
+                ("monitor,fd=6", "monitor,fd=4"),
+            ):
+                assert ours in golden
+                golden = golden.replace(ours, inside)
+            assert "\n".join(inner_argv(machine)) + "\n" == golden
 
 
 @pytest.mark.parametrize("name", [path.stem for path in GOLDEN.glob("*.txt")])

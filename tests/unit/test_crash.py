@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine.crash import clean, locate, recognize
+from harness.machine.crash import clean, inner_end, locate, recognize
 from harness.model import GuestEnd
 
 CONSOLES = sorted((Path(__file__).parents[1] / "data" / "consoles").glob("*.txt"))
@@ -116,3 +116,11 @@ def test_only_code_of_the_kernel_is_a_function():
     assert locate("RIP=ffffffff81001007 RFL=00000002", symbols) == "spin+0x7"
     assert locate("RIP=0000000000401000 RFL=00000002", symbols) == ""
     assert locate("RIP=ffffffffa0001000 RFL=00000002", symbols) == ""
+
+
+def test_an_outer_system_says_how_its_guest_ended():
+    console = (CONSOLES[0].parents[1] / "outer" / "done.log").read_text()
+    ended = inner_end(console)
+    assert (ended.said, ended.status) == ("QEMU ended with status 0", 0)
+    assert ended.reason == "guest-shutdown"
+    assert inner_end(console[: console.index("launch:")]) is None

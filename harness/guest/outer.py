@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""A guest whose QEMU runs in an outer system: how it gets in, and what is said of its end."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from harness.errors import HostError
+from harness.image.build import pack
+from harness.image.outer import OuterImage
+from harness.machine.argv import INSIDE, Around, Files, inner_argv
+from harness.machine.crash import clean, inner_end
+from harness.model import Machine
+
+CONSOLE = "outer.log"
+ARGV = "argv"
+
+
+@contextmanager
+def entered(image: OuterImage, machine: Machine, files: Files, folder: Path) -> Iterator[Files]:
+    """The outer system with a guest's files in its initramfs, gone with the block.
+
+    The inner QEMU's command line stays in `folder`.
+    """
+    words = "".join(f"{word}\n" for word in inner_argv(machine))
+    (folder / ARGV).write_text(words, encoding="ascii")
+    root, part = folder / "outer.d", folder / "outer.cpio"
+    guest = root / INSIDE.kernel.parent.relative_to("/")
+    guest.mkdir(parents=True)
+    shutil.copyfile(files.kernel, guest / INSIDE.kernel.name)
+    shutil.copyfile(files.initramfs, guest / INSIDE.initramfs.name)
+    shutil.copyfile(folder / ARGV, guest / ARGV)
+    pack(root, part)
+    shutil.rmtree(root)
+    initramfs = folder / "outer-initramfs.cpio"
+    with initramfs.open("wb") as whole:
+        for path in (image.initramfs, part):
+            with path.open("rb") as one:
+                shutil.copyfileobj(one, whole)
+    part.unlink()
+    try:
+        yield replace(
+            files,
+            kernel=image.kernel,
+            initramfs=initramfs,
+            outer=Around(image.row, folder / CONSOLE),
+        )
+    finally:
+        initramfs.unlink(missing_ok=True)
+
+
+def reason_of_end(folder: Path) -> str:
+    """Why the inner QEMU shut its machine down; raises HostError where that is not how it ended."""
+    log = folder / CONSOLE
+    console = clean(log.read_bytes())
+    end = inner_end(console)
+    if end and end.status == 0:
+        return end.reason
+    what = f"in the outer system, {end.said}" if end else "the outer system stopped"
+    raise HostError(what, why=console[-2000:], evidence=log)
