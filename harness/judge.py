@@ -121,9 +121,8 @@ def _judge_check(
     """One check's verdict; a known defect that is not the candidate's own is no failure."""
     verdict = CHECKS[check].judge(mine, theirs)
     scenario, version = mine.scenario.name, plan.subjects[role].version
-    architecture = plan.machine.architecture
     erratum = next(
-        (e for e in plan.errata if e.covers(scenario, verdict, version, architecture)), None
+        (e for e in plan.errata if e.covers(scenario, verdict, version, plan.machine)), None
     )
     if verdict.status is Status.FAIL and erratum:
         before = CHECKS[check].judge(theirs, None) if theirs else None

@@ -37,6 +37,8 @@ class Regime(Enum):
 # What not every machine has.
 Feature = Literal[
     "idle-cycles",  # cycles are counted while a CPU sleeps
+    "instruction-clock",  # time is the guest's instructions, and no others
+    "throttling",  # overflows are noticed so soon that there can be too many
     "joint-enable",  # one register lets all counters go at once
     "register-trace",
     "shared-counters",  # some events' counters are shared by the CPUs of a node

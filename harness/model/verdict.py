@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Literal
 
 from harness.model.base import Frozen, VersionRange
+from harness.model.rows import Machine
 
 
 class Status(Enum):
@@ -59,6 +60,7 @@ class Erratum(Frozen):
 
     `excuses` maps scenarios (or any) to the checks that it makes fail; each line of
     evidence must match `matching` (a regular expression) for it to be that.
+    It may be one `architecture`'s, or one `machine`'s, only.
     What shows `by_chance` need not show in the reference as well.
     """
 
@@ -67,16 +69,18 @@ class Erratum(Frozen):
     source: str
     versions: VersionRange = VersionRange()
     architecture: str | None = None
+    machine: str | None = None
     excuses: dict[str, tuple[str, ...]]
     matching: str
     by_chance: bool = False
 
-    def covers(self, scenario: str, verdict: Verdict, version: str, architecture: str) -> bool:
+    def covers(self, scenario: str, verdict: Verdict, version: str, machine: Machine) -> bool:
         """True if a failed verdict on a kernel release is this defect and nothing else."""
         excused = self.excuses.get(scenario, ()) + self.excuses.get("any", ())
         return (
             version in self.versions
-            and self.architecture in (None, architecture)
+            and self.architecture in (None, machine.architecture)
+            and self.machine in (None, machine.name)
             and bool(verdict.evidence)
             and verdict.check in excused
             and all(re.search(self.matching, line) for line in verdict.evidence)

@@ -461,3 +461,22 @@ def test_a_checks_worst_status_where_it_was_not_skipped(statuses, worst):
 def test_a_fix_turns_fail_to_pass(plan, before, after, held):
     cells = in_cells(*before, role=Role.REFERENCE) + in_cells(*after)
     assert judge_run(plan(claim=Claim(fixes=("x",))), cells)[2] == {"x": held}
+
+
+def test_a_machines_own_defect_excuses_no_other_machine(catalog):
+    erratum = catalog.errata["late-overflow-nested"]
+    late = Verdict(
+        check="sampling.rate",
+        status=Status.FAIL,
+        measured="m",
+        expected="e",
+        evidence=("target (id 2): 12 samples in 50.0 ms, 240 Hz instead of 1000",),
+    )
+    covered = [
+        name
+        for name, machine in catalog.machines.items()
+        if erratum.covers("cycles-cpu", late, "6.12", machine)
+    ]
+    assert covered == ["aarch64-kvm-nested"]
+    other = late.model_copy(update={"evidence": (*late.evidence, "target (id 2): nothing")})
+    assert not erratum.covers("cycles-cpu", other, "6.12", catalog.machines[covered[0]])
