@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.catalog import Catalog
+from harness.catalog import Catalog, nearest
+from harness.checks import CHECKS
 from harness.debian import Archive
 from harness.errors import PlanError
 from harness.kernel.source import Request, offered_versions, resolve
@@ -39,6 +40,7 @@ class Asked:
     source: str = DEFAULT_SOURCE
     machine: str = DEFAULT_MACHINE
     scenarios: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
     alone: bool = False
     refresh: bool = False
 
@@ -56,7 +58,7 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
     """The plan for what was asked; raises PlanError for what does not exist."""
     series = _series(catalog, asked)
     machine = catalog.find("machines", asked.machine)
-    scenarios = _scenarios(catalog, asked, machine)
+    scenarios = scenarios_for(catalog, asked, machine)
     archive = Archive(cache, catalog.architectures[machine.architecture].debian)
     request = Request(cache, archive, asked.refresh, say)
     spec = asked.source
@@ -70,7 +72,7 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         source=source.spec,
         series=series.name if series else "",
         # A claim is about the whole suite: some of its scenarios do not decide it.
-        claim=series.claim if series and not asked.scenarios else Claim(),
+        claim=series.claim if series and not (asked.scenarios or asked.checks) else Claim(),
         candidate=candidate,
         reference=None if asked.alone else reference,
         machine=machine,
@@ -93,11 +95,27 @@ def _series(catalog: Catalog, asked: Asked) -> Series | None:
     return found
 
 
-def _scenarios(catalog: Catalog, asked: Asked, machine: Machine) -> tuple[Scenario, ...]:
+def scenarios_for(catalog: Catalog, asked: Asked, machine: Machine) -> tuple[Scenario, ...]:
     """Those that were asked for, or all that the machine has what it takes for."""
+    if asked.scenarios and asked.checks:
+        raise PlanError("--scenario and --check exclude each other")
     if asked.scenarios:
         return tuple(catalog.find("scenarios", name) for name in asked.scenarios)
-    return tuple(row for row in catalog.scenarios.values() if not row.lacks(machine))
+    wanted = {name for check in asked.checks for name in _family(check)}
+    able = [row for row in catalog.scenarios.values() if not row.lacks(machine)]
+    return tuple(row for row in able if not asked.checks or wanted & set(row.checks))
+
+
+def _family(name: str) -> list[str]:
+    """The check of a name, or all of a family's; raises PlanError where there is none."""
+    found = [check for check in CHECKS if check == name or check.startswith(f"{name}.")]
+    if not found:
+        known = [*CHECKS, *dict.fromkeys(check.partition(".")[0] for check in CHECKS)]
+        raise PlanError(
+            f"unknown check {name}{nearest(name, known)}",
+            advice="./pmu-harness list names them",
+        )
+    return found
 
 
 def _subjects(

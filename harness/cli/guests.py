@@ -14,6 +14,7 @@ from harness.catalog import Catalog
 from harness.cli.host import ensure_machine
 from harness.cli.options import (
     chosen_detail,
+    complete_checks,
     completes,
     detail_options,
     jobs_option,
@@ -80,6 +81,15 @@ from harness.store import Cache, default_runs, new_run_folder, write_json, write
     metavar="NAME",
     shell_complete=completes("scenarios"),
     help="Only this one of configs/scenarios/; repeat for several.",
+)
+@click.option(
+    "--check",
+    "checks",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_checks,
+    help="Only scenarios that ask this check, or one of this family: retention.release, "
+    "sampling; repeat for several.",
 )
 @click.option(
     "--alone", is_flag=True, help="Without a reference: boot and test the candidate only."

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from harness.catalog import Catalog
+from harness.checks import CHECKS
 from harness.doctor.findings import AUTO
 from harness.report import text
 from harness.request import DEFAULT_MACHINE
@@ -34,6 +35,12 @@ def completes(kind: str, *also: str) -> Any:
         return [name for name in names if name.startswith(incomplete)]
 
     return complete
+
+
+def complete_checks(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Completion for the names of checks and their families."""
+    families = dict.fromkeys(check.partition(".")[0] for check in CHECKS)
+    return [name for name in (*families, *CHECKS) if name.startswith(incomplete)]
 
 
 machine_option = click.option(

@@ -18,6 +18,7 @@ from harness.model import (
     parse_version,
 )
 from harness.plan import fits, make_plan, newest_fitting, stack, subject_of_series
+from harness.request import Asked, scenarios_for
 
 
 def series(name, stands_on=None, since="6.1", before="6.2"):
@@ -200,3 +201,44 @@ def test_the_rest_of_a_machines_counters_is_filled(catalog, counts, number):
     assert full.event_names == ["target", "twin", *(f"filler{n}" for n in range(1, number + 1))]
     few = machine.model_copy(update={"counters": Counters(instructions=2, cycles=2, all=2)})
     assert asked.for_machine(few).event_names == ["target", "twin"]
+
+
+# --- which scenarios ---------------------------------------------------------
+
+
+def asked_for(catalog, machine="aarch64-tcg", **words):
+    rows = scenarios_for(catalog, Asked(**words), catalog.machines[machine])
+    return {row.name for row in rows}
+
+
+def test_without_a_word_all_that_the_machine_can_do(catalog):
+    assert "idle" in asked_for(catalog)
+    assert "idle" not in asked_for(catalog, "x86_64-tcg")
+    assert "perf-stat" in asked_for(catalog)
+    assert not {"perf-stat", "cost-cycles"} & asked_for(catalog, "aarch64-kvm-nested")
+
+
+def test_a_check_chooses_the_scenarios_that_ask_it(catalog):
+    found = asked_for(catalog, checks=("retention.isolation",))
+    assert found == {
+        name for name, row in catalog.scenarios.items() if "retention.isolation" in row.checks
+    }
+    assert found
+
+
+def test_a_family_chooses_those_of_all_its_checks(catalog):
+    family = asked_for(catalog, checks=("cost", "tool.stat"))
+    assert family == {"cost-cycles", "cost-instructions", "perf-stat"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"checks": ("retention.relase",)}, "did you mean retention.release"),
+        ({"checks": ("retentio",)}, "did you mean retention"),
+        ({"checks": ("cost",), "scenarios": ("idle",)}, "exclude each other"),
+    ],
+)
+def test_a_choice_that_is_none_is_said(catalog, words, said):
+    with pytest.raises(PlanError, match=said):
+        asked_for(catalog, **words)
