@@ -5,6 +5,7 @@
  * QEMU gets its console and its monitor as sockets, as on any host: descriptors
  * 3 and 4.  The console is passed on to the terminal CONSOLE; what the
  * monitor says goes to standard output, and at last a line with QEMU's status.
+ * What comes from the terminal has the monitor tell where the guest is.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -89,6 +90,12 @@ static pid_t start(char **words, int near[2])
 	return child;
 }
 
+/* To a QEMU that is gone already, nothing: its status tells. */
+static void ask(int monitor, const char *command)
+{
+	send(monitor, command, strlen(command), MSG_NOSIGNAL);
+}
+
 static void put(int fd, const char *bytes, size_t size)
 {
 	while (size) {
@@ -104,19 +111,21 @@ static void put(int fd, const char *bytes, size_t size)
 /* Pass on what comes until both sockets are closed. */
 static void relay(int near[2], int terminal)
 {
-	static const char begin[] = "{\"execute\": \"qmp_capabilities\"}\n{\"execute\": \"cont\"}\n";
-	struct pollfd waited[2] = {
+	struct pollfd waited[3] = {
 		{ .fd = near[0], .events = POLLIN },
 		{ .fd = near[1], .events = POLLIN },
+		{ .fd = terminal, .events = POLLIN },
 	};
 	int sinks[2] = { terminal, STDOUT_FILENO };
 	char bytes[4096];
 
-	/* Of a QEMU that is gone already, the status tells. */
-	send(near[1], begin, sizeof(begin) - 1, MSG_NOSIGNAL);
+	ask(near[1], "{\"execute\": \"qmp_capabilities\"}\n{\"execute\": \"cont\"}\n");
 	while (waited[0].fd >= 0 || waited[1].fd >= 0) {
-		if (poll(waited, 2, -1) < 0)
+		if (poll(waited, 3, -1) < 0)
 			die("poll");
+		if (waited[2].revents && read(terminal, bytes, sizeof(bytes)) > 0)
+			ask(near[1], "{\"execute\": \"human-monitor-command\", \"arguments\": "
+				     "{\"command-line\": \"info registers -a\"}}\n");
 		for (int i = 0; i < 2; i++) {
 			ssize_t got;
 

@@ -68,7 +68,9 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
         with qemu.running(guest.machine, files, folder / "qemu.log") as machine:
             silence_s = guest.machine.timeout_s * timeout_scale
             seen = watch(machine.console, folder / CONSOLE, silence_s)
-            where = _place_of_hang(guest, machine, folder) if seen is Watch.SILENT else ""
+            where = ""
+            if seen is Watch.SILENT:
+                where = locate_hang(_registers(guest, machine, folder), guest.symbols, folder)
             reason = machine.monitor.shutdown_reason() if seen is Watch.CLOSED else ""
             status = machine.finish() if seen is Watch.CLOSED else 0
         if status and not _is_full(folder):
@@ -88,9 +90,11 @@ def _surrounded(guest: Guest, files: Files, folder: Path) -> AbstractContextMana
     return outer.entered(guest.outer, guest.machine, files, folder)
 
 
-def _place_of_hang(guest: Guest, machine: qemu.Qemu, folder: Path) -> str:
-    """Where a silent guest is; the registers of an outer system do not tell."""
-    return "" if guest.outer else locate_hang(machine, guest.symbols, folder)
+def _registers(guest: Guest, machine: qemu.Qemu, folder: Path) -> str:
+    """The registers of a silent guest, or nothing."""
+    if guest.outer:
+        return outer.registers(machine.console, folder, qemu.COMMAND_S)
+    return machine.registers()
 
 
 def leave_outcome(outcome: Outcome, folder: Path) -> None:
@@ -98,9 +102,8 @@ def leave_outcome(outcome: Outcome, folder: Path) -> None:
     (folder / OUTCOME).write_text(json.dumps(outcome.model_dump(mode="json"), indent=1) + "\n")
 
 
-def locate_hang(machine: qemu.Qemu, symbols: Path, folder: Path) -> str:
+def locate_hang(registers: str, symbols: Path, folder: Path) -> str:
     """The function that a silent guest is in; its registers are kept as evidence."""
-    registers = machine.registers()
     (folder / REGISTERS).write_text(registers)
     return locate(registers, symbols.read_text(encoding="ascii"))
 

@@ -2,6 +2,8 @@
 """A guest whose QEMU runs in an outer system: how it gets in, and what is said of its end."""
 
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +18,9 @@ from harness.model import Machine
 
 CONSOLE = "outer.log"
 ARGV = "argv"
+
+# A file that QEMU writes tells nobody that it grew.
+_ASKED_AGAIN_S = 0.05
 
 
 @contextmanager
@@ -49,6 +54,25 @@ def entered(image: OuterImage, machine: Machine, files: Files, folder: Path) -> 
         )
     finally:
         initramfs.unlink(missing_ok=True)
+
+
+def registers(console: socket.socket, folder: Path, patience_s: float) -> str:
+    """The inner machine's registers, asked for through its console; or nothing.
+
+    The outer system's own would tell of its kernel as often as of the guest's.
+    """
+    log = folder / CONSOLE
+    begin = log.stat().st_size
+    console.send(b"?")
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        with log.open("rb") as file:
+            file.seek(begin)
+            said = file.read()
+        if b'"return": "' in said and said.endswith(b"\n"):
+            return said.decode("utf-8", errors="replace").replace("\\r\\n", "\n")
+        time.sleep(_ASKED_AGAIN_S)
+    return ""
 
 
 def reason_of_end(folder: Path) -> str:

@@ -164,7 +164,7 @@ def _outcome(guest: Guest, live: Live, fault: SessionError | None, folder: Path)
     where = reason = ""
     if not gone:
         cause = GuestEnd.HANG
-        where = batch.locate_hang(live.machine, guest.symbols, folder)
+        where = batch.locate_hang(live.machine.registers(), guest.symbols, folder)
         live.end()
     elif cause is None:
         reason = live.machine.monitor.shutdown_reason()

@@ -4,18 +4,20 @@
 import os
 import pty
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from harness.catalog import ROOT
 from harness.errors import HostError
-from harness.guest.outer import CONSOLE, reason_of_end
+from harness.guest.outer import CONSOLE, reason_of_end, registers
 from harness.image.outer import add_programs
 from harness.image.recipe import COMPILE
-from harness.machine.crash import inner_end
+from harness.machine.crash import inner_end, locate
 
 pytestmark = pytest.mark.needs("gcc", "readelf")
 
@@ -76,6 +78,38 @@ def test_a_guest_is_let_run_and_its_end_told(launch, tmp_path, end, said, status
     ended = inner_end(outer)
     assert ended is not None
     assert (ended.said, ended.status, ended.reason) == (said, status, "guest-reset")
+
+
+def test_a_byte_on_the_console_asks_where_the_guest_is(launch, tmp_path):
+    script = tmp_path / "qemu.py"
+    answer = r"""
+heard = os.read(4, 4096)
+assert b"info registers" in heard, heard
+os.write(4, b'{"return": "PC=ffff800080012345 X00=0\\r\\n"}\n')
+"""
+    script.write_text(QEMU.replace("END", answer))
+    (tmp_path / "argv").write_text(f"{sys.executable}\n{script}\n")
+    near, far = pty.openpty()
+    harness, guest = socket.socketpair()
+    with harness, guest, (tmp_path / CONSOLE).open("wb") as log:
+        child = subprocess.Popen([launch, tmp_path / "argv", os.ttyname(far)], stdout=log)
+        assert b"ready" in os.read(near, 4096)
+        # What the outer machine's serial port does.
+        passed = Thread(target=lambda: os.write(near, guest.recv(16)))
+        passed.start()
+        said = registers(harness, tmp_path, 10)
+        passed.join()
+        assert child.wait(10) == 0
+    os.close(near)
+    os.close(far)
+    assert locate(said, "ffff800080012300 T spinning\n") == "spinning+0x45"
+
+
+def test_a_guest_that_does_not_say_where_it_is(tmp_path):
+    (tmp_path / CONSOLE).write_text("")
+    harness, guest = socket.socketpair()
+    with harness, guest:
+        assert registers(harness, tmp_path, 0.1) == ""
 
 
 def test_a_program_that_is_not_there_is_said(launch, tmp_path):

@@ -25,6 +25,8 @@ ARM64, X86_64 = "aarch64-tcg", "x86_64-tcg"
 # Each machine with the newest kernel, and the first of an architecture with all of them.
 MACHINES = (ARM64, X86_64, "x86_64-tcg-core", "x86_64-tcg-intel")
 GUESTS = [(m, k) for m in MACHINES for k in (KERNELS if m in (ARM64, X86_64) else KERNELS[-1:])]
+NESTED = [name for name, row in CATALOG.machines.items() if row.outer]
+OBSERVED = ("records.jsonl", "console.log", "outer.log")
 SABOTEURS = {n: s for n, s in CATALOG.series.items() if n.startswith("saboteurs/")}
 CLAIM = CATALOG.series["start-stop-callbacks"].claim
 
@@ -176,6 +178,33 @@ def test_a_saboteur_is_caught(run, name, machine, kernel):
     found = statuses_of(results, "candidate")
     for check in claim.breaks:
         assert "fail" in found[check], check
+
+
+@pytest.mark.parametrize("machine", NESTED)
+def test_kvm_without_hardware_is_as_exact(run, machine):
+    """Two runs of real KVM, in an emulated outer system: the same verdicts, the same bytes."""
+    where = [*on(machine, "6.12"), "--rerun"]
+    for scenario in ("cycles-task", "instructions-cpu", "period-ioctl", "two-cpus"):
+        where += ["--scenario", scenario]
+    status, results, once = run(*where, name="once")
+    assert status == 0, results["headline"]
+    assert set(statuses(results, "candidate").values()) <= {"pass", "skip"}
+    found = statuses_of(results, "reference")
+    assert all("fail" in found[check] for check in ("retention.release", "retention.counter"))
+    status, _, twice = run(*where, name="twice")
+    assert status == 0
+    files = [path for name in OBSERVED for path in once.rglob(name)]
+    assert len(files) == 2 * 4 * len(OBSERVED)
+    for path in files:
+        assert path.read_bytes() == (twice / path.relative_to(once)).read_bytes(), path
+
+
+@pytest.mark.parametrize("machine", NESTED)
+def test_a_guest_in_an_outer_system_that_crashes_is_told_of_as_any(run, machine):
+    where = [*on(machine, "6.12"), "--scenario", "cycles-cpu", "--alone"]
+    status, results, _ = run("--series", "saboteurs/panics-at-boot", *where)
+    assert status == 1
+    assert [cell["outcome"]["end"] for cell in results["cells"]] == ["panic"]
 
 
 def test_a_scenario_changes_no_other_ones_numbers(run):
