@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.builders import builders_for
 from harness.catalog import Catalog
 from harness.emulator.build import provide_for
-from harness.errors import HostError, SubjectError
+from harness.errors import HostError, PlanError, SubjectError
 from harness.guest.batch import CONSOLE
 from harness.guest.live import Boot, Live, booted
 from harness.guest.ssh import SessionError
@@ -42,6 +42,12 @@ def prepare_place(
 ) -> Place:
     """Build what the candidate's guest needs; raises HarnessError."""
     plan = prepared.plan
+    if plan.machine.outer:
+        raise PlanError(
+            f"no shell on {plan.machine.name}",
+            why="SSH does not reach into its outer system",
+            advice="choose another one with --machine",
+        )
     emulator = provide_for(plan.machine, catalog, cache, progress)
     builders = builders_for(prepared, catalog, cache, progress, debug=debug)
     subject = plan.subjects[Role.CANDIDATE]

@@ -65,11 +65,18 @@ def test_a_shell_of_what_does_not_exist(call):
     assert "did you mean pre-callbacks?" in err
 
 
+def test_a_shell_where_none_reaches(call, tree):
+    where = ("--machine", "aarch64-kvm-nested", "--source", f"path:{tree}")
+    status, out, err = call("shell", *where, "--", "true")
+    assert (status, out) == (2, "")
+    assert "SSH does not reach into its outer system" in err
+
+
 def test_list_names_everything(call, catalog):
     status, out, _ = call("list")
     assert status == 0
     rows = [*catalog.series, *catalog.machines, *catalog.accelerators, *catalog.emulators]
-    rows += catalog.scenarios
+    rows += [*catalog.outers, *catalog.scenarios]
     for name in [*rows, "retention.counter"]:
         assert f"  {name} " in out
 
