@@ -156,20 +156,22 @@ def judge_step(observation: Observation, _: Observation | None) -> Verdict:
     )
 
 
-def _periods_around(observation: Observation, parent: int, time: int) -> set[int]:
-    """The periods that a parent can have had at a time, by the calls and samples around it."""
+def _periods_between(observation: Observation, parent: int, since: int, until: int) -> set[int]:
+    """The periods that a parent can have had between two times, by the calls and samples there."""
     records = observation.records
     calls = [call for call in records.calls if call.is_event and call.id == parent]
-    before = [call for call in calls if call.time <= time][-1:]
-    after = [call for call in calls if call.time > time][:1]
-    between = {
+    before = [call for call in calls if call.time <= since][-1:]
+    within = [call for call in calls if since < call.time <= until]
+    after = [call for call in calls if call.time > until][:1]
+    sampled = {
         sample.period
         for sample in records.of(Sample)
         if sample.stream == parent
         and (not before or sample.time >= before[0].time)
         and (not after or sample.time <= after[0].time)
     }
-    return between | {call.period[1] for call in before} | {call.period[0] for call in after}
+    begun = {call.period[1] for call in (*before, *within)}
+    return sampled | begun | {call.period[0] for call in (*within, *after)}
 
 
 def judge_inherit(observation: Observation, _: Observation | None) -> Verdict:
@@ -191,7 +193,7 @@ def judge_inherit(observation: Observation, _: Observation | None) -> Verdict:
         # Ids are given in the order of making, and so are the forks.
         children = sorted(call.id for call in first.values() if call.parent == parent)
         for child, time in zip(children, made, strict=False):
-            allowed = _periods_around(observation, parent, time)
+            allowed = _periods_between(observation, parent, time, first[child].time)
             if first[child].period[0] not in allowed:
                 faults.append(
                     f"{named(names, child)} started at period {first[child].period[0]}; "
