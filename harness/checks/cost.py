@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import pairwise
 from statistics import median
 
-from harness.checks.base import Check, Observation, inconclusive, verdict
+from harness.checks.base import Check, NoMore, Observation, inconclusive, verdict
 from harness.guest.records import Interruption
 from harness.guest.trace_records import Access
 from harness.model import Verdict
@@ -39,6 +39,12 @@ def adjustment_cost(observation: Observation) -> float | None:
     if baseline is None or adjusting is None:
         return None
     return adjusting - baseline
+
+
+def cost_of_adjustment(observation: Observation) -> dict[str, float]:
+    """What one adjustment costs, in cycles; nothing where no tick was timed."""
+    cost = adjustment_cost(observation)
+    return {} if cost is None else {"cost": cost}
 
 
 def judge_cost(observation: Observation, reference: Observation | None) -> Verdict:
@@ -97,6 +103,12 @@ def adjustment_accesses(observation: Observation, access: str) -> Counter[str] |
     return adjusting
 
 
+def writes_of_adjustment(observation: Observation) -> dict[str, float]:
+    """How many registers one adjustment writes; nothing where none was traced."""
+    writes = adjustment_accesses(observation, "write")
+    return {} if writes is None else {"cost": writes.total()}
+
+
 def _of_kinds(writes: Counter[str]) -> str:
     """Such as `6 writes: 5 select, 1 counter`."""
     kinds = ", ".join(f"{number} {kind}" for kind, number in writes.most_common() if number)
@@ -133,6 +145,16 @@ def judge_cost_registers(observation: Observation, reference: Observation | None
 
 
 CHECKS = (
-    Check(COST, "What does one adjustment cost, in guest instructions?", judge_cost),
-    Check(REGISTERS, "What does one adjustment cost, in register writes?", judge_cost_registers),
+    Check(
+        COST,
+        "What does one adjustment cost, in guest instructions?",
+        judge_cost,
+        NoMore(cost_of_adjustment, "cycles"),
+    ),
+    Check(
+        REGISTERS,
+        "What does one adjustment cost, in register writes?",
+        judge_cost_registers,
+        NoMore(writes_of_adjustment, "writes"),
+    ),
 )

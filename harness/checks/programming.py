@@ -18,6 +18,7 @@ from harness.checks.adjustments import (
 from harness.checks.base import (
     Check,
     Observation,
+    Property,
     inconclusive,
     milliseconds,
     named,
@@ -313,7 +314,17 @@ def judge_registers(observation: Observation, _: Observation | None) -> Verdict:
 
 
 CHECKS = (
-    Check(ORDER, "Are the callbacks called in a legal order?", judge_order),
-    Check(RELOAD, "Is the counter reloaded with what was left of the period?", judge_reload),
-    Check(REGISTERS, "Is the event's own register written, and no other?", judge_registers),
+    Check(ORDER, "Are the callbacks called in a legal order?", judge_order, Property("calls")),
+    Check(
+        RELOAD,
+        "Is the counter reloaded with what was left of the period?",
+        judge_reload,
+        Property("starts"),
+    ),
+    Check(
+        REGISTERS,
+        "Is the event's own register written, and no other?",
+        judge_registers,
+        Property("adjustments"),
+    ),
 )

@@ -15,8 +15,9 @@ from harness.model.host import (
     Topic,
     Trial,
 )
+from harness.model.noise import Noise, NoiseLimit
 from harness.model.plan import Cell, PatchFile, Plan, Role, Subject
-from harness.model.results import CellResult, Kill, KillMatrix, RunResult
+from harness.model.results import CellResult, Kill, KillMatrix, Repetition, RunResult
 from harness.model.rows import (
     Accelerator,
     Architecture,
@@ -63,12 +64,15 @@ __all__ = [
     "KillMatrix",
     "KnownFailure",
     "Machine",
+    "Noise",
+    "NoiseLimit",
     "Obstacle",
     "Outcome",
     "Package",
     "PatchFile",
     "Plan",
     "Regime",
+    "Repetition",
     "Role",
     "RunResult",
     "Scenario",

@@ -178,8 +178,14 @@ class Scenario(Frozen):
             return f"{self.cpus} CPUs, of which {machine.name} has at most {machine.cpus}"
         if self.counters > machine.counters.all:
             return f"{self.counters} counters, of which {machine.name} has {machine.counters.all}"
+        if not machine.counters.instructions and self._counts_instructions:
+            return f"a counter of instructions, which {machine.name} has not"
         missing = [word for word in self.needs if word not in machine.offers]
         return f"{' and '.join(missing)}, which {machine.name} has not" if missing else ""
+
+    @property
+    def _counts_instructions(self) -> bool:
+        return any(event.counts == "instructions" for event in self.events.values())
 
     def for_machine(self, machine: Machine) -> "Scenario":
         """The scenario with its `copies: rest` as many as the machine's counters leave."""
