@@ -22,6 +22,10 @@ Judge = Callable[[Observation, Observation | None], Verdict]
 Measure = Callable[[Observation], Mapping[str, float]]
 
 
+# The bound where a guest has few opportunities: eight guests with one each come to 0.31.
+FEW = 0.35
+
+
 @dataclass(frozen=True)
 class Property:
     """What no noise of a host can upset: one violation in any repetition is a fail.

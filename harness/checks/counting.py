@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from harness.checks.adjustments import event_names
 from harness.checks.base import (
+    FEW,
     Check,
     Equivalence,
     Observation,
@@ -278,5 +279,5 @@ def judge_wrap(observation: Observation, _: Observation | None) -> Verdict:
 CHECKS = (
     Check(EXACT, "Is known work counted exactly?", judge_exact, Equivalence(count_deviation)),
     Check(LEVELS, "Do user and kernel add up to both?", judge_levels, Equivalence(level_gap)),
-    Check(WRAP, "Is no wrap of a counter lost?", judge_wrap, Property("reads", most=0.25)),
+    Check(WRAP, "Is no wrap of a counter lost?", judge_wrap, Property("reads", most=FEW)),
 )

@@ -16,6 +16,7 @@ from harness.checks.adjustments import (
     on_hardware,
 )
 from harness.checks.base import (
+    FEW,
     Check,
     Observation,
     Property,
@@ -151,6 +152,17 @@ def _starts(records: Records) -> list[Callback]:
     ]
 
 
+def _must_take_the_branch(observation: Observation) -> bool:
+    """True if a scenario without the `> 8*sample_period` branch has not asked its question.
+
+    Whether a drop of the rate leads there depends on how much is left of the period then.
+    Where that is chance, only a scenario with many drops can be asked for it.
+    """
+    expect = observation.scenario.expect
+    chosen = "instruction-clock" in observation.machine.offers or expect.get("any_phase")
+    return bool(expect.get("reload_branch") and chosen)
+
+
 def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
     """period_left is reset by the `> 8*sample_period` branch and by nothing else."""
     expected = "period_left reset only if > 8*sample_period; counter = -period_left"
@@ -176,7 +188,7 @@ def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
         return inconclusive(RELOAD, "no event was started", expected)
     measured = f"branch taken in {taken} of {judged} adjustments, {len(starts)} starts, "
     measured += f"{len(faults)} wrong"
-    if observation.scenario.expect.get("reload_branch") and not taken and not faults:
+    if _must_take_the_branch(observation) and not taken and not faults:
         return inconclusive(RELOAD, "the > 8*sample_period branch was never taken", expected)
     return verdict(
         RELOAD,
@@ -314,12 +326,17 @@ def judge_registers(observation: Observation, _: Observation | None) -> Verdict:
 
 
 CHECKS = (
-    Check(ORDER, "Are the callbacks called in a legal order?", judge_order, Property("calls")),
+    Check(
+        ORDER,
+        "Are the callbacks called in a legal order?",
+        judge_order,
+        Property("calls", most=FEW),
+    ),
     Check(
         RELOAD,
         "Is the counter reloaded with what was left of the period?",
         judge_reload,
-        Property("starts"),
+        Property("starts", most=FEW),
     ),
     Check(
         REGISTERS,

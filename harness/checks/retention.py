@@ -16,6 +16,7 @@ from harness.checks.adjustments import (
     on_hardware,
 )
 from harness.checks.base import (
+    FEW,
     Check,
     Observation,
     Property,
@@ -344,7 +345,7 @@ CHECKS = (
         RESIDENCE,
         "Does a CPU-wide event stay while nothing asks for its place?",
         judge_residence,
-        Property("steps", most=0.25),
+        Property("steps", most=FEW),
     ),
     Check(
         ISOLATION,

@@ -8,6 +8,7 @@ from harness.checks.adjustments import (
     on_hardware,
 )
 from harness.checks.base import (
+    FEW,
     Check,
     Equivalence,
     Observation,
@@ -297,6 +298,6 @@ CHECKS = (
         INHERIT,
         "Does a child start at its parent's period?",
         judge_inherit,
-        Property("children", most=0.25),
+        Property("children", most=FEW),
     ),
 )

@@ -69,18 +69,27 @@ def settled_rate(periods: Sequence[Period]) -> float:
     return (len(settled) - 1) * 1e9 / ns if ns else 0.0
 
 
+def _first_phase_ns(observation: Observation) -> int:
+    """How long the workload's first phase lasts: such as `user:200`, in ms."""
+    words = observation.scenario.tool.workload if observation.scenario.tool else ()
+    lengths = (word.partition(":")[2] for word in words)
+    return next(int(ms) * 1_000_000 for ms in lengths if ms)
+
+
 def record_deviation(observation: Observation) -> dict[str, float]:
     """By how much perf record's rate misses what was asked, and what it lost, as shares.
 
-    A perf that fails takes no samples.
+    The rate is that of the workload's first phase: how long it takes to settle behind a
+    drop depends on how fast the CPU is.  A perf that fails takes no samples.
     """
     asked = int(observation.scenario.expect.get("frequency", 0))
     if not asked or not observation.records.of(Command):
         return {}
     periods = [] if _failed_commands(observation) else observation.records.of(Period)
+    end = periods[0].time + _first_phase_ns(observation) if periods else 0
     lost = sum(total.lost for total in observation.records.of(Totals))
     return {
-        "rate": settled_rate(periods) / asked - 1,
+        "rate": settled_rate([one for one in periods if one.time <= end]) / asked - 1,
         "lost": lost / max(1, lost + len(periods)),
     }
 

@@ -437,7 +437,7 @@ def test_perf_record_is_measured(catalog, observe, step, failed, lost, status):
             Period(kind="period", event="cycles:u", time=step * number, period=1000)
             for number in range(1000)
         ),
-        Totals(kind="totals", samples=1000, lost=lost),
+        Totals(kind="totals", samples=200, lost=lost),
     ]
     seen = observe(Records(records), scenario="perf-record")
     machine = catalog.machines["aarch64-tcg-noisy"]
@@ -461,3 +461,14 @@ def test_a_machine_without_a_tolerance_decides_nothing(noisy):
     )
     assert verdict.status is INCONCLUSIVE
     assert verdict.measured == "aarch64-tcg-noisy has no tolerance for it"
+
+
+def test_a_branch_that_is_taken_by_chance_is_asked_of_many_drops_only(noisy, observe, catalog):
+    """The capture without its second half, where the branch is taken."""
+    early = without(lambda record: getattr(record, "time", 0) > 200_000_000)
+    judge = CHECKS["retention.reload"].judge
+    assert judge(observe("6.12/cycles-cpu", early), None).status is INCONCLUSIVE
+    seen = noisy("6.12/cycles-cpu", early)
+    assert judge(seen, None).status is PASS
+    many = type(seen)(seen.records, seen.machine, catalog.scenarios["drops"])
+    assert judge(many, None).status is INCONCLUSIVE
