@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.checks import CHECKS, Observation
-from harness.checks.base import NOT_MEASURED
+from harness.checks.base import NOT_MEASURED, REFUSED
 from harness.guest.callback_records import Observer
 from harness.guest.records import Lost, ProbeError, Records, Refused
 from harness.model import (
@@ -91,7 +91,7 @@ def _lacks(scenario: Scenario, observed: Observed, reference: Observed | None) -
     if not refused:
         return None
     first = refused[0]
-    measured = f"perf_event_open refused {first.name}: {first.text} (errno {first.errno})"
+    measured = f"{REFUSED}{first.name}: {first.text} (errno {first.errno})"
     allowed = first.name in scenario.may_lack
     if reference and not _obstacle(reference) and not reference.records.of(Refused):
         status = Status.FAIL

@@ -97,6 +97,8 @@ class Check:
 
 # How a verdict begins that says nothing of the kernel: the guest did not get so far.
 NOT_MEASURED = "not measured: "
+# How one begins where the kernel refused an event.
+REFUSED = "perf_event_open refused "
 
 
 def milliseconds(ns: int) -> str:

@@ -176,7 +176,7 @@ def _period_after_reset(
     faults = []
     then = last + event.period - first
     least = step.before[event.id]
-    if not least <= then <= least + most:
+    if not least - lateness(observation, event) <= then <= least + most:
         faults.append(
             f"the first sample after RESET at {milliseconds(step.begin)} came at {first}, as if "
             f"the count had been {then}; it was {least} to {least + most}"

@@ -130,8 +130,11 @@ def _programming_fault(start: Callback, machine: Machine) -> str:
     It is -period_left, and no further than `largest_left` from its wrap: a counter
     that could pass its own start between two interrupts would lose counts
     (armpmu_event_set_period() in drivers/perf/arm_pmu.c).  Nor is it nearer than
-    `least_left` (x86_perf_event_set_period() in arch/x86/events/core.c).
+    `least_left` (x86_perf_event_set_period() in arch/x86/events/core.c).  Where nobody
+    knows how wide the counters are, what the narrowest cannot hold is not judged.
     """
+    if machine.widths_vary and start.left[1] > machine.largest_left:
+        return ""
     left = min(max(start.left[1], machine.least_left), machine.largest_left)
     # Modulo the counter's width: what was counted since is in both.
     if (start.prev[1] + left) % (2 * (machine.largest_left + 1)):

@@ -31,6 +31,8 @@ PERIODS = "sampling.periods"
 # PERF_TYPE_HARDWARE, PERF_TYPE_HW_CACHE and PERF_TYPE_RAW.
 _HARDWARE_TYPES = (0, 3, 4)
 
+# CONFIG_HZ_1000 in configs/kconfig/base.config.
+_TICK_NS = 1_000_000
 # The rate is judged where it had this long to settle.
 _SETTLING_NS = 50_000_000
 
@@ -38,14 +40,15 @@ _SETTLING_NS = 50_000_000
 def _settled(observation: Observation) -> tuple[float, list[tuple[Event, int]]]:
     """(seconds, each frequency-mode event with its samples) of the first long step's second half.
 
-    Nothing where there is no such step, or no such event.  Events whose overflow the
-    emulator notices late are left out.
+    Nothing where there is no such step, or no such event.  Events whose overflow may be
+    noticed a tick late are left out.
     """
+    tick = _TICK_NS * observation.machine.cycles_per_ns
     long = [s for s in main_steps(observation) if s.end - s.begin >= _SETTLING_NS]
     wanted_events = [
         event
         for event in events(observation).values()
-        if event.frequency and not lateness(observation, event)
+        if event.frequency and lateness(observation, event) < tick
     ]
     if not long:
         return 0.0, []

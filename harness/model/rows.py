@@ -106,6 +106,8 @@ class Machine(Frozen):
     sample_late_ns: int = Field(default=2000, ge=0)
     largest_left: int = Field(ge=1)
     least_left: int = Field(default=1, ge=1)
+    # How wide counters are is the host's, and largest_left that of the narrowest.
+    widths_vary: bool = False
     # hw.idx is the counter's bit in the hardware's enable registers.
     index_is_bit: bool = False
     late_overflow: dict[str, int] = {}

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """From repetitions to one verdict: every rule, with every outcome that it has."""
 
+import re
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 
 from harness.checks import CHECKS
 from harness.checks.base import NOT_MEASURED, Check, Equivalence, NoMore, Property, Recurrence
+from harness.guest.callback_records import Callback
 from harness.guest.records import Read, Records, Sample, Work
 from harness.guest.tool_records import Command, Period, Totals
 from harness.model import GuestEnd, Noise, NoiseLimit, Regime, Status, Verdict
@@ -472,3 +475,43 @@ def test_a_branch_that_is_taken_by_chance_is_asked_of_many_drops_only(noisy, obs
     assert judge(seen, None).status is PASS
     many = type(seen)(seen.records, seen.machine, catalog.scenarios["drops"])
     assert judge(many, None).status is INCONCLUSIVE
+
+
+def test_what_the_narrowest_counter_cannot_hold_is_not_judged_where_widths_vary(catalog, observe):
+    """A host's counters of 64 bits, programmed as the kernel does to those."""
+    wide = every(
+        a(Callback, call="add", id=3),
+        left=lambda one: (one.left[0], 2**62),
+        prev=lambda one: (one.prev[0], 2**64 - 2**62),
+    )
+    judge = CHECKS["retention.reload"].judge
+    assert judge(observe("6.12/cycles-cpu", wide), None).status is FAIL
+    seen = observe("6.12/cycles-cpu", wide)
+    on_hardware = type(seen)(seen.records, catalog.machines["aarch64-kvm"], seen.scenario)
+    assert judge(on_hardware, None).status is PASS
+
+
+def test_a_skid_leaves_a_rate_to_be_judged(catalog, observe):
+    seen = observe("6.12/cycles-cpu")
+    on_hardware = type(seen)(seen.records, catalog.machines["x86_64-kvm"], seen.scenario)
+    assert CHECKS["sampling.rate"].test.measure(on_hardware)["target"] == pytest.approx(0, abs=0.02)
+
+
+def test_the_documentation_says_which_test_each_check_has():
+    text = (Path(__file__).parents[2] / "docs/architecture.md").read_text()
+    table = text.split("| check | is |")[1].split("\n\n")[0]
+    told = {
+        "a property |": Property,
+        "a property that noise can upset |": Recurrence,
+        "a measurement |": Equivalence,
+        "a cost |": NoMore,
+    }
+    found = {}
+    for line in table.splitlines():
+        kind = next((kind for end, kind in told.items() if line.endswith(end)), None)
+        for name in re.findall(r"`([^`]+)`", line) if kind else ():
+            prefix = name.removesuffix("*")
+            names = [n for n in CHECKS if n == name or (prefix != name and n.startswith(prefix))]
+            assert names, name
+            found |= dict.fromkeys(names, kind)
+    assert found == {name: type(check.test) for name, check in CHECKS.items()}
