@@ -314,40 +314,43 @@ def _beyond(interval: Interval, tolerance: float) -> bool:
 
 
 def _no_more(test: NoMore, said: list[Said], theirs: list[Said], tolerance: float) -> Verdict:
-    """The candidate's cost against the reference's, and nothing where there is none."""
+    """The candidate's cost against the reference's; told only, where there is none."""
     like = said[0].verdict
     mine, others = _values(said, "cost"), _values(theirs, "cost")
-    if not mine or not others:
-        status = Status.PASS if mine else Status.INCONCLUSIVE
-        text = f"{median(mine):.0f} {like.expected}" if mine else like.measured
-        numbers: Numbers = {"repetitions": len(mine), **({"cost": median(mine)} if mine else {})}
-        return _result(like, status, text, numbers)
+    if not mine:
+        return _result(like, Status.INCONCLUSIVE, like.measured, {"repetitions": 0})
+    cost = median(mine)
+    numbers: Numbers = {"repetitions": len(mine), "cost": cost}
+    if not others:
+        return _result(like, Status.PASS, f"{cost:.0f} {like.expected}", numbers)
     base = median(others)
     allowed = base * tolerance
-    found = shift(mine, others)
-    numbers = {"repetitions": len(mine), "cost": median(mine), "reference": base}
+    numbers |= {"reference": base}
     like = like.model_copy(update={"expected": f"at most {base + allowed:.0f} {test.unit}"})
+    found = shift(mine, others)
     if found is None:
-        text = f"{median(mine):.0f} {test.unit}: {_too_few(min(len(mine), len(others)))}"
+        text = f"{cost:.0f} {test.unit}: {_too_few(min(len(mine), len(others)))}"
         return _result(like, Status.INCONCLUSIVE, text, numbers)
     p = p_larger(mine, others, allowed)
     numbers |= {"change": found.estimate, "low": found.low, "high": found.high, "p": p}
     text = (
-        f"{median(mine):.0f} {test.unit} ({found.estimate:+.0f} [{found.low:+.0f}, "
-        f"{found.high:+.0f}], p {p:.2g}, n {len(mine)} and {len(others)})"
+        f"{cost:.0f} {test.unit} ({found.estimate:+.0f} [{found.low:+.0f}, {found.high:+.0f}], "
+        f"p {p:.2g}, n {len(mine)} and {len(others)})"
     )
     if found.high <= allowed:
         return _result(like, Status.PASS, text, numbers)
     evidence = [_listed("candidate", mine), _listed("reference", others)]
-    status = Status.INCONCLUSIVE
-    if found.low > allowed:
-        quiet = shift(
-            _values([one for one in said if not one.noisy], "cost"),
-            _values([one for one in theirs if not one.noisy], "cost"),
-        )
-        status = Status.FAIL if quiet and quiet.low > allowed else Status.INCONCLUSIVE
-        text += "" if status is Status.FAIL else _noise([*said, *theirs])
-    return _result(like, status, text, numbers, evidence)
+    if found.low > allowed and _still_higher(said, theirs, allowed):
+        return _result(like, Status.FAIL, text, numbers, evidence)
+    why = _noise([*said, *theirs]) if found.low > allowed else ""
+    return _result(like, Status.INCONCLUSIVE, text + why, numbers, evidence)
+
+
+def _still_higher(said: list[Said], theirs: list[Said], allowed: float) -> bool:
+    """True if the quiet repetitions alone say that the cost is too high."""
+    quiet = [_values([one for one in side if not one.noisy], "cost") for side in (said, theirs)]
+    found = shift(*quiet)
+    return found is not None and found.low > allowed
 
 
 def _listed(whose: str, values: list[float]) -> str:

@@ -41,7 +41,7 @@ class Property:
     @property
     def name(self) -> str:
         """As a person reads it."""
-        return f"property: no violation, bound of the rate at most {self.most:g}"
+        return f"property; Clopper-Pearson, at most {self.most:.0%}"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Recurrence:
     many repetitions that takes.
     """
 
-    name: str = "exact binomial test: violated in each repetition"
+    name: str = "exact binomial test"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Equivalence:
     """
 
     measure: Measure
-    name: str = "Wilcoxon signed-rank test, both sides of the tolerance"
+    name: str = "Wilcoxon signed-rank test"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class NoMore:
 
     measure: Measure
     unit: str
-    name: str = "Mann-Whitney U test against the reference"
+    name: str = "Mann-Whitney U test"
 
 
 Test = Property | Recurrence | Equivalence | NoMore
