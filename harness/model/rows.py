@@ -43,6 +43,7 @@ Feature = Literal[
     "register-trace",
     "shared-counters",  # some events' counters are shared by the CPUs of a node
     "steady-cycles",  # each nanosecond has cycles_per_ns of them
+    "steady-speed",  # work takes about as long each time
 ]
 
 
