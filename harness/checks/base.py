@@ -95,6 +95,9 @@ class Check:
     test: Test
 
 
+# CONFIG_HZ_1000 in configs/kconfig/base.config.
+TICK_NS = 1_000_000
+
 # How a verdict begins that says nothing of the kernel: the guest did not get so far.
 NOT_MEASURED = "not measured: "
 # How one begins where the kernel refused an event.

@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import pairwise
 from statistics import median
 
-from harness.checks.base import Check, NoMore, Observation, inconclusive, verdict
+from harness.checks.base import TICK_NS, Check, NoMore, Observation, inconclusive, verdict
 from harness.guest.records import Interruption
 from harness.guest.trace_records import Access
 from harness.model import Verdict
@@ -41,10 +41,28 @@ def adjustment_cost(observation: Observation) -> float | None:
     return adjusting - baseline
 
 
+def _user_speed(observation: Observation, phase: str) -> float | None:
+    """Median of the cycles that user space had of a nanosecond, from one tick to the next."""
+    marks = [mark for mark in observation.records.of(Interruption) if mark.phase == phase]
+    speeds = [
+        (after.user - before.user) * before.hz / ((after.clock - before.clock) * 1_000_000_000)
+        for before, after in pairwise(marks)
+        if after.clock > before.clock
+    ]
+    return median(speeds) if speeds else None
+
+
 def cost_of_adjustment(observation: Observation) -> dict[str, float]:
-    """What one adjustment costs, in cycles; nothing where no tick was timed."""
-    cost = adjustment_cost(observation)
-    return {} if cost is None else {"cost": cost}
+    """What one adjustment costs, in cycles: those that user space lacks in a tick of it.
+
+    This takes no rate of cycles to time, which hardware changes as it goes, but that
+    it was the same in both phases; nothing where no tick was timed.
+    """
+    baseline = _user_speed(observation, "baseline")
+    adjusting = _user_speed(observation, "adjusting")
+    if baseline is None or adjusting is None:
+        return {}
+    return {"cost": (baseline - adjusting) * TICK_NS}
 
 
 def judge_cost(observation: Observation, reference: Observation | None) -> Verdict:

@@ -9,6 +9,7 @@ from harness.checks.adjustments import (
 )
 from harness.checks.base import (
     FEW,
+    TICK_NS,
     Check,
     Equivalence,
     Observation,
@@ -31,8 +32,6 @@ PERIODS = "sampling.periods"
 # PERF_TYPE_HARDWARE, PERF_TYPE_HW_CACHE and PERF_TYPE_RAW.
 _HARDWARE_TYPES = (0, 3, 4)
 
-# CONFIG_HZ_1000 in configs/kconfig/base.config.
-_TICK_NS = 1_000_000
 # The rate is judged where it had this long to settle.
 _SETTLING_NS = 50_000_000
 
@@ -43,7 +42,7 @@ def _settled(observation: Observation) -> tuple[float, list[tuple[Event, int]]]:
     Nothing where there is no such step, or no such event.  Events whose overflow may be
     noticed a tick late are left out.
     """
-    tick = _TICK_NS * observation.machine.cycles_per_ns
+    tick = TICK_NS * observation.machine.cycles_per_ns
     long = [s for s in main_steps(observation) if s.end - s.begin >= _SETTLING_NS]
     wanted_events = [
         event

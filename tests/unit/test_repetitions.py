@@ -454,6 +454,8 @@ def test_a_cost_is_measured(noisy):
     verdict = judge_one(CHECKS["cost.adjustment"], noisy("6.12/cost-cycles"), None)
     assert verdict.status is PASS
     assert verdict.measured == f"{verdict.metrics['cost']:.0f} cycles per adjustment"
+    exact = CHECKS["cost.adjustment"].judge(noisy("6.12/cost-cycles"), None)
+    assert verdict.metrics["cost"] == pytest.approx(exact.metrics["instructions"], rel=0.05)
 
 
 def test_a_machine_without_a_tolerance_decides_nothing(noisy):
