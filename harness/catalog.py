@@ -17,6 +17,7 @@ from harness.model import (
     Erratum,
     Frozen,
     Machine,
+    NoiseLimit,
     Outer,
     Package,
     PatchFile,
@@ -187,6 +188,11 @@ class Catalog:
     def errata(self) -> dict[str, Erratum]:
         """Rows of errata.yaml."""
         return self._table("errata.yaml", Erratum)
+
+    @cached_property
+    def noise_limits(self) -> dict[str, NoiseLimit]:
+        """Rows of noise.yaml."""
+        return self._table("noise.yaml", NoiseLimit)
 
     @cached_property
     def packages(self) -> tuple[Package, ...]:

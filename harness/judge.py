@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """From observations to verdicts, from verdicts to the status of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.checks import CHECKS, Observation
+from harness.checks.base import NOT_MEASURED, REFUSED
 from harness.guest.callback_records import Observer
 from harness.guest.records import Lost, ProbeError, Records, Refused
 from harness.model import (
@@ -12,26 +13,30 @@ from harness.model import (
     CellResult,
     Erratum,
     GuestEnd,
+    Noise,
     Outcome,
     Plan,
+    Regime,
+    Repetition,
     Role,
     Scenario,
     Status,
     Verdict,
 )
+from harness.repetitions import Said, combine, combine_health, excess, judge_one
 
 HEALTH = "kernel.health"
 EVIDENCE_LINES = 5
-NOT_MEASURED = "not measured: "
 _HOST_ENDS = (GuestEnd.QEMU_FAILED, GuestEnd.NOT_STARTED)
 
 
 @dataclass(frozen=True)
 class Observed:
-    """One cell as it lies on disk: how the guest ended, and its records."""
+    """One cell as it lies on disk: how the guest ended, its records, the host's noise."""
 
     outcome: Outcome
     records: Records
+    noise: Noise | None = None
 
 
 def judge_health(outcome: Outcome, reference: Outcome | None) -> Verdict:
@@ -86,7 +91,7 @@ def _lacks(scenario: Scenario, observed: Observed, reference: Observed | None) -
     if not refused:
         return None
     first = refused[0]
-    measured = f"perf_event_open refused {first.name}: {first.text} (errno {first.errno})"
+    measured = f"{REFUSED}{first.name}: {first.text} (errno {first.errno})"
     allowed = first.name in scenario.may_lack
     if reference and not _obstacle(reference) and not reference.records.of(Refused):
         status = Status.FAIL
@@ -115,17 +120,24 @@ def _excused(verdict: Verdict, erratum: Erratum) -> Verdict:
     )
 
 
+def _answer(check: str, mine: Observation, theirs: Observation | None) -> Verdict:
+    """A check's verdict on one observation, as the machine's regime has it."""
+    if mine.machine.regime is Regime.EXACT:
+        return CHECKS[check].judge(mine, theirs)
+    return judge_one(CHECKS[check], mine, theirs)
+
+
 def _judge_check(
     check: str, mine: Observation, theirs: Observation | None, plan: Plan, role: Role
 ) -> Verdict:
     """One check's verdict; a known defect that is not the candidate's own is no failure."""
-    verdict = CHECKS[check].judge(mine, theirs)
+    verdict = _answer(check, mine, theirs)
     scenario, version = mine.scenario.name, plan.subjects[role].version
     erratum = next(
         (e for e in plan.errata if e.covers(scenario, verdict, version, plan.machine)), None
     )
     if verdict.status is Status.FAIL and erratum:
-        before = CHECKS[check].judge(theirs, None) if theirs else None
+        before = _answer(check, theirs, None) if theirs else None
         if erratum.by_chance or before is None or before.status is Status.FAIL:
             verdict = _excused(verdict, erratum)
     return _shortened(verdict)
@@ -157,19 +169,69 @@ def judge_cell(
 
 
 def judge_all(plan: Plan, observed: Mapping[str, Observed]) -> dict[str, tuple[Verdict, ...]]:
-    """Verdicts by cell id; candidates are judged against the reference's same scenario."""
+    """Verdicts by cell id: each guest's by itself.
+
+    Candidates are judged against the reference's same scenario and repetition.
+    """
     references = {
-        cell.scenario: observed[cell.id] for cell in plan.cells if cell.role is Role.REFERENCE
+        (cell.scenario, cell.repetition): observed[cell.id]
+        for cell in plan.cells
+        if cell.role is Role.REFERENCE
     }
     return {
         cell.id: judge_cell(
             cell,
             plan,
             observed[cell.id],
-            references.get(cell.scenario) if cell.role is Role.CANDIDATE else None,
+            references.get((cell.scenario, cell.repetition))
+            if cell.role is Role.CANDIDATE
+            else None,
         )
         for cell in plan.cells
     }
+
+
+def judge_repetitions(
+    plan: Plan, guests: Mapping[Cell, Sequence[Repetition]]
+) -> dict[str, tuple[Verdict, ...]]:
+    """Verdicts by the id of the whole cell: what those of its repetitions come to."""
+    references = {
+        cell.scenario: found for cell, found in guests.items() if cell.role is Role.REFERENCE
+    }
+    return {
+        cell.id: tuple(
+            _decide(plan, verdict.check, found, references.get(cell.scenario, ()))
+            if cell.role is Role.CANDIDATE
+            else _decide(plan, verdict.check, found, ())
+            for verdict in found[0].verdicts
+        )
+        for cell, found in guests.items()
+    }
+
+
+def noisy(plan: Plan, observed: Observed) -> tuple[str, ...]:
+    """What of the host's noise was beyond the plan's limits while a guest ran."""
+    return excess(observed.noise, plan.noise_limits)
+
+
+def _decide(
+    plan: Plan, check: str, mine: Sequence[Repetition], theirs: Sequence[Repetition]
+) -> Verdict:
+    said = _said(check, mine)
+    if check == HEALTH:
+        return combine_health(said, [one.outcome.end for one in mine])
+    tolerance = plan.machine.tolerances.get(check, 0.0)
+    return combine(CHECKS[check], said, _said(check, theirs), tolerance)
+
+
+def _said(check: str, repetitions: Sequence[Repetition]) -> list[Said]:
+    """What each repetition says of one check."""
+    return [
+        Said(one.cell.repetition, verdict, one.noisy)
+        for one in repetitions
+        for verdict in one.verdicts
+        if verdict.check == check
+    ]
 
 
 def worst(verdicts: tuple[Verdict, ...]) -> Status:
@@ -223,6 +285,13 @@ def _with_status(results: tuple[CellResult, ...], role: Role, *statuses: Status)
     )
 
 
+def _undecided_claims(plan: Plan, results: tuple[CellResult, ...]) -> list[str]:
+    """Checks that the series fixes, of which the reference's data do not decide."""
+    before = by_check(results, Role.REFERENCE)
+    fixes = plan.claim.on(plan.machine.architecture).fixes
+    return [f"{check} (reference)" for check in fixes if before.get(check) is Status.INCONCLUSIVE]
+
+
 def judge_run(plan: Plan, results: tuple[CellResult, ...]) -> tuple[Status, str, dict[str, bool]]:
     """(status, headline, claim) of a run whose subjects were all built."""
     claim = judge_claim(plan, results)
@@ -243,6 +312,7 @@ def judge_run(plan: Plan, results: tuple[CellResult, ...]) -> tuple[Status, str,
     undecided += [
         f"{check} (reference)" for check in _with_status(results, Role.REFERENCE, Status.ERROR)
     ]
+    undecided += _undecided_claims(plan, results)
     if undecided:
         return Status.ERROR, f"no verdict: {', '.join(undecided)}", claim
     broken = [check for check, held in claim.items() if not held]

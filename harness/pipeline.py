@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import __version__, process, sandbox
+from harness import __version__, noise, process, sandbox
 from harness.builders import builders_for
 from harness.catalog import Catalog
 from harness.compile import LOG
@@ -27,7 +27,7 @@ from harness.guest.workload import EVIDENCE, Provided
 from harness.image import recipe
 from harness.image.build import GuestImage
 from harness.image.outer import OuterImage
-from harness.judge import judge_all, judge_run
+from harness.judge import Observed, judge_all, judge_repetitions, judge_run, noisy
 from harness.kernel import selftests
 from harness.kernel.build import IMAGE, OBSERVER, SYMBOLS, Builder, Kernel
 from harness.machine.argv import Around, Descriptors, Files, Program, build_argv, inner_argv
@@ -38,6 +38,7 @@ from harness.model import (
     Outcome,
     Plan,
     Regime,
+    Repetition,
     Role,
     RunResult,
     Scenario,
@@ -46,13 +47,13 @@ from harness.model import (
 )
 from harness.progress import Progress
 from harness.request import Prepared
-from harness.runfolder import RunFolder
+from harness.runfolder import NOISE, RunFolder
 from harness.store import Cache, digest, update_files
 
 # An end that depends on the host is asked for again; any other is the guest's own.
 _HOSTS_OWN = (GuestEnd.HANG, GuestEnd.FLOOD, GuestEnd.QEMU_FAILED, GuestEnd.NOT_STARTED)
 _OBSERVATION = (
-    *(recipe.BATCH, recipe.SCENARIO, CONSOLE, RECORDS, TRACE, OUTCOME),
+    *(recipe.BATCH, recipe.SCENARIO, CONSOLE, RECORDS, TRACE, NOISE, OUTCOME),
     *(outer.CONSOLE, outer.ARGV),
 )
 
@@ -215,7 +216,7 @@ class Run:
             program=self.emulator.program if self.emulator else None,
             outer=parts.outer.result() if parts.outer else None,
         )
-        stored = self.cache.observations / self._key(guest, kernel, parts)
+        stored = self.cache.observations / self._key(cell, guest, kernel, parts)
         if stored.exists() and not self.settings.rerun:
             update_files(stored, self.folder.cell(cell))
             self.reused.add(cell.id)
@@ -225,6 +226,7 @@ class Run:
             return
         began = time.monotonic()
         place = self.folder.cell(cell)
+        before = noise.read()
         try:
             with self.progress.stage(f"guest {cell.id}"):
                 outcome = self._observe_guest(guest, parts, place)
@@ -237,13 +239,15 @@ class Run:
             )
             self.folder.write_outcome(cell, outcome)
         self.seconds[cell.id] = round(time.monotonic() - began, 2)
+        exact = self.plan.machine.regime is Regime.EXACT
+        if not exact:
+            self.folder.write_noise(cell, noise.between(before, noise.read()))
         if outcome.stage == "boot":
             self.unbootable[cell.subject] = outcome.model_copy(
                 update={"summary": f"{outcome.summary} (seen in {cell.scenario}; not booted again)"}
             )
         if outcome.end not in _HOSTS_OWN:
-            exact = self.plan.machine.regime is Regime.EXACT and not scenario.tool
-            self._remember(cell, place, stored, exact=exact)
+            self._remember(cell, place, stored, exact=exact and not scenario.tool)
 
     def _observe_guest(self, guest: Guest, parts: Parts, place: Path) -> Outcome:
         patience = self.settings.timeout_scale
@@ -279,8 +283,8 @@ class Run:
             if (place / EVIDENCE).exists():
                 shutil.copytree(place / EVIDENCE, new / EVIDENCE)
 
-    def _key(self, guest: Guest, kernel: Kernel, parts: Parts) -> str:
-        """Everything that a guest's run depends on, as a name."""
+    def _key(self, cell: Cell, guest: Guest, kernel: Kernel, parts: Parts) -> str:
+        """Everything that a guest's run depends on, as a name; a repetition has its own."""
         facts = kernel.facts
         nowhere = Files(
             kernel=Path("kernel"),
@@ -303,6 +307,7 @@ class Run:
             self.qemu,
             *([self.emulator.digest] if self.emulator else []),
             *around,
+            *([f"repetition {cell.repetition}"] if cell.repetition else []),
         )
 
 
@@ -352,6 +357,46 @@ def host_facts(qemu: str, emulator: Built | None) -> dict[str, Any]:
     }
 
 
+def _results(
+    plan: Plan, observed: dict[str, Observed], cells: dict[str, tuple[str, bool, float]]
+) -> tuple[CellResult, ...]:
+    """Each guest judged, and the repetitions of a cell together."""
+    verdicts = judge_all(plan, observed)
+    guests: dict[Cell, list[Repetition]] = {}
+    for cell in plan.cells:
+        _, reused, seconds = cells[cell.id]
+        guest = Repetition(
+            cell=cell,
+            outcome=observed[cell.id].outcome,
+            verdicts=verdicts[cell.id],
+            reused=reused,
+            seconds=seconds,
+            noise=observed[cell.id].noise,
+            noisy=noisy(plan, observed[cell.id]),
+        )
+        guests.setdefault(cell.whole, []).append(guest)
+    several = guests if plan.machine.regime is Regime.STATISTICAL else {}
+    together = judge_repetitions(plan, several)
+    return tuple(
+        CellResult(
+            cell=cell,
+            outcome=_first_trouble([guest.outcome for guest in found]),
+            verdicts=together.get(cell.id, found[0].verdicts),
+            repeat=cells[found[0].cell.id][0],
+            reused=all(guest.reused for guest in found),
+            seconds=round(sum(guest.seconds for guest in found), 2),
+            repetitions=tuple(several.get(cell, ())),
+        )
+        for cell, found in guests.items()
+    )
+
+
+def _first_trouble(outcomes: list[Outcome]) -> Outcome:
+    """The first outcome that is not as it should be; else the first."""
+    troubled = (outcome for outcome in outcomes if outcome.end is not GuestEnd.DONE)
+    return next(troubled, outcomes[0])
+
+
 def conclude(
     folder: RunFolder,
     plan: Plan,
@@ -362,20 +407,12 @@ def conclude(
     seconds: float,
     cells: dict[str, tuple[str, bool, float]],
 ) -> RunResult:
-    """Judge what lies on disk and write results.json."""
+    """Judge what lies on disk and write results.json.
+
+    `cells` has for each guest the command that repeats it, whether it was stored, its seconds.
+    """
     observed = {cell.id: folder.observed(cell) for cell in plan.cells}
-    verdicts = judge_all(plan, observed)
-    results = tuple(
-        CellResult(
-            cell=cell,
-            outcome=observed[cell.id].outcome,
-            verdicts=verdicts[cell.id],
-            repeat=cells[cell.id][0],
-            reused=cells[cell.id][1],
-            seconds=cells[cell.id][2],
-        )
-        for cell in plan.cells
-    )
+    results = _results(plan, observed, cells)
     status, headline, claim = judge_run(plan, results)
     if failures:
         subject = any(failure.blame is Blame.SUBJECT for failure in failures)
@@ -406,7 +443,11 @@ def rejudge(folder: RunFolder) -> RunResult:
         command=before.command,
         started=before.started,
         seconds=before.seconds,
-        cells={cell.cell.id: (cell.repeat, cell.reused, cell.seconds) for cell in before.cells},
+        cells={
+            guest.cell.id: (cell.repeat, guest.reused, guest.seconds)
+            for cell in before.cells
+            for guest in cell.guests
+        },
     )
     if before.failures:
         kept = {name: getattr(before, name) for name in ("status", "headline", "failures")}

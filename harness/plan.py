@@ -9,6 +9,7 @@ from harness.model import (
     Claim,
     Erratum,
     Machine,
+    NoiseLimit,
     PatchFile,
     Plan,
     Role,
@@ -116,10 +117,12 @@ def make_plan(
     machine: Machine,
     scenarios: tuple[Scenario, ...],
     errata: tuple[Erratum, ...] = (),
+    noise_limits: tuple[NoiseLimit, ...] = (),
 ) -> Plan:
     """Expand into cells, the reference's before the candidate's.
 
-    Raises PlanError for a scenario that takes more than the machine has.
+    All scenarios come once before one is repeated: a bad minute of the host is not all
+    of one scenario's.  Raises PlanError for a scenario that takes more than the machine has.
     """
     for scenario in scenarios:
         lacking = scenario.lacks(machine)
@@ -132,8 +135,15 @@ def make_plan(
     subjects = {Role.REFERENCE: reference} if reference else {}
     subjects[Role.CANDIDATE] = candidate
     cells = tuple(
-        Cell(subject=subject.name, role=role, machine=machine.name, scenario=scenario.name)
+        Cell(
+            subject=subject.name,
+            role=role,
+            machine=machine.name,
+            scenario=scenario.name,
+            repetition=repetition,
+        )
         for role, subject in subjects.items()
+        for repetition in _numbers(machine.repetitions)
         for scenario in scenarios
     )
     return Plan(
@@ -144,5 +154,11 @@ def make_plan(
         machine=machine,
         scenarios=scenarios,
         errata=errata,
+        noise_limits=noise_limits,
         cells=cells,
     )
+
+
+def _numbers(repetitions: int) -> list[int]:
+    """What the guests of one combination are called: 1, 2, ...; 0 where there is only one."""
+    return list(range(1, repetitions + 1)) if repetitions > 1 else [0]

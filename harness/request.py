@@ -15,8 +15,10 @@ from harness.model import (
     Cell,
     Claim,
     Machine,
+    NoiseLimit,
     PatchFile,
     Plan,
+    Regime,
     Scenario,
     Series,
     Subject,
@@ -43,6 +45,7 @@ class Asked:
     checks: tuple[str, ...] = ()
     alone: bool = False
     refresh: bool = False
+    repetitions: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Prepared:
 def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], None]) -> Prepared:
     """The plan for what was asked; raises PlanError for what does not exist."""
     series = _series(catalog, asked)
-    machine = catalog.find("machines", asked.machine)
+    machine = repeated(catalog.find("machines", asked.machine), asked.repetitions)
     scenarios = scenarios_for(catalog, asked, machine)
     archive = Archive(cache, catalog.architectures[machine.architecture].debian)
     request = Request(cache, archive, asked.refresh, say)
@@ -81,8 +84,32 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
             for scenario in scenarios
         ),
         errata=tuple(catalog.errata.values()),
+        noise_limits=_noise_limits(catalog, machine),
     )
     return Prepared(plan, source, archive)
+
+
+def repeated(machine: Machine, repetitions: int | None) -> Machine:
+    """The machine with as many repetitions as were asked for.
+
+    Raises PlanError where the machine does the same each time.
+    """
+    if repetitions is None:
+        return machine
+    if machine.regime is Regime.EXACT and repetitions > 1:
+        raise PlanError(
+            f"{machine.name} has nothing to repeat",
+            why="on an instruction clock each repetition gives the same bytes",
+            advice="--rerun boots again and compares; --machine names a statistical one",
+        )
+    return machine.model_copy(update={"repetitions": repetitions})
+
+
+def _noise_limits(catalog: Catalog, machine: Machine) -> tuple[NoiseLimit, ...]:
+    """Those that a machine's guests are held to: none where a host cannot reach into them."""
+    if machine.regime is Regime.EXACT:
+        return ()
+    return tuple(catalog.noise_limits.values())
 
 
 def _series(catalog: Catalog, asked: Asked) -> Series | None:
@@ -145,11 +172,13 @@ def _subjects(
 
 
 def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
-    """The command that repeats one cell, its reference included."""
+    """The command that repeats one cell, all its repetitions and its reference included."""
     words = [PROGRAM, "run", "--source", plan.source]
     for patch in asked.patches:
         words += ["--patch", str(patch)]
     if plan.series:
         words += ["--series", plan.series]
     words += ["--machine", cell.machine, "--scenario", cell.scenario, "--rerun"]
+    if asked.repetitions is not None:
+        words += ["--repetitions", str(asked.repetitions)]
     return shlex.join([*words, *(["--alone"] if asked.alone else [])])

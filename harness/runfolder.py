@@ -12,7 +12,7 @@ from harness.errors import PlanError
 from harness.guest.batch import OUTCOME, RECORDS
 from harness.guest.records import Records, RecordsError, parse
 from harness.judge import Observed
-from harness.model import Cell, GuestEnd, Outcome, Plan, RunResult
+from harness.model import Cell, GuestEnd, Noise, Outcome, Plan, RunResult
 from harness.store import write_json, write_text
 
 PLAN = "plan.json"
@@ -20,6 +20,7 @@ HOST = "host.json"
 RESULTS = "results.json"
 CELLS = "cells"
 SUBJECTS = "subjects"
+NOISE = "noise.json"
 NOT_STARTED = Outcome(end=GuestEnd.NOT_STARTED, stage="none", summary="not started")
 
 
@@ -79,7 +80,15 @@ class RunFolder:
         except RecordsError as error:
             records = Records([])
             outcome = Outcome(end=GuestEnd.STOPPED_EARLY, stage="batch", summary=str(error))
-        return Observed(outcome, records)
+        return Observed(outcome, records, self._noise(folder))
+
+    def write_noise(self, cell: Cell, noise: Noise) -> None:
+        """Say what the host did while a cell's guest ran."""
+        write_json(self.cell(cell) / NOISE, noise.model_dump(mode="json"))
+
+    def _noise(self, folder: Path) -> Noise | None:
+        path = folder / NOISE
+        return Noise.model_validate_json(path.read_bytes()) if path.exists() else None
 
     def write_results(self, result: RunResult) -> None:
         """Write results.json."""

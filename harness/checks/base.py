@@ -18,15 +18,90 @@ class Observation:
 
 
 Judge = Callable[[Observation, Observation | None], Verdict]
+# Numbers by what they are of; none where nothing was measured.
+Measure = Callable[[Observation], Mapping[str, float]]
+
+
+# The bound where a guest has few opportunities: eight guests with one each come to 0.31.
+FEW = 0.35
+
+
+@dataclass(frozen=True)
+class Property:
+    """What no noise of a host can upset: one violation in any repetition is a fail.
+
+    `of` is the metric that says how many opportunities there were.  They are added up, and
+    a pass takes so many that the rate of violations is at most `most`: the upper bound of
+    Clopper and Pearson.
+    """
+
+    of: str
+    most: float = 0.05
+
+    @property
+    def name(self) -> str:
+        """As a person reads it."""
+        return f"property; Clopper-Pearson, at most {self.most:.0%}"
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """A property that noise can upset: a fail only if violated in each repetition.
+
+    If in some only, it is not decided; the exact binomial test against one half says how
+    many repetitions that takes.
+    """
+
+    name: str = "exact binomial test"
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Deviations, as shares of what is expected, that lie within the machine's tolerance.
+
+    Each repetition measures one of each kind; Wilcoxon's signed-rank test, both sides.
+    """
+
+    measure: Measure
+    name: str = "Wilcoxon signed-rank test"
+
+
+@dataclass(frozen=True)
+class NoMore:
+    """A cost that is no higher than the reference's, but for the machine's tolerance.
+
+    Each repetition measures one in `unit`; Mann and Whitney's U test.
+    """
+
+    measure: Measure
+    unit: str
+    name: str = "Mann-Whitney U test"
+
+
+Test = Property | Recurrence | Equivalence | NoMore
 
 
 @dataclass(frozen=True)
 class Check:
-    """A question about an observation; some compare with the reference's."""
+    """A question about an observation; some compare with the reference's.
+
+    `judge` answers it where runs are exact; `test` says how the answers of repetitions are
+    put together (harness/repetitions.py), and what is measured where `==` says nothing.
+    """
 
     name: str
     question: str
     judge: Judge
+    test: Test
+
+
+# CONFIG_HZ_1000 in configs/kconfig/base.config.
+TICK_NS = 1_000_000
+
+# How a verdict begins that says nothing of the kernel: the guest did not get so far.
+NOT_MEASURED = "not measured: "
+# How one begins where the kernel refused an event.
+REFUSED = "perf_event_open refused "
 
 
 def milliseconds(ns: int) -> str:

@@ -13,6 +13,7 @@ from harness.checks.adjustments import event_names, frequency_events, on_hardwar
 from harness.checks.base import (
     Check,
     Observation,
+    Property,
     disagreement,
     inconclusive,
     milliseconds,
@@ -143,5 +144,6 @@ CHECKS = (
         COMPETITION,
         "Does an adjusted event keep a counter that other CPUs want?",
         judge_competition,
+        Property("asked"),
     ),
 )

@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import pairwise
 from statistics import median
 
-from harness.checks.base import Check, Observation, inconclusive, verdict
+from harness.checks.base import TICK_NS, Check, NoMore, Observation, inconclusive, verdict
 from harness.guest.records import Interruption
 from harness.guest.trace_records import Access
 from harness.model import Verdict
@@ -39,6 +39,30 @@ def adjustment_cost(observation: Observation) -> float | None:
     if baseline is None or adjusting is None:
         return None
     return adjusting - baseline
+
+
+def _user_speed(observation: Observation, phase: str) -> float | None:
+    """Median of the cycles that user space had of a nanosecond, from one tick to the next."""
+    marks = [mark for mark in observation.records.of(Interruption) if mark.phase == phase]
+    speeds = [
+        (after.user - before.user) * before.hz / ((after.clock - before.clock) * 1_000_000_000)
+        for before, after in pairwise(marks)
+        if after.clock > before.clock
+    ]
+    return median(speeds) if speeds else None
+
+
+def cost_of_adjustment(observation: Observation) -> dict[str, float]:
+    """What one adjustment costs, in cycles: those that user space lacks in a tick of it.
+
+    This takes no rate of cycles to time, which hardware changes as it goes, but that
+    it was the same in both phases; nothing where no tick was timed.
+    """
+    baseline = _user_speed(observation, "baseline")
+    adjusting = _user_speed(observation, "adjusting")
+    if baseline is None or adjusting is None:
+        return {}
+    return {"cost": (baseline - adjusting) * TICK_NS}
 
 
 def judge_cost(observation: Observation, reference: Observation | None) -> Verdict:
@@ -97,6 +121,12 @@ def adjustment_accesses(observation: Observation, access: str) -> Counter[str] |
     return adjusting
 
 
+def writes_of_adjustment(observation: Observation) -> dict[str, float]:
+    """How many registers one adjustment writes; nothing where none was traced."""
+    writes = adjustment_accesses(observation, "write")
+    return {} if writes is None else {"cost": writes.total()}
+
+
 def _of_kinds(writes: Counter[str]) -> str:
     """Such as `6 writes: 5 select, 1 counter`."""
     kinds = ", ".join(f"{number} {kind}" for kind, number in writes.most_common() if number)
@@ -133,6 +163,16 @@ def judge_cost_registers(observation: Observation, reference: Observation | None
 
 
 CHECKS = (
-    Check(COST, "What does one adjustment cost, in guest instructions?", judge_cost),
-    Check(REGISTERS, "What does one adjustment cost, in register writes?", judge_cost_registers),
+    Check(
+        COST,
+        "What does one adjustment cost, in guest instructions?",
+        judge_cost,
+        NoMore(cost_of_adjustment, "cycles"),
+    ),
+    Check(
+        REGISTERS,
+        "What does one adjustment cost, in register writes?",
+        judge_cost_registers,
+        NoMore(writes_of_adjustment, "writes"),
+    ),
 )

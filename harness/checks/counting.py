@@ -1,11 +1,24 @@
 # SPDX-License-Identifier: MIT
 """Counting: exactly what was done, by whom and at which privilege level, across wraps."""
 
+from collections import Counter
+from dataclasses import dataclass
+
 from harness.checks.adjustments import event_names
-from harness.checks.base import Check, Observation, inconclusive, milliseconds, named, verdict
+from harness.checks.base import (
+    FEW,
+    Check,
+    Equivalence,
+    Observation,
+    Property,
+    inconclusive,
+    milliseconds,
+    named,
+    verdict,
+)
 from harness.checks.points import events, groups, points, samples
 from harness.guest.records import Event, Read, Sample, Work
-from harness.model import Scenario, Verdict
+from harness.model import Machine, Scenario, Verdict
 
 EXACT = "counting.exact"
 LEVELS = "counting.levels"
@@ -16,11 +29,11 @@ _CYCLES, _INSTRUCTIONS, _BRANCHES = 0, 1, 4
 _PAGE_FAULTS = 2
 
 
-def _truth(work: Work, event: Event, cycles_per_ns: int) -> int | None:
+def _truth(work: Work, event: Event, machine: Machine) -> int | None:
     """How many of an event's kind a piece of work is; None where nothing is known.
 
-    An instruction takes one tick of the instruction clock, and `cycles_per_ns`
-    cycles.  In user space the svc that disables the event is counted, the one
+    An instruction takes one tick of the instruction clock, where there is one, and
+    `cycles_per_ns` cycles.  In user space the svc that disables the event is counted, the one
     that enabled it is not.
     """
     if work.what != "loop" and (event.exclude_user or event.exclude_kernel):
@@ -28,12 +41,11 @@ def _truth(work: Work, event: Event, cycles_per_ns: int) -> int | None:
         if event.exclude_kernel if in_kernel else event.exclude_user:
             return 0
     if event.type == _HARDWARE and event.exclude_kernel and work.what == "loop":
-        return {
-            _INSTRUCTIONS: work.instructions,
-            _CYCLES: work.instructions * cycles_per_ns,
-            # Each iteration ends with one, and so does the loop: the system call.
-            _BRANCHES: work.times + 1,
-        }.get(event.config)
+        # Each iteration ends with a branch, and so does the loop: the system call.
+        truths = {_INSTRUCTIONS: work.instructions, _BRANCHES: work.times + 1}
+        if "instruction-clock" in machine.offers:
+            truths[_CYCLES] = work.instructions * machine.cycles_per_ns
+        return truths.get(event.config)
     counted = {"faults": _SOFTWARE, "kernel-faults": _SOFTWARE}
     counted |= {"syscalls": _TRACEPOINT, "touches": _BREAKPOINT}
     if counted.get(work.what) != event.type:
@@ -43,25 +55,34 @@ def _truth(work: Work, event: Event, cycles_per_ns: int) -> int | None:
     return work.times
 
 
+def _known(observation: Observation) -> list[tuple[Work, Event, int, int]]:
+    """(work, event, what it counted, what there was) of all work of known size."""
+    by_id = events(observation)
+    found = []
+    for work in observation.records.of(Work):
+        before, after = dict(work.before), dict(work.after)
+        for event in (by_id[number] for number in before):
+            truth = _truth(work, event, observation.machine)
+            if truth is not None:
+                found.append((work, event, after[event.id] - before[event.id], truth))
+    return found
+
+
 def judge_exact(observation: Observation, _: Observation | None) -> Verdict:
     """Known work is counted exactly, adjusted or not; see _truth() and _shares()."""
     expected = "each count == what was done"
-    known = events(observation)
     names = event_names(observation.records)
-    judged, faults = _shares(observation)
-    for work in observation.records.of(Work):
-        before, after = dict(work.before), dict(work.after)
-        for event in (known[number] for number in before):
-            truth = _truth(work, event, observation.machine.cycles_per_ns)
-            if truth is None:
-                continue
-            judged += 1
-            counted = after[event.id] - before[event.id]
-            if counted != truth:
-                faults.append(
-                    f"{named(names, event.id)} counted {counted} for {work.times} {work.what}, "
-                    f"which are {truth}: {counted - truth:+d}, by {milliseconds(work.time)}"
-                )
+    judged, faults = 0, []
+    for share in _shares(observation):
+        judged += 1
+        faults += [share.fault] if share.excess else []
+    for work, event, counted, truth in _known(observation):
+        judged += 1
+        if counted != truth:
+            faults.append(
+                f"{named(names, event.id)} counted {counted} for {work.times} {work.what}, "
+                f"which are {truth}: {counted - truth:+d}, by {milliseconds(work.time)}"
+            )
     if not judged:
         return inconclusive(EXACT, "no work of known size", expected)
     return verdict(
@@ -79,8 +100,34 @@ def _spins(scenario: Scenario, task: str) -> list[int]:
     return [2 * int(words[1]) for words in steps if words[0] == "spin"]
 
 
-def _shares(observation: Observation) -> tuple[int, list[str]]:
-    """(events judged, faults): an event counts its tasks' loops, and no stranger's.
+@dataclass(frozen=True)
+class _Share:
+    """What an event counted of its tasks' loops, which are `least`; all of `most` is too much."""
+
+    event: Event
+    counted: int
+    least: int
+    most: int | None
+    tasks: tuple[str, ...]
+
+    @property
+    def excess(self) -> int:
+        """By how much it is too much, or too little, which is less than nothing."""
+        if self.counted < self.least:
+            return self.counted - self.least
+        return max(0, self.counted - self.most + 1) if self.most is not None else 0
+
+    @property
+    def fault(self) -> str:
+        """That, as a person reads it."""
+        return (
+            f"{self.event.name} (id {self.event.id}) counted {self.counted}; the loops of "
+            f"{', '.join(self.tasks)} are {self.least} instructions"
+        )
+
+
+def _shares(observation: Observation) -> list[_Share]:
+    """An event counts its tasks' loops, and no stranger's.
 
     Its tasks also execute what is around their loops; that is less than the
     shortest loop of a stranger, so that one of those would show.
@@ -90,7 +137,7 @@ def _shares(observation: Observation) -> tuple[int, list[str]]:
         task: [step.split()[1] for step in steps if step.startswith("join ")]
         for task, steps in scenario.tasks.items()
     }
-    faults, judged = [], 0
+    found = []
     for event in events(observation).values():
         mine = {
             task
@@ -100,18 +147,27 @@ def _shares(observation: Observation) -> tuple[int, list[str]]:
         least = sum(sum(_spins(scenario, task)) for task in mine)
         if (event.type, event.config) != (_HARDWARE, _INSTRUCTIONS) or not least:
             continue
-        judged += 1
         counted = points(observation, event.leader)[-1].counts[event.id]
         strangers = [
             loop for task in scenario.tasks if task not in mine for loop in _spins(scenario, task)
         ]
         most = least + min(strangers) if strangers else None
-        if counted < least or (most is not None and counted >= most):
-            faults.append(
-                f"{event.name} (id {event.id}) counted {counted}; the loops of "
-                f"{', '.join(sorted(mine))} are {least} instructions"
-            )
-    return judged, faults
+        found.append(_Share(event, counted, least, most, tuple(sorted(mine))))
+    return found
+
+
+def count_deviation(observation: Observation) -> dict[str, float]:
+    """By how much each event miscounted all work of known size, as a share of it.
+
+    All of an event's works together: what an interrupt adds to a short one is no measure.
+    """
+    found = {share.event.name: share.excess / share.least for share in _shares(observation)}
+    counted: Counter[str] = Counter()
+    truths: Counter[str] = Counter()
+    for _, event, count, truth in _known(observation):
+        counted[event.name] += count
+        truths[event.name] += truth
+    return found | {name: (counted[name] - truth) / max(1, truth) for name, truth in truths.items()}
 
 
 def _still(
@@ -122,6 +178,30 @@ def _still(
     for event in group:
         found += samples(observation, event.id)
     return [(record.time, dict(record.counts)) for record in found]
+
+
+def _levels(observation: Observation) -> list[tuple[int, int, int, list[Event], list[Read]]]:
+    """(both, user, kernel, group, its last read) of each group of these three, by id."""
+    found = []
+    for leader, group in groups(observation).items():
+        parts = {(event.exclude_user, event.exclude_kernel): event.id for event in group}
+        if set(parts) == {(False, False), (False, True), (True, False)}:
+            last = [read for read in observation.records.of(Read) if read.id == leader][-1:]
+            ids = (parts[False, False], parts[False, True], parts[True, False])
+            found.append((*ids, group, last))
+    return found
+
+
+def level_gap(observation: Observation) -> dict[str, float]:
+    """By how much user and kernel differ from both at the end, as a share of both."""
+    by_id = events(observation)
+    found = {}
+    for both, user, kernel, _, last in _levels(observation):
+        for counts in (dict(read.counts) for read in last):
+            if counts[both]:
+                gap = counts[user] + counts[kernel] - counts[both]
+                found[by_id[both].name] = gap / counts[both]
+    return found
 
 
 def judge_levels(observation: Observation, _: Observation | None) -> Verdict:
@@ -135,12 +215,7 @@ def judge_levels(observation: Observation, _: Observation | None) -> Verdict:
     expected = "count of user + count of kernel == count of both"
     names = event_names(observation.records)
     faults, judged = [], 0
-    for leader, group in groups(observation).items():
-        parts = {(event.exclude_user, event.exclude_kernel): event.id for event in group}
-        if set(parts) != {(False, False), (False, True), (True, False)}:
-            continue
-        both, user, kernel = parts[False, False], parts[False, True], parts[True, False]
-        last = [read for read in observation.records.of(Read) if read.id == leader][-1:]
+    for both, user, kernel, group, last in _levels(observation):
         still = _still(observation, group, last)
         judged += len(still)
         faults += [
@@ -202,7 +277,7 @@ def judge_wrap(observation: Observation, _: Observation | None) -> Verdict:
 
 
 CHECKS = (
-    Check(EXACT, "Is known work counted exactly?", judge_exact),
-    Check(LEVELS, "Do user and kernel add up to both?", judge_levels),
-    Check(WRAP, "Is no wrap of a counter lost?", judge_wrap),
+    Check(EXACT, "Is known work counted exactly?", judge_exact, Equivalence(count_deviation)),
+    Check(LEVELS, "Do user and kernel add up to both?", judge_levels, Equivalence(level_gap)),
+    Check(WRAP, "Is no wrap of a counter lost?", judge_wrap, Property("reads", most=FEW)),
 )

@@ -16,8 +16,10 @@ from harness.checks.adjustments import (
     on_hardware,
 )
 from harness.checks.base import (
+    FEW,
     Check,
     Observation,
+    Property,
     disagreement,
     inconclusive,
     milliseconds,
@@ -326,11 +328,29 @@ def judge_isolation(observation: Observation, _: Observation | None) -> Verdict:
 
 
 CHECKS = (
-    Check(RELEASE, "Is the counter released while the period is adjusted?", judge_release),
-    Check(PAIRING, "Is each event stopped once and started once in each tick?", judge_pairing),
-    Check(COUNTER, "Does each event stay on its counter?", judge_counter),
     Check(
-        RESIDENCE, "Does a CPU-wide event stay while nothing asks for its place?", judge_residence
+        RELEASE,
+        "Is the counter released while the period is adjusted?",
+        judge_release,
+        Property("adjustments"),
     ),
-    Check(ISOLATION, "Does an event of one PMU leave the other PMUs alone?", judge_isolation),
+    Check(
+        PAIRING,
+        "Is each event stopped once and started once in each tick?",
+        judge_pairing,
+        Property("adjustments"),
+    ),
+    Check(COUNTER, "Does each event stay on its counter?", judge_counter, Property("adjustments")),
+    Check(
+        RESIDENCE,
+        "Does a CPU-wide event stay while nothing asks for its place?",
+        judge_residence,
+        Property("steps", most=FEW),
+    ),
+    Check(
+        ISOLATION,
+        "Does an event of one PMU leave the other PMUs alone?",
+        judge_isolation,
+        Property("ticks"),
+    ),
 )

@@ -7,7 +7,18 @@ from harness.checks.adjustments import (
     frequency_events,
     on_hardware,
 )
-from harness.checks.base import Check, Observation, inconclusive, milliseconds, named, verdict
+from harness.checks.base import (
+    FEW,
+    TICK_NS,
+    Check,
+    Equivalence,
+    Observation,
+    Property,
+    inconclusive,
+    milliseconds,
+    named,
+    verdict,
+)
 from harness.checks.points import events, lateness, main_steps, number_in, points, samples
 from harness.guest.callback_records import Callback
 from harness.guest.records import Event, Phase, Read, Sample
@@ -25,30 +36,48 @@ _HARDWARE_TYPES = (0, 3, 4)
 _SETTLING_NS = 50_000_000
 
 
+def _settled(observation: Observation) -> tuple[float, list[tuple[Event, int]]]:
+    """(seconds, each frequency-mode event with its samples) of the first long step's second half.
+
+    Nothing where there is no such step, or no such event.  Events whose overflow may be
+    noticed a tick late are left out.
+    """
+    tick = TICK_NS * observation.machine.cycles_per_ns
+    long = [s for s in main_steps(observation) if s.end - s.begin >= _SETTLING_NS]
+    wanted_events = [
+        event
+        for event in events(observation).values()
+        if event.frequency and lateness(observation, event) < tick
+    ]
+    if not long:
+        return 0.0, []
+    begin, end = (long[0].begin + long[0].end) // 2, long[0].end
+    return (end - begin) / 1e9, [
+        (event, number_in(samples(observation, event.id), begin, end)) for event in wanted_events
+    ]
+
+
+def rate_deviation(observation: Observation) -> dict[str, float]:
+    """By how much each event's sampling rate misses what was asked, as a share of that."""
+    seconds, found = _settled(observation)
+    return {event.name: number / (event.frequency * seconds) - 1 for event, number in found}
+
+
 def judge_rate(observation: Observation, _: Observation | None) -> Verdict:
     """In the second half of the first step of 50 ms or more the asked frequency is met.
 
     From far too long a period the low-pass filter leaves (7/8)^k of the error
     after k ticks: 50 ticks leave 0.13 %.  The scenario's `rate_tolerance` is
-    above that; one sample more or less falls into any window.  Events whose
-    overflow the emulator notices late are left out.
+    above that; one sample more or less falls into any window.
     """
     expected = "the asked frequency in the second half of the first long step"
     names = event_names(observation.records)
-    long = [s for s in main_steps(observation) if s.end - s.begin >= _SETTLING_NS]
-    wanted_events = [
-        event
-        for event in events(observation).values()
-        if event.frequency and not lateness(observation, event)
-    ]
-    if not long or not wanted_events:
+    seconds, found = _settled(observation)
+    if not found:
         return inconclusive(RATE, "no frequency-mode event, or no long step", expected)
-    begin, end = (long[0].begin + long[0].end) // 2, long[0].end
-    seconds = (end - begin) / 1e9
     tolerance = float(observation.scenario.expect.get("rate_tolerance", 0))
     faults, said, metrics = [], [], {"seconds": seconds}
-    for event in wanted_events:
-        number = number_in(samples(observation, event.id), begin, end)
+    for event, number in found:
         wanted = event.frequency * seconds
         text = f"{event.name} {number / seconds:.0f} Hz"
         said.append(text)
@@ -251,8 +280,28 @@ def judge_periods(observation: Observation, _: Observation | None) -> Verdict:
 
 
 CHECKS = (
-    Check(RATE, "Does the sampling rate come to what was asked for?", judge_rate),
-    Check(STEP, "Does the period fall no faster than the kernel's filter allows?", judge_step),
-    Check(PERIODS, "Do samples report the periods that have passed?", judge_periods),
-    Check(INHERIT, "Does a child start at its parent's period?", judge_inherit),
+    Check(
+        RATE,
+        "Does the sampling rate come to what was asked for?",
+        judge_rate,
+        Equivalence(rate_deviation),
+    ),
+    Check(
+        STEP,
+        "Does the period fall no faster than the kernel's filter allows?",
+        judge_step,
+        Property("adjustments"),
+    ),
+    Check(
+        PERIODS,
+        "Do samples report the periods that have passed?",
+        judge_periods,
+        Property("samples"),
+    ),
+    Check(
+        INHERIT,
+        "Does a child start at its parent's period?",
+        judge_inherit,
+        Property("children", most=FEW),
+    ),
 )

@@ -3,7 +3,14 @@
 
 from collections.abc import Sequence
 
-from harness.checks.base import Check, Observation, inconclusive, verdict
+from harness.checks.base import (
+    Check,
+    Equivalence,
+    Observation,
+    Recurrence,
+    inconclusive,
+    verdict,
+)
 from harness.guest.tool_records import Command, Count, Period, Subtest, Totals
 from harness.model import Status, Verdict
 
@@ -60,6 +67,31 @@ def settled_rate(periods: Sequence[Period]) -> float:
     settled = [sample.time for sample in periods if sample.time >= half]
     ns = settled[-1] - settled[0]
     return (len(settled) - 1) * 1e9 / ns if ns else 0.0
+
+
+def _first_phase_ns(observation: Observation) -> int:
+    """How long the workload's first phase lasts: such as `user:200`, in ms."""
+    words = observation.scenario.tool.workload if observation.scenario.tool else ()
+    lengths = (word.partition(":")[2] for word in words)
+    return next(int(ms) * 1_000_000 for ms in lengths if ms)
+
+
+def record_deviation(observation: Observation) -> dict[str, float]:
+    """By how much perf record's rate misses what was asked, and what it lost, as shares.
+
+    The rate is that of the workload's first phase: how long it takes to settle behind a
+    drop depends on how fast the CPU is.  A perf that fails takes no samples.
+    """
+    asked = int(observation.scenario.expect.get("frequency", 0))
+    if not asked or not observation.records.of(Command):
+        return {}
+    periods = [] if _failed_commands(observation) else observation.records.of(Period)
+    end = periods[0].time + _first_phase_ns(observation) if periods else 0
+    lost = sum(total.lost for total in observation.records.of(Totals))
+    return {
+        "rate": settled_rate([one for one in periods if one.time <= end]) / asked - 1,
+        "lost": lost / max(1, lost + len(periods)),
+    }
 
 
 def judge_record(observation: Observation, _: Observation | None) -> Verdict:
@@ -142,8 +174,18 @@ def judge_selftests(observation: Observation, reference: Observation | None) -> 
 
 
 CHECKS = (
-    Check(STAT, "Does perf stat count every event all of the time?", judge_stat),
-    Check(RECORD, "Does perf record -F sample as often as asked, and lose nothing?", judge_record),
-    Check(TEST, "Does perf test pass?", judge_test),
-    Check(SELFTESTS, "Do the kernel's own perf_events selftests pass?", judge_selftests),
+    Check(STAT, "Does perf stat count every event all of the time?", judge_stat, Recurrence()),
+    Check(
+        RECORD,
+        "Does perf record -F sample as often as asked, and lose nothing?",
+        judge_record,
+        Equivalence(record_deviation),
+    ),
+    Check(TEST, "Does perf test pass?", judge_test, Recurrence()),
+    Check(
+        SELFTESTS,
+        "Do the kernel's own perf_events selftests pass?",
+        judge_selftests,
+        Recurrence(),
+    ),
 )

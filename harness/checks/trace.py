@@ -9,6 +9,7 @@ from harness.checks.adjustments import SOFTWARE, event_names
 from harness.checks.base import (
     Check,
     Observation,
+    Property,
     disagreement,
     inconclusive,
     milliseconds,
@@ -291,6 +292,9 @@ def _both(calls: list[Callback], records: Records) -> list[str]:
 
 CHECKS = (
     Check(
-        TRACE, "Did the machine see what the callbacks are said to have programmed?", judge_trace
+        TRACE,
+        "Did the machine see what the callbacks are said to have programmed?",
+        judge_trace,
+        Property("programmings"),
     ),
 )

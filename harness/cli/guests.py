@@ -95,6 +95,12 @@ from harness.store import Cache, default_runs, new_run_folder, write_json, write
     "--alone", is_flag=True, help="Without a reference: boot and test the candidate only."
 )
 @click.option("--rerun", is_flag=True, help="Boot again what an identical machine did before.")
+@click.option(
+    "--repetitions",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Guests for each scenario, on a machine whose runs differ.  [default: the machine's]",
+)
 @click.option("--refresh", is_flag=True, help="Ask Debian for newer kernel sources.")
 @click.option(
     "--output",

@@ -47,7 +47,7 @@ def finish(outcome: tuple[RunResult, Path], detail: text.Detail) -> NoReturn:
     """Write the reports, show the text, exit with the run's status."""
     result, path = outcome
     folder = RunFolder(path)
-    records = {cell.cell.id: folder.observed(cell.cell).records for cell in result.cells}
+    records = {cell.cell.id: folder.observed(cell.shown).records for cell in result.cells}
     subjects = {cell.cell.subject: folder.facts(cell.cell.subject) for cell in result.cells}
     write_text(path / "junit.xml", junit.render(result))
     scenarios = {scenario.name: scenario for scenario in folder.read_plan().scenarios}

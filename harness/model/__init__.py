@@ -15,8 +15,9 @@ from harness.model.host import (
     Topic,
     Trial,
 )
+from harness.model.noise import Noise, NoiseLimit
 from harness.model.plan import Cell, PatchFile, Plan, Role, Subject
-from harness.model.results import CellResult, Kill, KillMatrix, RunResult
+from harness.model.results import CellResult, Kill, KillMatrix, Repetition, RunResult
 from harness.model.rows import (
     Accelerator,
     Architecture,
@@ -64,6 +65,8 @@ __all__ = [
     "KillMatrix",
     "KnownFailure",
     "Machine",
+    "Noise",
+    "NoiseLimit",
     "Obstacle",
     "Outcome",
     "Outer",
@@ -71,6 +74,7 @@ __all__ = [
     "PatchFile",
     "Plan",
     "Regime",
+    "Repetition",
     "Role",
     "RunResult",
     "Scenario",

@@ -3,7 +3,10 @@
 
 from enum import Enum
 
+from pydantic import Field
+
 from harness.model.base import Frozen
+from harness.model.noise import NoiseLimit
 from harness.model.rows import Machine
 from harness.model.scenario import Scenario
 from harness.model.series import Claim
@@ -34,17 +37,31 @@ class Role(Enum):
 
 
 class Cell(Frozen):
-    """One combination of the plan, with a stable, printable id."""
+    """One guest of the plan, with a stable, printable id.
+
+    `repetition` counts from 1 the guests of one combination of subject, machine and scenario;
+    it is 0 where there is only one, and for all of them together.
+    """
 
     subject: str
     role: Role
     machine: str
     scenario: str
+    repetition: int = Field(default=0, ge=0)
 
     @property
     def id(self) -> str:
-        """Such as `6.12+pre-callbacks/aarch64-tcg/cycles-cpu`; also its folder in a run."""
-        return f"{self.subject}/{self.machine}/{self.scenario}"
+        """Such as `6.12+pre-callbacks/aarch64-tcg/cycles-cpu`; also its folder in a run.
+
+        A repetition has its number behind that.
+        """
+        number = f"/{self.repetition}" if self.repetition else ""
+        return f"{self.subject}/{self.machine}/{self.scenario}{number}"
+
+    @property
+    def whole(self) -> "Cell":
+        """All repetitions together."""
+        return self.model_copy(update={"repetition": 0})
 
 
 class Plan(Frozen):
@@ -57,4 +74,5 @@ class Plan(Frozen):
     machine: Machine
     scenarios: tuple[Scenario, ...]
     errata: tuple[Erratum, ...] = ()
+    noise_limits: tuple[NoiseLimit, ...] = ()
     cells: tuple[Cell, ...]

@@ -4,12 +4,32 @@
 from typing import Literal
 
 from harness.model.base import Frozen
+from harness.model.noise import Noise
 from harness.model.plan import Cell
 from harness.model.verdict import Outcome, Status, Verdict
 
 
+class Repetition(Frozen):
+    """A guest of a cell in the statistical regime: how it ended, what it says by itself.
+
+    `noise` is what was recorded of the host, `noisy` what of it was beyond the limits.
+    """
+
+    cell: Cell
+    outcome: Outcome
+    verdicts: tuple[Verdict, ...]
+    reused: bool = False
+    seconds: float = 0.0
+    noise: Noise | None = None
+    noisy: tuple[str, ...] = ()
+
+
 class CellResult(Frozen):
-    """A cell with its outcome and its verdicts."""
+    """A cell with its outcome and its verdicts.
+
+    Where there are `repetitions`, the verdicts are what these come to, the outcome the
+    first that is not as it should be, and the seconds those of all.
+    """
 
     cell: Cell
     outcome: Outcome
@@ -17,6 +37,17 @@ class CellResult(Frozen):
     repeat: str
     reused: bool = False
     seconds: float = 0.0
+    repetitions: tuple[Repetition, ...] = ()
+
+    @property
+    def guests(self) -> "tuple[CellResult | Repetition, ...]":
+        """Each guest: the repetitions, or the only one."""
+        return self.repetitions or (self,)
+
+    @property
+    def shown(self) -> Cell:
+        """The cell of the guest that stands for all where one is drawn: the first."""
+        return self.guests[0].cell
 
 
 class RunResult(Frozen):

@@ -37,11 +37,14 @@ class Regime(Enum):
 # What not every machine has.
 Feature = Literal[
     "idle-cycles",  # cycles are counted while a CPU sleeps
-    "instruction-clock",  # time is the guest's instructions, and no others
-    "throttling",  # overflows are noticed so soon that there can be too many
+    "instruction-clock",  # each instruction takes the same time, and as many cycles
+    "instructions",  # are counted
     "joint-enable",  # one register lets all counters go at once
     "register-trace",
     "shared-counters",  # some events' counters are shared by the CPUs of a node
+    "steady-cycles",  # each nanosecond has cycles_per_ns of them
+    "steady-speed",  # work takes about as long each time
+    "throttling",  # overflows are noticed so soon that there can be too many
 ]
 
 
@@ -52,7 +55,7 @@ Traced = Literal["write", "read", "rdpmc", "overflow", "interrupt"]
 class Counters(Frozen):
     """How many events of a kind a CPU can count at once, and of all kinds together."""
 
-    instructions: int = Field(ge=1)
+    instructions: int = Field(ge=0)
     cycles: int = Field(ge=1)
     all: int = Field(ge=1)
 
@@ -69,7 +72,12 @@ class Machine(Frozen):
     (configs/outers.yaml).
     `cpus` and `counters` are the most that a scenario may ask for, `offers` names
     what else there is; `kernel_arguments` what its kernels are told beside what all
-    are; `largest_left` and `least_left` how far from its wrap a counter is programmed;
+    are; `repetitions` how many guests each scenario gets, and `tolerances` by check how far
+    a measurement may be off (as a share; docs/architecture.md), both in the statistical
+    regime; `cycles_per_ns` the most that a counter counts in a nanosecond (all the time
+    with steady-cycles); `sample_late_ns` how much later than its count a sample's times
+    are taken, at the most; `largest_left` and `least_left` how far from its wrap a counter
+    is programmed;
     `late_overflow` by how many counts at most an emulator notices the overflow of
     an event too late (docs/errata.md); `trace_events` is how QEMU calls the
     events of its register trace, * being one of Traced.
@@ -95,9 +103,15 @@ class Machine(Frozen):
     console: str
     kernel_arguments: tuple[str, ...] = ()
     regime: Regime
+    repetitions: int = Field(default=1, ge=1)
+    tolerances: dict[str, float] = {}
     cycles_per_ns: int = Field(ge=1)
+    # 1224 instructions later on x86_64 (6.12), which are ns on an instruction clock.
+    sample_late_ns: int = Field(default=2000, ge=0)
     largest_left: int = Field(ge=1)
     least_left: int = Field(default=1, ge=1)
+    # How wide counters are is the host's, and largest_left that of the narrowest.
+    widths_vary: bool = False
     # hw.idx is the counter's bit in the hardware's enable registers.
     index_is_bit: bool = False
     late_overflow: dict[str, int] = {}
@@ -108,6 +122,17 @@ class Machine(Frozen):
     def _trace_is_named(self) -> "Machine":
         if ("register-trace" in self.offers) != bool(self.trace_events):
             raise ValueError("register-trace and trace_events go together")
+        return self
+
+    @model_validator(mode="after")
+    def _regime_fits(self) -> "Machine":
+        exact = self.regime is Regime.EXACT
+        if exact != ("instruction-clock" in self.offers):
+            raise ValueError("an instruction-clock makes the regime exact, and nothing else does")
+        if exact and (self.repetitions > 1 or self.tolerances):
+            raise ValueError("repetitions and tolerances are for the statistical regime")
+        if ("instructions" in self.offers) != bool(self.counters.instructions):
+            raise ValueError("instructions are offered where there are counters for them")
         return self
 
     def with_cpus(self, number: int) -> "Machine":

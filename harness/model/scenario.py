@@ -180,8 +180,14 @@ class Scenario(Frozen):
             return f"{self.counters} counters, of which {machine.name} has {machine.counters.all}"
         if self.tool and machine.outer:
             return f"SSH, which does not reach into the outer system of {machine.name}"
+        if not machine.counters.instructions and self._counts_instructions:
+            return f"a counter of instructions, which {machine.name} has not"
         missing = [word for word in self.needs if word not in machine.offers]
         return f"{' and '.join(missing)}, which {machine.name} has not" if missing else ""
+
+    @property
+    def _counts_instructions(self) -> bool:
+        return any(event.counts == "instructions" for event in self.events.values())
 
     def for_machine(self, machine: Machine) -> "Scenario":
         """The scenario with its `copies: rest` as many as the machine's counters leave."""

@@ -8,7 +8,7 @@ from importlib.resources import files
 from jinja2 import Environment
 
 from harness.guest.records import Records
-from harness.model import Role, RunResult, Scenario, Status
+from harness.model import Repetition, Role, RunResult, Scenario, Status
 from harness.report.periods import HEIGHT, WIDTH, Chart, chart
 from harness.report.table import Row, by_scenario, counts, rows, subject_names, times
 from harness.report.timeline import Timeline, timeline
@@ -23,12 +23,16 @@ class Group:
     tallies: dict[str, dict[str, int]]
     times: str
     troubled: bool
+    repetitions: list[Repetition]
 
 
 def _groups(result: RunResult, scenarios: Mapping[str, Scenario]) -> dict[str, Group]:
     """The scenarios in order, those first in which the candidate is in trouble."""
     found = {}
     compared = Role.REFERENCE in subject_names(result)
+    guests: dict[str, list[Repetition]] = {}
+    for cell in result.cells:
+        guests.setdefault(cell.cell.scenario, []).extend(cell.repetitions)
     for scenario, members in by_scenario(rows(result)).items():
         tallies = {"reference": counts([row.reference for row in members])} if compared else {}
         tallies["candidate"] = counts([row.candidate for row in members])
@@ -38,6 +42,7 @@ def _groups(result: RunResult, scenarios: Mapping[str, Scenario]) -> dict[str, G
             tallies=tallies,
             times=times(members),
             troubled=bool(tallies["candidate"].keys() - {Status.PASS.value, Status.SKIP.value}),
+            repetitions=guests[scenario],
         )
     return dict(sorted(found.items(), key=lambda item: not item[1].troubled))
 
@@ -87,6 +92,7 @@ def render(
         scenarios=_groups(result, scenarios),
         names={role.value: name for role, name in names.items()},
         compared=Role.REFERENCE in names,
+        repeated=any(len(cell.guests) > 1 for cell in result.cells),
         lanes=_lanes(result, records, shared),
         charts=_charts(result, records),
         chart_size=(WIDTH, HEIGHT),

@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from harness.judge import NOT_MEASURED
+from harness.checks.base import NOT_MEASURED
 from harness.model import CellResult, Role, RunResult, Status, Verdict
 
 
@@ -11,7 +11,7 @@ from harness.model import CellResult, Role, RunResult, Status, Verdict
 class Row:
     """One check in one scenario; `reference` is None where nothing is compared.
 
-    `seconds` are those of each guest, None for one that was not run again.
+    `seconds` are those of each role's guests, None for what was not run again.
     """
 
     scenario: str
@@ -65,7 +65,7 @@ def by_scenario(shown: list[Row]) -> dict[str, list[Row]]:
 
 
 def times(all_rows: list[Row]) -> str:
-    """How long a scenario's guests took; `stored` for what was not run again."""
+    """How long a scenario's guests took, each role's; `stored` for what was not run again."""
     taken = all_rows[0].seconds.values()
     return " / ".join("stored" if seconds is None else f"{seconds:.1f} s" for seconds in taken)
 

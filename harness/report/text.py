@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A run's results for a terminal or a log."""
 
+from collections import Counter
 from enum import Enum
 
 from rich.console import Console, ConsoleRenderable, Group
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from harness.judge import HEALTH
 from harness.machine.crash import clean
-from harness.model import Role, RunResult, Status, Verdict
+from harness.model import Cell, Role, RunResult, Status, Verdict
 from harness.report.table import Row, by_scenario, rows, subject_names, tally, times
 
 STYLES = {
@@ -94,19 +95,21 @@ def _table(result: RunResult, detail: Detail) -> Table:
 
 def _evidence(result: RunResult) -> list[str]:
     """What was seen where something is not as it should be, for each subject and check once."""
-    faulty: dict[tuple[str, str, Status], list[tuple[str, Verdict]]] = {}
+    faulty: dict[tuple[str, str, Status], list[tuple[Cell, Verdict]]] = {}
     for cell in result.cells:
         for verdict in cell.verdicts:
             if verdict.status is not Status.PASS and verdict.evidence:
                 kind = (cell.cell.subject, verdict.check, verdict.status)
-                faulty.setdefault(kind, []).append((cell.cell.id, verdict))
+                faulty.setdefault(kind, []).append((cell.cell, verdict))
     lines = []
     for (_, check, status), seen in faulty.items():
         first, verdict = seen[0]
-        lines.append(f"[{STYLES[status]}]{status.value}[/]  [bold]{safe(f'{first}  {check}')}[/]")
+        lines.append(
+            f"[{STYLES[status]}]{status.value}[/]  [bold]{safe(f'{first.id}  {check}')}[/]"
+        )
         lines += [f"    {safe(line)}" for line in verdict.evidence[:_EVIDENCE_LINES]]
         if len(seen) > 1:
-            others = ", ".join(cell.rsplit("/", 1)[1] for cell, _ in seen[1:])
+            others = ", ".join(cell.scenario for cell, _ in seen[1:])
             lines.append(f"    [dim]as well in {safe(others)}[/]")
     return lines
 
@@ -120,10 +123,23 @@ def _repeats(result: RunResult) -> list[str]:
 
 
 def _total(result: RunResult) -> str:
-    ran = [cell.seconds for cell in result.cells if not cell.reused]
-    stored = len(result.cells) - len(ran)
+    guests = [guest for cell in result.cells for guest in cell.guests]
+    ran = [guest.seconds for guest in guests if not guest.reused]
+    stored = len(guests) - len(ran)
     text = f"{len(ran)} guests in {sum(ran):.0f} s of guests' time"
     return f"{text}, {stored} stored; {result.seconds:.0f} s in all"
+
+
+def _noise(result: RunResult) -> list[str]:
+    """How many guests had more of the host's noise than is allowed, and of which kind."""
+    guests = [guest for cell in result.cells for guest in cell.repetitions]
+    noisy = [guest.noisy for guest in guests if guest.noisy]
+    if not noisy:
+        return []
+    kinds = Counter(reason.split()[0] for reasons in noisy for reason in reasons)
+    told = ", ".join(f"{kind} {number}" for kind, number in kinds.most_common())
+    text = f"{len(noisy)} of {len(guests)} guests beyond a limit of configs/noise.yaml: {told}"
+    return [f"[dim]noise:[/]    {text}"]
 
 
 def render(result: RunResult, folder: str, detail: Detail = Detail.NORMAL) -> ConsoleRenderable:
@@ -139,6 +155,7 @@ def render(result: RunResult, folder: str, detail: Detail = Detail.NORMAL) -> Co
     word = result.status.value.upper()
     parts.append(Text.from_markup(f"[{style}]{word}[/]  {safe(result.headline)}"))
     parts.append(Text.from_markup(f"[dim]time:[/]     {_total(result)}"))
+    parts += [Text.from_markup(line) for line in _noise(result)]
     parts.append(Text.from_markup(f"[dim]evidence:[/] {safe(folder)}"))
     for command in _repeats(result):
         parts.append(Text.from_markup(f"[dim]repeat:[/]   {safe(command)}"))

@@ -265,3 +265,85 @@ def test_a_cell_that_is_lost_is_no_pass(world):
     result = world()
     assert result.status is Status.ERROR
     assert result.cells[0].outcome.end.value == "qemu failed"
+
+
+# --- repetitions -------------------------------------------------------------
+
+
+@pytest.fixture
+def noisy(world):
+    """The same world on a machine whose runs differ, with six repetitions."""
+    (row,) = world.catalog.machines.values()
+    data = row.model_dump(mode="json")
+    data |= {"regime": "statistical", "repetitions": 6, "tolerances": {"conservation.twin": 0.01}}
+    data["offers"] = [word for word in data["offers"] if word != "instruction-clock"]
+    world.catalog.__dict__["machines"] = {row.name: Machine.model_validate(data)}
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    return world
+
+
+def test_each_repetition_is_a_guest_with_all_that_it_left(noisy):
+    result = noisy()
+    assert result.status is Status.PASS, result.headline
+    (cell,) = result.cells
+    assert [guest.cell.id for guest in cell.repetitions] == [
+        f"6.12/aarch64-tcg/cycles-task/{number}" for number in range(1, 7)
+    ]
+    for guest in cell.repetitions:
+        place = noisy.folder / "cells" / guest.cell.id
+        names = {path.name for path in place.iterdir()}
+        assert {"outcome.json", "records.jsonl", "console.log", "noise.json"} <= names
+        assert guest.noise and guest.noise.seconds > 0
+    assert cell.seconds == pytest.approx(sum(guest.seconds for guest in cell.repetitions), abs=0.1)
+    assert {verdict.metrics.get("repetitions") for verdict in cell.verdicts} == {6}
+
+
+def test_repetitions_are_stored_each_by_itself(noisy):
+    first = noisy()
+    again = noisy(repetitions=8)
+    (cell,) = again.cells
+    assert [guest.reused for guest in cell.repetitions] == [True] * 6 + [False] * 2
+    assert not cell.reused
+    assert [guest.noise for guest in cell.repetitions[:6]] == [
+        guest.noise for guest in first.cells[0].repetitions
+    ]
+    assert noisy(repetitions=3).cells[0].reused
+
+
+def test_repetitions_are_booted_again_and_may_differ(noisy):
+    noisy()
+    text = noisy.qemu.read_text()
+    noisy.qemu.write_text(text.replace('b"\\r\\n")\n    elif', 'b"!\\r\\n")\n    elif'))
+    again = noisy(settings=Settings(rerun=True))
+    assert not any(guest.reused for guest in again.cells[0].repetitions)
+    assert not again.failures
+
+
+def test_repetitions_are_judged_offline(noisy):
+    result = noisy()
+    offline = rejudge(RunFolder(noisy.folder))
+    assert offline.cells == result.cells
+    assert (offline.status, offline.headline) == (result.status, result.headline)
+
+
+def test_a_repetition_that_has_not_run_is_not_green(noisy):
+    noisy()
+    place = noisy.folder / "cells" / "6.12/aarch64-tcg/cycles-task/4"
+    begun = {"end": "not started", "stage": "none", "summary": "not started"}
+    write_json(place / "outcome.json", begun)
+    (place / "records.jsonl").unlink()
+    offline = rejudge(RunFolder(noisy.folder))
+    assert offline.status is Status.ERROR
+    assert offline.cells[0].outcome.end.value == "not started"
+
+
+def test_one_repetition_alone_decides_no_measurement(noisy):
+    result = noisy(repetitions=1)
+    assert result.status is Status.ERROR
+    assert result.headline == "no verdict: conservation.twin, conservation.growth"
+    assert [guest.cell.repetition for guest in result.cells[0].repetitions] == [0]
+
+
+def test_what_is_exact_is_not_repeated(world):
+    with pytest.raises(PlanError, match="nothing to repeat"):
+        world(repetitions=2)

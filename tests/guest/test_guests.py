@@ -146,6 +146,32 @@ def test_the_callbacks_keep_the_counter(run, machine, kernel):
     assert {path.name for path in folder.iterdir()} >= {"junit.xml", "report.html", "plan.json"}
 
 
+def test_repetitions_show_it_where_no_two_runs_are_alike(run):
+    """The candidate never fails, whatever this host does meanwhile, and the reference always."""
+    status, results, folder = run(
+        *on("aarch64-tcg-noisy", "6.12"),
+        *("--scenario", "cycles-cpu", "--scenario", "cycles-task", "--repetitions", "6", "--rerun"),
+    )
+    assert status in (0, 3), results["headline"]
+    assert "fail" not in statuses(results, "candidate").values()
+    for scenario in ("cycles-cpu", "cycles-task"):
+        for check in ("retention.release", "retention.pairing"):
+            assert statuses(results, "candidate")[scenario, check] == "pass"
+            assert statuses(results, "reference")[scenario, check] == "fail"
+    assert statuses(results, "reference")["cycles-task", "retention.counter"] == "fail"
+    guests = [guest for cell in results["cells"] for guest in cell["repetitions"]]
+    assert len(guests) == 2 * 2 * 6
+    assert all(guest["noise"]["seconds"] > 0 for guest in guests)
+    seen = {
+        (folder / "cells" / result["cell"]["subject"] / "aarch64-tcg-noisy/cycles-cpu" / str(n))
+        .joinpath("records.jsonl")
+        .read_bytes()
+        for result in results["cells"]
+        for n in range(1, 7)
+    }
+    assert len(seen) == 2 * 6
+
+
 @pytest.mark.parametrize(("machine", "kernel"), [(ARM64, "6.1"), (ARM64, "6.12"), (X86_64, "6.12")])
 def test_a_kernel_without_them_fails(run, machine, kernel):
     status, results, _ = run(*on(machine, kernel), "--series", "pre-callbacks")

@@ -89,6 +89,11 @@ def test_every_patch_exists_and_is_one(catalog):
             assert touched((PatchFile(path=patch.file, text=text),)), patch.file
 
 
+def test_every_limit_of_noise_says_why(catalog):
+    assert set(catalog.noise_limits) == {"steal", "pressure", "load", "throttled", "counters"}
+    assert all(limit.why for limit in catalog.noise_limits.values())
+
+
 def test_every_machine_has_its_architecture(catalog):
     for machine in catalog.machines.values():
         architecture = catalog.architectures[machine.architecture]

@@ -13,14 +13,19 @@ from harness.judge import (
     by_check,
     judge_all,
     judge_health,
+    judge_repetitions,
     judge_run,
+    noisy,
 )
 from harness.model import (
     Cell,
     CellResult,
     Claim,
     GuestEnd,
+    Noise,
+    NoiseLimit,
     Outcome,
+    Repetition,
     Role,
     Status,
     Subject,
@@ -480,3 +485,121 @@ def test_a_machines_own_defect_excuses_no_other_machine(catalog):
     assert covered == ["aarch64-kvm-nested"]
     other = late.model_copy(update={"evidence": (*late.evidence, "target (id 2): nothing")})
     assert not erratum.covers("cycles-cpu", other, "6.12", catalog.machines[covered[0]])
+
+
+# --- repetitions -------------------------------------------------------------
+
+LIMITS = (NoiseLimit(name="steal", most=0.02, why="w"),)
+QUIET, LOUD = Noise(seconds=1, steal=0.0), Noise(seconds=1, steal=0.5)
+
+
+@pytest.fixture
+def repeated(catalog, load):
+    """Judge a plan of cycles-task on the noisy machine: (status, headline), verdicts by role.
+
+    What each repetition of either side recorded is a capture's name, or Observed.
+    """
+
+    def judge(candidate, reference=None, claim=FIXES, noise=QUIET):
+        subject = Subject(name="6.12+new", source="debian:6.12", version="6.12", patches=())
+        machine = catalog.machines["aarch64-tcg-noisy"]
+        plan = make_plan(
+            source="debian:6.12",
+            series="new",
+            claim=claim,
+            candidate=subject,
+            reference=subject.model_copy(update={"name": "6.12+old"}) if reference else None,
+            machine=machine.model_copy(update={"repetitions": len(candidate)}),
+            scenarios=(catalog.scenarios["cycles-task"],),
+            noise_limits=LIMITS,
+        )
+        observed = {}
+        for cell in plan.cells:
+            said = (candidate if cell.role is Role.CANDIDATE else reference)[cell.repetition - 1]
+            seen = said if isinstance(said, Observed) else Observed(DONE, load(said), noise)
+            observed[cell.id] = seen
+        verdicts = judge_all(plan, observed)
+        guests = {}
+        for cell in plan.cells:
+            one = Repetition(
+                cell=cell,
+                outcome=observed[cell.id].outcome,
+                verdicts=verdicts[cell.id],
+                noisy=noisy(plan, observed[cell.id]),
+            )
+            guests.setdefault(cell.whole, []).append(one)
+        found = judge_repetitions(plan, guests)
+        results = tuple(
+            CellResult(
+                cell=cell,
+                outcome=mine[0].outcome,
+                verdicts=found[cell.id],
+                repeat="again",
+                repetitions=tuple(mine),
+            )
+            for cell, mine in guests.items()
+        )
+        by_role = {
+            result.cell.role: {verdict.check: verdict for verdict in result.verdicts}
+            for result in results
+        }
+        return judge_run(plan, results)[:2], by_role
+
+    return judge
+
+
+def test_repetitions_come_to_one_verdict_for_each_check(repeated, catalog):
+    (status, headline), verdicts = repeated([CLEAN] * 6, [BEFORE] * 6)
+    assert status is Status.PASS, headline
+    assert "the claim holds: retention.release" in headline
+    mine, theirs = verdicts[Role.CANDIDATE], verdicts[Role.REFERENCE]
+    assert list(mine) == [HEALTH, *catalog.scenarios["cycles-task"].checks]
+    assert mine[HEALTH].measured == "6 of 6 guests done"
+    assert mine["retention.release"].metrics["adjustments"] == 6 * 240
+    assert mine["conservation.twin"].metrics["repetitions"] == 6
+    assert theirs["retention.release"].status is Status.FAIL
+    assert theirs["retention.release"].measured == (
+        "violated in 6 of 6 repetitions; 1: 240 releases in 240 adjustments"
+    )
+
+
+def test_one_repetition_that_loses_its_counter_fails_in_any_noise(repeated):
+    (status, headline), verdicts = repeated([CLEAN] * 5 + [BEFORE], [CLEAN] * 6, noise=LOUD)
+    assert status is Status.FAIL
+    assert headline == "6.12+new fails retention.release, retention.pairing, retention.counter"
+    evidence = verdicts[Role.CANDIDATE]["retention.counter"].evidence
+    assert evidence[0].startswith("repetition 6: log: target")
+
+
+def test_one_repetition_that_was_lost_is_no_pass(repeated):
+    lost = Observed(LOST, Records([]))
+    (status, _), verdicts = repeated([CLEAN] * 5 + [lost], claim=Claim())
+    assert status is Status.ERROR
+    assert verdicts[Role.CANDIDATE][HEALTH].status is Status.ERROR
+    assert verdicts[Role.CANDIDATE]["retention.release"].status is Status.ERROR
+
+
+def test_two_repetitions_decide_properties_and_no_measurement(repeated):
+    (status, headline), verdicts = repeated([CLEAN] * 2, claim=Claim())
+    assert status is Status.ERROR
+    assert headline == "no verdict: conservation.twin, conservation.growth"
+    assert verdicts[Role.CANDIDATE]["retention.release"].status is Status.PASS
+
+
+def test_a_claim_is_not_refuted_by_a_reference_that_does_not_decide(repeated):
+    """Witnesses that noise upset in some repetitions: nobody says that the counter stayed."""
+    (status, headline), _ = repeated([CLEAN] * 6, [BEFORE] * 6)
+    assert status is Status.PASS
+    claim = Claim(fixes=("retention.reload",))
+    idle = Observed(DONE, Records([End(kind="end", steps=1)]))
+    (status, headline), _ = repeated([CLEAN] * 6, [idle] * 6, claim=claim)
+    assert status is Status.ERROR
+    assert headline == "no verdict: retention.reload (reference)"
+
+
+def test_what_of_the_noise_is_too_much_is_the_plans(repeated, plan):
+    seen = Observed(DONE, Records([]), LOUD)
+    assert noisy(plan(), seen) == ()
+    assert noisy(plan().model_copy(update={"noise_limits": LIMITS}), seen) == (
+        "steal 0.5, more than 0.02",
+    )

@@ -10,6 +10,7 @@ from harness.errors import PlanError
 from harness.model import (
     Claim,
     Counters,
+    Machine,
     Role,
     Series,
     SeriesPatch,
@@ -18,7 +19,7 @@ from harness.model import (
     parse_version,
 )
 from harness.plan import fits, make_plan, newest_fitting, stack, subject_of_series
-from harness.request import Asked, scenarios_for
+from harness.request import Asked, repeat_command, repeated, scenarios_for
 
 
 def series(name, stands_on=None, since="6.1", before="6.2"):
@@ -242,3 +243,103 @@ def test_a_family_chooses_those_of_all_its_checks(catalog):
 def test_a_choice_that_is_none_is_said(catalog, words, said):
     with pytest.raises(PlanError, match=said):
         asked_for(catalog, **words)
+
+
+# --- repetitions -------------------------------------------------------------
+
+
+@pytest.fixture
+def cells(catalog):
+    """The cells of a plan of two scenarios on a machine, with so many repetitions."""
+
+    def expand(machine, repetitions=None):
+        candidate = Subject(name="6.12+new", source="debian:6.12", version="6.12", patches=())
+        return make_plan(
+            source="debian:6.12",
+            series="",
+            claim=Claim(),
+            candidate=candidate,
+            reference=candidate.model_copy(update={"name": "6.12"}),
+            machine=repeated(catalog.machines[machine], repetitions),
+            scenarios=(catalog.scenarios["cycles-cpu"], catalog.scenarios["cycles-task"]),
+        ).cells
+
+    return expand
+
+
+def test_a_machine_that_does_the_same_each_time_gets_one_guest_of_each(cells):
+    assert [cell.id for cell in cells("aarch64-tcg")] == [
+        f"{subject}/aarch64-tcg/{scenario}"
+        for subject in ("6.12", "6.12+new")
+        for scenario in ("cycles-cpu", "cycles-task")
+    ]
+    assert cells("aarch64-tcg", 1) == cells("aarch64-tcg")
+
+
+def test_all_scenarios_come_once_before_one_is_repeated(cells):
+    found = cells("aarch64-tcg-noisy", 3)
+    assert [cell.id for cell in found[:4]] == [
+        "6.12/aarch64-tcg-noisy/cycles-cpu/1",
+        "6.12/aarch64-tcg-noisy/cycles-task/1",
+        "6.12/aarch64-tcg-noisy/cycles-cpu/2",
+        "6.12/aarch64-tcg-noisy/cycles-task/2",
+    ]
+    assert len({cell.id for cell in found}) == len(found) == 12
+    assert {cell.whole.id for cell in found[:6]} == {
+        "6.12/aarch64-tcg-noisy/cycles-cpu",
+        "6.12/aarch64-tcg-noisy/cycles-task",
+    }
+
+
+def test_the_machine_says_how_many(cells, catalog):
+    assert len(cells("x86_64-kvm")) == 4 * catalog.machines["x86_64-kvm"].repetitions
+
+
+def test_one_repetition_has_no_number(cells):
+    assert [cell.repetition for cell in cells("x86_64-kvm", 1)] == [0] * 4
+
+
+def test_what_is_exact_is_not_repeated(catalog):
+    with pytest.raises(PlanError, match="nothing to repeat"):
+        repeated(catalog.machines["aarch64-tcg"], 2)
+
+
+def test_a_repeat_command_has_what_was_asked(cells, catalog):
+    (cell, *_) = cells("aarch64-tcg-noisy")
+    plan = make_plan(
+        source="debian:6.12",
+        series="",
+        claim=Claim(),
+        candidate=Subject(name="6.12", source="debian:6.12", version="6.12", patches=()),
+        reference=None,
+        machine=catalog.machines["aarch64-tcg-noisy"],
+        scenarios=(),
+    )
+    words = "--machine aarch64-tcg-noisy --scenario cycles-cpu --rerun"
+    assert repeat_command(plan, Asked(), cell).endswith(words)
+    assert repeat_command(plan, Asked(repetitions=20), cell).endswith(f"{words} --repetitions 20")
+
+
+@pytest.mark.parametrize(
+    ("machine", "change", "said"),
+    [
+        ("aarch64-tcg", {"repetitions": 2}, "statistical regime"),
+        ("aarch64-tcg", {"tolerances": {"sampling.rate": 0.1}}, "statistical regime"),
+        ("aarch64-tcg", {"regime": "statistical"}, "instruction-clock"),
+        ("aarch64-tcg-noisy", {"regime": "exact"}, "instruction-clock"),
+        ("aarch64-tcg-noisy", {"offers": ["instructions"]}, "instructions are offered"),
+    ],
+)
+def test_a_row_that_mixes_the_regimes_is_refused(catalog, machine, change, said):
+    row = catalog.machines[machine].model_dump(mode="json")
+    with pytest.raises(ValueError, match=said):
+        Machine.model_validate({**row, **change})
+
+
+def test_a_machine_without_a_counter_of_instructions_lacks_what_counts_them(catalog):
+    noisy = catalog.machines["aarch64-tcg-noisy"]
+    assert catalog.scenarios["instructions-cpu"].lacks(noisy) == (
+        "a counter of instructions, which aarch64-tcg-noisy has not"
+    )
+    assert catalog.scenarios["cost-instructions"].lacks(noisy).startswith("instructions and ")
+    assert not catalog.scenarios["cycles-cpu"].lacks(noisy)

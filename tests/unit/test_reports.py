@@ -9,10 +9,22 @@ import pytest
 from junitparser import JUnitXml
 from rich.console import Console
 
+from harness.checks.base import NOT_MEASURED
 from harness.guest.records import Records
 from harness.guest.tool_records import Period
-from harness.judge import HEALTH, NOT_MEASURED
-from harness.model import Cell, CellResult, GuestEnd, Outcome, Role, RunResult, Status, Verdict
+from harness.judge import HEALTH
+from harness.model import (
+    Cell,
+    CellResult,
+    GuestEnd,
+    Noise,
+    Outcome,
+    Repetition,
+    Role,
+    RunResult,
+    Status,
+    Verdict,
+)
 from harness.report import html, junit, text
 from harness.report.periods import HEIGHT, WIDTH, chart
 from harness.report.text import Detail
@@ -313,3 +325,70 @@ def test_html_puts_them_side_by_side(result, sampled):
     page = html.render(result, records, {}, {})
     assert "What perf record sampled" in page
     assert page.count("<polyline") == 2
+
+
+# --- repetitions -------------------------------------------------------------
+
+
+@pytest.fixture
+def repeated(result):
+    """The result with three guests for the candidate: one in noise, one stored."""
+    whole = result.cells[1]
+    guests = tuple(
+        Repetition(
+            cell=whole.cell.model_copy(update={"repetition": number}),
+            outcome=whole.outcome,
+            verdicts=(verdict("a", Status.PASS), verdict("b", Status.FAIL, (EVIL,))),
+            reused=number == 3,
+            seconds=0.0 if number == 3 else 1.5,
+            noise=Noise(seconds=1.5, steal=0.25, governors=("powersave",)),
+            noisy=("steal 0.25, more than 0.02",) if number == 2 else (),
+        )
+        for number in (1, 2, 3)
+    )
+    cell = whole.model_copy(update={"repetitions": guests, "seconds": 3.0, "reused": False})
+    return result.model_copy(update={"cells": (result.cells[0], cell)})
+
+
+def test_text_counts_each_guest_and_says_what_noise_there_was(repeated):
+    said = lines(printed(repeated))
+    assert "time: 2 guests in 3 s of guests' time, 2 stored; 2 s in all" in said
+    assert "noise: 1 of 3 guests beyond a limit of configs/noise.yaml: steal 1" in said
+    assert said[1].endswith("stored / 3.0 s")
+
+
+def test_text_says_nothing_of_noise_where_there_was_none(result):
+    assert "noise:" not in printed(result)
+
+
+def test_html_has_each_guest_with_its_noise(repeated):
+    records = {cell.cell.id: Records([]) for cell in repeated.cells}
+    page = html.render(repeated, records, {}, {})
+    assert "3 guests, one by one" in page
+    rows = re.findall(r"<tr><td>6.12\+new #(\d)</td><td>done</td>", page)
+    assert rows == ["1", "2", "3"]
+    assert page.count("beyond the limits: steal 0.25, more than 0.02") == 1
+    assert page.count("steal 0.25;") == 3 and "governors powersave" in page
+    tags = Tags()
+    tags.feed(page)
+    assert "script" not in tags.seen
+
+
+def test_html_has_no_guests_where_there_is_one_each(result):
+    page = html.render(result, {cell.cell.id: Records([]) for cell in result.cells}, {}, {})
+    assert "one by one" not in page
+
+
+def test_html_draws_the_first_guest(repeated, load):
+    assert repeated.cells[1].shown.id.endswith("/cycles-task/1")
+    assert repeated.cells[0].shown == repeated.cells[0].cell
+    records = {cell.cell.id: load(AFTER) for cell in repeated.cells}
+    assert "of several guests, the first one" in html.render(repeated, records, {}, {})
+
+
+def test_junit_has_one_case_for_all_repetitions(repeated, result):
+    assert junit.render(repeated) == junit.render(result)
+
+
+def test_repetitions_survive_the_disk(repeated):
+    assert RunResult.model_validate_json(repeated.model_dump_json()) == repeated
