@@ -27,7 +27,8 @@ def builders_for(
     prepared: Prepared, catalog: Catalog, cache: Cache, progress: Progress, *, debug: bool = False
 ) -> Builders:
     """The builders of a plan's machine; kernels have DWARF with `debug`."""
-    architecture = catalog.architectures[prepared.plan.machine.architecture]
+    machine = prepared.plan.machine
+    architecture = catalog.architectures[machine.architecture]
     sources = catalog.root / "guest-images"
     kernel = Builder(
         cache,
@@ -36,6 +37,7 @@ def builders_for(
         configs=catalog.configs,
         modules=sources / "modules",
         say=progress.say,
+        fragments=machine.kconfig,
         debug=debug,
     )
     return Builders(
