@@ -3,11 +3,14 @@
 
 from dataclasses import dataclass
 
+from harness import bare
 from harness.catalog import Catalog
 from harness.image.build import ImageBuilder
 from harness.image.disk import DiskBuilder
 from harness.image.outer import OuterBuilder
+from harness.image.recipe import VM_MAIN
 from harness.kernel.build import Builder
+from harness.model import Architecture
 from harness.progress import Progress
 from harness.request import Prepared
 from harness.store import Cache
@@ -42,10 +45,26 @@ def builders_for(
     )
     return Builders(
         kernel=kernel,
-        image=ImageBuilder(cache, architecture, prepared.archive, sources, progress.say),
+        image=ImageBuilder(
+            cache,
+            architecture,
+            prepared.archive,
+            sources,
+            say=progress.say,
+            vm=_vm(architecture, catalog),
+        ),
         disk=DiskBuilder(cache, architecture, prepared.archive, progress.say),
         outer=_outer(prepared, catalog, cache, progress),
     )
+
+
+def _vm(architecture: Architecture, catalog: Catalog) -> bare.Program | None:
+    """What virtual machines of a guest's kernel execute, where accelerators.yaml has a machine."""
+    rows = catalog.accelerators.values()
+    row = next((row for row in rows if row.architecture == architecture.name), None)
+    if row is None:
+        return None
+    return bare.Program(row, architecture, catalog.root / "guest-images", VM_MAIN)
 
 
 def _outer(

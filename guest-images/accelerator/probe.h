@@ -13,6 +13,7 @@ typedef uint64_t u64;
 
 #define BIT(n)		(1ull << (n))
 #define COUNTERS	2
+#define PER_ITERATION	2
 
 /* machine.c: counters, each of the CPU's own choice, that count while code runs. */
 void start_machine(void);
@@ -21,6 +22,7 @@ void set_counter(int n, u64 value);	/* interrupts where it overflows */
 void start_counters(int number);	/* the first ones, together */
 void stop_counters(int number);
 u64 read_counter(int n);
+void spin(u32 iterations);		/* of PER_ITERATION instructions */
 void put(char c);			/* on the serial port */
 _Noreturn void leave(void);		/* ends QEMU */
 

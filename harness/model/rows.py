@@ -45,6 +45,7 @@ Feature = Literal[
     "steady-cycles",  # each nanosecond has cycles_per_ns of them
     "steady-speed",  # work takes about as long each time
     "throttling",  # overflows are noticed so soon that there can be too many
+    "virtualization",  # its kernels have KVM, and guests with a vPMU
 ]
 
 

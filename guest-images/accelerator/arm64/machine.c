@@ -54,6 +54,11 @@ static u32 load(u64 address)
 	return *(volatile u32 *)address;
 }
 
+void spin(u32 iterations)
+{
+	asm volatile("1: subs %w0, %w0, #1\n\tb.ne 1b" : "+r"(iterations) : : "cc");
+}
+
 void put(char c)
 {
 	while (load(UART + UART_FLAGS) & FLAGS_FULL)

@@ -99,6 +99,11 @@ static void apic_write(u32 reg, u32 what)
 	*(volatile u32 *)(uintptr_t)(APIC + reg) = what;
 }
 
+void spin(u32 iterations)
+{
+	asm volatile("1: decl %0\n\tjnz 1b" : "+r"(iterations) : : "cc");
+}
+
 void put(char c)
 {
 	while (!(in8(COM1_STATUS) & STATUS_EMPTY))
