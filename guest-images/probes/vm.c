@@ -16,7 +16,7 @@
 #include "vm.h"
 #include "vm_arch.h"
 
-#define PROGRAM		"/vm"
+#define PROGRAM		"/probes/vm"
 #define LINE		128
 
 static struct {
