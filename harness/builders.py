@@ -3,11 +3,14 @@
 
 from dataclasses import dataclass
 
+from harness import bare
 from harness.catalog import Catalog
 from harness.image.build import ImageBuilder
 from harness.image.disk import DiskBuilder
 from harness.image.outer import OuterBuilder
+from harness.image.recipe import VM_MAIN
 from harness.kernel.build import Builder
+from harness.model import Architecture
 from harness.progress import Progress
 from harness.request import Prepared
 from harness.store import Cache
@@ -27,7 +30,8 @@ def builders_for(
     prepared: Prepared, catalog: Catalog, cache: Cache, progress: Progress, *, debug: bool = False
 ) -> Builders:
     """The builders of a plan's machine; kernels have DWARF with `debug`."""
-    architecture = catalog.architectures[prepared.plan.machine.architecture]
+    machine = prepared.plan.machine
+    architecture = catalog.architectures[machine.architecture]
     sources = catalog.root / "guest-images"
     kernel = Builder(
         cache,
@@ -36,14 +40,31 @@ def builders_for(
         configs=catalog.configs,
         modules=sources / "modules",
         say=progress.say,
+        fragments=machine.kconfig,
         debug=debug,
     )
     return Builders(
         kernel=kernel,
-        image=ImageBuilder(cache, architecture, prepared.archive, sources, progress.say),
+        image=ImageBuilder(
+            cache,
+            architecture,
+            prepared.archive,
+            sources,
+            say=progress.say,
+            vm=_vm(architecture, catalog),
+        ),
         disk=DiskBuilder(cache, architecture, prepared.archive, progress.say),
         outer=_outer(prepared, catalog, cache, progress),
     )
+
+
+def _vm(architecture: Architecture, catalog: Catalog) -> bare.Program | None:
+    """What virtual machines of a guest's kernel execute, where accelerators.yaml has a machine."""
+    rows = catalog.accelerators.values()
+    row = next((row for row in rows if row.architecture == architecture.name), None)
+    if row is None:
+        return None
+    return bare.Program(row, architecture, catalog.root / "guest-images", VM_MAIN)
 
 
 def _outer(

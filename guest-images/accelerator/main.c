@@ -8,24 +8,7 @@
 #define WORK		10000		/* instructions, at the least */
 #define PATIENCE	100		/* times WORK until the counter overflows */
 
-volatile u64 overflows;
-
-void say(const char *word)
-{
-	while (*word)
-		put(*word++);
-}
-
-void say_number(u64 number)
-{
-	int shift = 60;
-
-	while (shift && !(number >> shift))
-		shift -= 4;
-	say("0x");
-	for (; shift >= 0; shift -= 4)
-		put("0123456789abcdef"[number >> shift & 0xf]);
-}
+static volatile u64 overflows;
 
 static void say_line(const char *word, u64 number)
 {
@@ -48,26 +31,27 @@ void probe(void)
 	start_machine();
 	if (!find_pmu())
 		leave();
-	start_counter(0);
+	set_counter(0, 0);
+	start_counters(1);
 	work();
-	counted = stop_counter();
+	stop_counters(1);
+	counted = read_counter(0);
 	say_line("counter ", counted);
 	if (!counted)
 		leave();
 
-	start_counter(-(u64)(WORK / 2));
+	set_counter(0, -(u64)(WORK / 2));
+	start_counters(1);
 	for (int i = 0; i < PATIENCE && !overflows; i++)
 		work();
-	stop_counter();
+	stop_counters(1);
 	say_line("overflow ", overflows);
 	say("done\n");
 	leave();
 }
 
-void unexpected(u64 what, u64 where)
+void overflowed(int n)
 {
-	say("exception ");
-	say_number(what);
-	say_line(" at ", where);
-	leave();
+	(void)n;
+	overflows++;
 }

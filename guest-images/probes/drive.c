@@ -24,6 +24,7 @@
 #include "perf.h"
 #include "record.h"
 #include "script.h"
+#include "vm.h"
 #include "work.h"
 
 #define SCENARIO		"/scenario"
@@ -351,6 +352,8 @@ static bool work_step(const struct step *step, bool main)
 		spin_for(number * 1000000, main);
 	else if (!strcmp(words[0], "kernel"))
 		kernel_for(number * 1000000);
+	else if (!strcmp(words[0], "vm"))
+		run_vm(number * 1000000);
 	else if (!strcmp(words[0], "random"))
 		spend_in_kernel(number);
 	else if (!strcmp(words[0], "spin"))

@@ -58,13 +58,14 @@ static void announce(const struct counter *counter, const struct scope *scope,
 	record("{\"kind\":\"event\",\"name\":\"%s\",\"id\":%" PRIu64 ",\"leader\":%" PRIu64
 	       ",\"task\":\"%s\",\"cpu\":%d,\"cgroup\":\"%s\",\"type\":%u,\"config\":%llu,"
 	       "\"period\":%llu,\"frequency\":%llu,\"exclude_kernel\":%d,\"exclude_user\":%d,"
+	       "\"exclude_host\":%d,"
 	       "\"pinned\":%d,\"exclusive\":%d,\"inherit\":%d}",
 	       counter->name, counter->id, leader ? leader->id : counter->id,
 	       scope->task, scope->cpu, scope->cgroup_name,
 	       attr->type, (unsigned long long)attr->config,
 	       attr->freq ? 0 : (unsigned long long)attr->sample_period,
 	       attr->freq ? (unsigned long long)attr->sample_freq : 0,
-	       attr->exclude_kernel, attr->exclude_user,
+	       attr->exclude_kernel, attr->exclude_user, attr->exclude_host,
 	       attr->pinned, attr->exclusive, attr->inherit);
 }
 

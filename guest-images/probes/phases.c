@@ -3,27 +3,22 @@
  * phases: a workload for perf, which opens no event itself.
  *
  * Spends time as it is told, such as `phases user:100 kernel:100`: so many
- * milliseconds in user space, then so many in the kernel.
+ * milliseconds in user space, then so many in the kernel; `vm:100` in a virtual
+ * machine, whose results become records.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "arch.h"
+#include "perf.h"
+#include "record.h"
+#include "vm.h"
 
 #define SPIN_ITERATIONS	10000
 #define RANDOM_BYTES	16384
-
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
 
 static void spend_in_user_space(uint64_t end)
 {
@@ -44,11 +39,17 @@ static int spend_in_kernel(uint64_t end)
 static int run_phase(const char *phase)
 {
 	const char *colon = strchr(phase, ':');
-	uint64_t end = monotonic_ns();
+	uint64_t ns, end;
 
 	if (!colon)
 		return -1;
-	end += strtoull(colon + 1, NULL, 10) * 1000000;
+	ns = strtoull(colon + 1, NULL, 10) * 1000000;
+	end = monotonic_ns() + ns;
+	if (!strncmp(phase, "vm:", 3)) {
+		record_open();
+		run_vm(ns);
+		return 0;
+	}
 	if (!strncmp(phase, "kernel:", 7))
 		return spend_in_kernel(end);
 	if (strncmp(phase, "user:", 5))

@@ -97,6 +97,8 @@ static void set_key(struct event_spec *event, const char *key, char *value)
 		attr->exclude_kernel = number;
 	else if (!strcmp(key, "exclude_user"))
 		attr->exclude_user = number;
+	else if (!strcmp(key, "exclude_host"))
+		attr->exclude_host = number;
 	else if (!strcmp(key, "signals"))
 		event->signals = number;
 	else if (!strcmp(key, "watched"))

@@ -59,11 +59,15 @@ def frequency_events(records: Records) -> set[int]:
 
 
 def event_names(records: Records) -> dict[int, str]:
-    """The events' names; one that was inherited is called after its parent."""
+    """The events' names; one that was inherited is called after its parent.
+
+    What no one opened with perf_event_open(2) is the kernel's own, such as KVM's.
+    """
     names = records.names()
     for call in records.calls:
-        if call.parent and call.id not in names:
-            names[call.id] = f"child of {names.get(call.parent, call.parent)}"
+        if call.id and call.id not in names:
+            parent = names.get(call.parent, call.parent)
+            names[call.id] = f"child of {parent}" if call.parent else "the kernel's own"
     return names
 
 

@@ -17,12 +17,13 @@ from harness.checks.base import (
     verdict,
 )
 from harness.checks.points import events, groups, points, samples
-from harness.guest.records import Event, Read, Sample, Work
+from harness.guest.records import Event, Read, Sample, VmResult, VmWord, Work
 from harness.model import Machine, Scenario, Verdict
 
 EXACT = "counting.exact"
 LEVELS = "counting.levels"
 WRAP = "counting.wrap"
+VM = "counting.vm"
 
 _HARDWARE, _SOFTWARE, _TRACEPOINT, _BREAKPOINT = 0, 1, 2, 5
 _CYCLES, _INSTRUCTIONS, _BRANCHES = 0, 1, 4
@@ -276,8 +277,45 @@ def judge_wrap(observation: Observation, _: Observation | None) -> Verdict:
     )
 
 
+def _vm_fault(result: VmResult) -> str:
+    when = milliseconds(result.time)
+    if result.what == "counted":
+        return (
+            f"by {when} its counter {result.counter} had counted {result.got} for "
+            f"{result.wanted}: {result.got - result.wanted:+d}"
+        )
+    return (
+        f"by {when} its counter {result.counter} had interrupted {result.got} times "
+        f"for {result.wanted} overflows"
+    )
+
+
+def judge_vm(observation: Observation, _: Observation | None) -> Verdict:
+    """A virtual machine counts exactly what it executed, and each overflow interrupts it once.
+
+    Its counters are events of KVM's (kvm_pmu_create_perf_event() in arch/arm64/kvm/pmu-emul.c,
+    pmc_reprogram_counter() in arch/x86/kvm/pmu.c) that count nothing but the virtual machine.
+    """
+    expected = "each loop counted exactly, one interrupt for each overflow"
+    results = observation.records.of(VmResult)
+    words = observation.records.of(VmWord)
+    faults = [_vm_fault(result) for result in results if result.got != result.wanted]
+    if any(not word.text.startswith("pmu ") for word in words):
+        faults += [f"it said at {milliseconds(word.time)}: {word.text}" for word in words]
+    if not results and not faults:
+        return inconclusive(VM, "no virtual machine came to a result", expected)
+    return verdict(
+        VM,
+        faults,
+        measured=f"{sum(r.got == r.wanted for r in results)} of {len(results)} results right",
+        expected=expected,
+        metrics={"results": len(results), "wrong": len(faults)},
+    )
+
+
 CHECKS = (
     Check(EXACT, "Is known work counted exactly?", judge_exact, Equivalence(count_deviation)),
     Check(LEVELS, "Do user and kernel add up to both?", judge_levels, Equivalence(level_gap)),
     Check(WRAP, "Is no wrap of a counter lost?", judge_wrap, Property("reads", most=FEW)),
+    Check(VM, "Does a virtual machine count what it executes?", judge_vm, Property("results")),
 )

@@ -26,7 +26,7 @@ from harness.checks.base import (
     verdict,
 )
 from harness.guest.callback_records import Callback, Registers
-from harness.guest.records import Records, Throttle
+from harness.guest.records import Event, Records, Throttle
 from harness.model import Machine, Verdict
 
 ORDER = "retention.order"
@@ -34,6 +34,9 @@ RELOAD = "retention.reload"
 REGISTERS = "retention.registers"
 
 _PERF_EF_START = 1
+# Of an event of 64 bits, as KVM's on arm64 are (PERF_ATTR_CFG1_COUNTER_64BIT):
+# armpmu_event_max_period() in drivers/perf/arm_pmu.c.
+_WIDE_LEFT = 2**63 - 1
 
 
 def _order_fault(call: Callback, place: str, released: bool) -> str:
@@ -124,22 +127,25 @@ def _reload_fault(pause: Callback, resume: Callback, counted: bool) -> str:
     return ""
 
 
-def _programming_fault(start: Callback, machine: Machine) -> str:
+def _programming_fault(start: Callback, machine: Machine, *, own: bool) -> str:
     """What is wrong with the counter's value after a start; or nothing.
 
     It is -period_left, and no further than `largest_left` from its wrap: a counter
     that could pass its own start between two interrupts would lose counts
     (armpmu_event_set_period() in drivers/perf/arm_pmu.c).  Nor is it nearer than
     `least_left` (x86_perf_event_set_period() in arch/x86/events/core.c).  Where nobody
-    knows how wide the counters are, what the narrowest cannot hold is not judged.
+    knows how wide the counters are, what the narrowest cannot hold is not judged.  The
+    kernel's `own` events may ask for more bits than a probe's do, and for periods of 64.
     """
     if machine.widths_vary and start.left[1] > machine.largest_left:
         return ""
-    left = min(max(start.left[1], machine.least_left), machine.largest_left)
+    left = max(start.left[1] % 2**64 if own else start.left[1], machine.least_left)
+    widest = (machine.largest_left, _WIDE_LEFT) if own else (machine.largest_left,)
     # Modulo the counter's width: what was counted since is in both.
-    if (start.prev[1] + left) % (2 * (machine.largest_left + 1)):
-        return f"the counter was programmed to {start.prev[1]:#x}, not to -{left}"
-    return ""
+    if any((start.prev[1] + min(left, most)) % (2 * (most + 1)) == 0 for most in widest):
+        return ""
+    left = min(left, machine.largest_left)
+    return f"the counter was programmed to {start.prev[1]:#x}, not to -{left}"
 
 
 def _starts(records: Records) -> list[Callback]:
@@ -183,8 +189,10 @@ def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
             when = milliseconds(adjustment.tick.time)
             faults.append(f"{named(names, adjustment.event)} in the tick at {when}: {fault}")
     starts = _starts(records)
+    opened = {event.id for event in records.of(Event)}
     for start in starts:
-        fault = _programming_fault(start, observation.machine)
+        own = not {start.id, start.parent} & opened
+        fault = _programming_fault(start, observation.machine, own=own)
         if fault:
             faults.append(f"{named(names, start.id)} at {milliseconds(start.time)}: {fault}")
     if not starts:

@@ -9,6 +9,7 @@ import re
 from itertools import pairwise
 
 from harness.checks.adjustments import (
+    SOFTWARE,
     Adjustment,
     adjustments,
     event_names,
@@ -36,6 +37,7 @@ PAIRING = "retention.pairing"
 COUNTER = "retention.counter"
 RESIDENCE = "retention.residence"
 ISOLATION = "retention.isolation"
+BYSTANDER = "retention.bystander"
 
 # Functions that adjust a period outside the tick: on overflow, and for
 # PERF_EVENT_IOC_PERIOD.
@@ -295,7 +297,7 @@ def _working_windows(observation: Observation) -> list[tuple[int, int]]:
     return [
         (phase.time, after.time)
         for phase, after in pairwise(main_phases(observation))
-        if phase.name.startswith(("user ", "kernel "))
+        if phase.name.startswith(("user ", "kernel ", "vm "))
     ]
 
 
@@ -327,6 +329,44 @@ def judge_isolation(observation: Observation, _: Observation | None) -> Verdict:
     )
 
 
+def judge_bystander(observation: Observation, _: Observation | None) -> Verdict:
+    """A tick touches the events in frequency mode, and no other one on a counter.
+
+    Such as KVM's, which have a fixed period.  The tick lets a throttled one go again
+    (perf_adjust_freq_unthr_events()), which is a start.
+    """
+    expected = "no add, no del, no stop and no other counter in a tick that does not adjust it"
+    records = observation.records
+    adjusted = frequency_events(records)
+    names = event_names(records)
+    present: dict[int, int] = {}
+    judged, faults = 0, []
+    for call in records.calls:
+        if call.call == "tick":
+            judged += sum(cpu == call.cpu for cpu in present.values())
+        if not call.id or call.pmu in SOFTWARE or {call.id, call.parent} & adjusted:
+            continue
+        if call.tick and call.call in ("add", "del", "stop", "assign"):
+            faults.append(
+                f"{named(names, call.id)} on CPU {call.cpu}: {call.call} in a tick at "
+                f"{milliseconds(call.time)} ({call.caller}), counter {call.idx[0]} to {call.idx[1]}"
+            )
+        if call.call == "add" and call.idx[1] >= 0:
+            present[call.id] = call.cpu
+        elif call.call == "del":
+            present.pop(call.id, None)
+    if not judged:
+        return inconclusive(BYSTANDER, "no tick came while another event counted", expected)
+    return verdict(
+        BYSTANDER,
+        faults,
+        measured=f"{len(faults)} calls on events that are not adjusted, on a counter in "
+        f"{judged} ticks",
+        expected=expected,
+        metrics={"ticks": judged, "calls": len(faults)},
+    )
+
+
 CHECKS = (
     Check(
         RELEASE,
@@ -351,6 +391,12 @@ CHECKS = (
         ISOLATION,
         "Does an event of one PMU leave the other PMUs alone?",
         judge_isolation,
+        Property("ticks"),
+    ),
+    Check(
+        BYSTANDER,
+        "Does a tick leave alone what it does not adjust?",
+        judge_bystander,
         Property("ticks"),
     ),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness import process
+from harness import bare, process
 from harness.catalog import Catalog
 from harness.doctor.device import ask
 from harness.emulator.build import stored
@@ -17,7 +17,6 @@ from harness.errors import HarnessError, HostError
 from harness.machine.argv import Program, trial_argv
 from harness.machine.crash import clean
 from harness.model import Accelerator, Boot, DeviceFacts, Obstacle, Stage, Trial
-from harness.process import CommandError
 from harness.progress import Progress
 from harness.store import Cache, digest, write_json
 
@@ -28,14 +27,6 @@ IMAGE = "image"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 FILE_BYTES = 64 << 10
 WORDS = 8
-
-# No libraries, no vector registers, no relocation; any warning is an error.
-COMPILE = (
-    *("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"),
-    *("-ffreestanding", "-nostdlib", "-static", "-fno-pic", "-no-pie"),
-    *("-mgeneral-regs-only", "-fno-stack-protector", "-fno-asynchronous-unwind-tables"),
-    *("-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--fatal-warnings"),
-)
 
 
 @dataclass(frozen=True)
@@ -63,7 +54,6 @@ class Doctor:
         self.cache = cache
         self.progress = progress
         self.rerun = rerun
-        self.sources = catalog.root / "guest-images" / "accelerator"
 
     def trial(self, row: Accelerator) -> Trial:
         """What is remembered of an accelerator, or seen now; it never raises HarnessError."""
@@ -83,7 +73,7 @@ class Doctor:
         if trial.device and trial.device.error:
             return trial
         try:
-            recipe = self._recipe(row)
+            recipe = self._bare(row).digest()
             key = self._key(row, qemu, recipe, trial.device)
             known = None if self.rerun else self._known(row, key)
             if known or not may_boot:
@@ -111,33 +101,15 @@ class Doctor:
             raise HostError(f"{command} is not installed", advice="./pmu-harness setup")
         return Qemu(Path(binary), process.version(command), program)
 
-    def _files(self, row: Accelerator) -> list[Path]:
-        folders = (self.sources, self.sources / row.program)
-        return sorted(path for folder in folders for path in folder.iterdir() if path.is_file())
-
-    def _recipe(self, row: Accelerator) -> str:
-        """What a row's program is made of, as a name; raises HostError without a compiler."""
-        texts = [path.read_bytes() for path in self._files(row)]
-        toolchain = process.version(self._compiler(row))
-        return digest(repr((COMPILE, row.program, row.flags)), toolchain, *texts)
-
-    def _compiler(self, row: Accelerator) -> str:
-        return f"{self.catalog.architectures[row.architecture].triplet}-gcc"
+    def _bare(self, row: Accelerator) -> bare.Program:
+        architecture = self.catalog.architectures[row.architecture]
+        return bare.Program(row, architecture, self.catalog.root / "guest-images")
 
     def _image(self, row: Accelerator, recipe: str) -> Path:
         """The program, from the store if it is there; raises HostError."""
 
         def make(new: Path) -> None:
-            sources = [str(path) for path in self._files(row) if path.suffix in (".c", ".S")]
-            script = ["-T", str(self.sources / row.program / "probe.ld")]
-            argv = [self._compiler(row), *COMPILE, *row.flags, *script]
-            try:
-                process.capture([*argv, "-o", str(new / IMAGE), *sources])
-            except CommandError as error:
-                raise HostError(
-                    f"guest-images/accelerator does not compile for {row.architecture}",
-                    why=error.output,
-                ) from error
+            self._bare(row).compile(new / IMAGE)
 
         return self.cache.artifact(f"accelerator-{recipe}", make) / IMAGE
 

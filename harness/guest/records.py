@@ -69,14 +69,17 @@ class Event(Frozen):
     frequency: int
     exclude_kernel: bool
     exclude_user: bool
+    # It counts in virtual machines only; earlier guests did not say.
+    exclude_host: bool = False
     pinned: bool
     exclusive: bool
     inherit: bool
 
     @property
-    def counts(self) -> tuple[int, int, bool, bool]:
+    def counts(self) -> tuple[int, int, bool, bool, bool]:
         """What it counts: equal for two events that must count the same."""
-        return (self.type, self.config, self.exclude_kernel, self.exclude_user)
+        excluded = (self.exclude_kernel, self.exclude_user, self.exclude_host)
+        return (self.type, self.config, *excluded)
 
     @property
     def samples(self) -> bool:
@@ -202,6 +205,28 @@ class Interruption(Frozen):
     user: int
 
 
+class VmResult(Frozen):
+    """What a virtual machine of the kernel under test says of one of its counters.
+
+    guest-images/vm/main.c: `got` is what it counted, or how often it overflowed.
+    """
+
+    kind: Literal["vm"]
+    time: int
+    what: Literal["counted", "overflows"]
+    counter: int
+    got: int
+    wanted: int
+
+
+class VmWord(Frozen):
+    """Any other line that a virtual machine of the kernel under test says."""
+
+    kind: Literal["vm-said"]
+    time: int
+    text: str
+
+
 Record = Annotated[
     Step
     | End
@@ -217,6 +242,8 @@ Record = Annotated[
     | Lost
     | Index
     | Interruption
+    | VmResult
+    | VmWord
     | Observer
     | Callback
     | Access

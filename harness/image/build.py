@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import bare
 from harness.debian import Archive, extract
 from harness.errors import HostError
-from harness.image.recipe import COMPILE, FOLDERS, INIT, KEYS, OBSERVER, PROBES
+from harness.image.recipe import COMPILE, FOLDERS, INIT, KEYS, OBSERVER, PROBES, VM
 from harness.kernel.build import toolchain
 from harness.model import Architecture
 from harness.process import CommandError, capture, logged
@@ -72,7 +73,9 @@ class ImageBuilder:
         architecture: Architecture,
         archive: Archive,
         sources: Path,
+        *,
         say: Callable[[str], None],
+        vm: bare.Program | None,
     ) -> None:
         self.cache = cache
         self.architecture = architecture
@@ -80,6 +83,8 @@ class ImageBuilder:
         self.probes = sources / "probes"
         self.init = sources / "rootfs" / INIT
         self.say = say
+        # What a guest of the guest's kernel executes, where the architecture has it.
+        self.vm = vm
 
     def build(self) -> GuestImage:
         """The image, from the store if it is there; raises HostError."""
@@ -89,6 +94,7 @@ class ImageBuilder:
             toolchain(self.architecture),
             repr((FOLDERS, PROBES, COMPILE)),
             self.init.read_bytes(),
+            *([self.vm.digest()] if self.vm else []),
             *inputs,
         )
         place = self.cache.artifact(f"image-{name}", self._make)
@@ -106,6 +112,8 @@ class ImageBuilder:
         for probe, files in PROBES.items():
             sources = [self.probes / file for file in files]
             compile_program(self.architecture, sources, root / "probes" / probe, new / "build.log")
+        if self.vm:
+            self.vm.compile(root / VM)
         pack(root, new / INITRAMFS)
         shutil.rmtree(root)
         write_text(new / "sha256", file_digest(new / INITRAMFS) + "\n")

@@ -9,13 +9,16 @@ BATCH = "batch"
 SCENARIO = "scenario"
 OBSERVER = "lib/pmu_observer.ko"
 KEYS = "ssh"
+# guest-images/vm, which guest-images/probes/vm.c runs in a virtual machine.
+VM = "probes/vm"
+VM_MAIN = "vm/main.c"
 
 # Each probe's sources, the first one naming it; all are static programs.
 PROBES = {
     "channel": ("channel.c", "record.c"),
     "cost": ("cost.c", "perf.c", "record.c"),
-    "drive": ("drive.c", "script.c", "work.c", "perf.c", "record.c"),
-    "phases": ("phases.c",),
+    "drive": ("drive.c", "script.c", "vm.c", "work.c", "perf.c", "record.c"),
+    "phases": ("phases.c", "vm.c", "perf.c", "record.c"),
 }
 # What every guest is set to.  An emulated interrupt takes its time, for which
 # perf_sample_event_took() would lower the allowed sample rate.

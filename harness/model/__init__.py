@@ -33,12 +33,21 @@ from harness.model.rows import (
     Regime,
     Traced,
 )
-from harness.model.scenario import STEPS, EventSpec, KnownFailure, Scenario, Tool, copies
+from harness.model.scenario import (
+    STEPS,
+    VM_COUNTERS,
+    EventSpec,
+    KnownFailure,
+    Scenario,
+    Tool,
+    copies,
+)
 from harness.model.series import Claim, Series, SeriesPatch
 from harness.model.verdict import Erratum, GuestEnd, Outcome, Status, Verdict
 
 __all__ = [
     "STEPS",
+    "VM_COUNTERS",
     "Accelerator",
     "Architecture",
     "Boot",

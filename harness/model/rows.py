@@ -45,6 +45,7 @@ Feature = Literal[
     "steady-cycles",  # each nanosecond has cycles_per_ns of them
     "steady-speed",  # work takes about as long each time
     "throttling",  # overflows are noticed so soon that there can be too many
+    "virtualization",  # its kernels have KVM, and guests with a vPMU
 ]
 
 
@@ -77,7 +78,7 @@ class Machine(Frozen):
     regime; `cycles_per_ns` the most that a counter counts in a nanosecond (all the time
     with steady-cycles); `sample_late_ns` how much later than its count a sample's times
     are taken, at the most; `largest_left` and `least_left` how far from its wrap a counter
-    is programmed;
+    is programmed; `kconfig` what its kernels need beside what the architecture's do;
     `late_overflow` by how many counts at most an emulator notices the overflow of
     an event too late (docs/errata.md); `trace_events` is how QEMU calls the
     events of its register trace, * being one of Traced.
@@ -95,6 +96,7 @@ class Machine(Frozen):
     cpus: int = Field(ge=1)
     counters: Counters
     offers: tuple[Feature, ...] = ()
+    kconfig: tuple[KconfigFragment, ...] = ()
     memory_mib: int = Field(ge=64)
     # None where the time is the host's.
     clock: tuple[str, ...] = ()

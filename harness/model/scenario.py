@@ -17,7 +17,8 @@ class EventSpec(Frozen):
     `task` is self or one of the scenario's tasks; `copies` opens that many,
     named NAME1, NAME2, ..., or as many as take the rest of the machine's counters;
     `watched` lets user space see the counter's index
-    in the event's mmap page; `signals` has each overflow deliver one.
+    in the event's mmap page; `signals` has each overflow deliver one; with `exclude_host`
+    it counts in virtual machines only.
     """
 
     counts: str = Field(pattern=r"^[a-z][\w:.-]*$")
@@ -34,6 +35,7 @@ class EventSpec(Frozen):
     inherit: bool = False
     exclude_kernel: bool = False
     exclude_user: bool = False
+    exclude_host: bool = False
     watched: bool = False
     signals: bool = False
     copies: Annotated[int, Field(ge=1)] | Literal["rest"] = 1
@@ -53,6 +55,7 @@ class EventSpec(Frozen):
 STEPS: dict[str, tuple[str, ...]] = {
     "user": ("ms",),
     "kernel": ("ms",),
+    "vm": ("ms",),
     "random": ("bytes",),
     "spin": ("times",),
     "sleep": ("ms",),
@@ -81,6 +84,10 @@ STEPS: dict[str, tuple[str, ...]] = {
     "kill": ("task",),
     "exec": (),
 }
+
+
+# How many counters a virtual machine uses: guest-images/accelerator/probe.h.
+VM_COUNTERS = 2
 
 
 class KnownFailure(Frozen):
@@ -151,6 +158,8 @@ class Scenario(Frozen):
             raise ValueError("a scenario has either events and steps, or a probe, or a tool")
         if self.trace and (self.tool or "register-trace" not in self.needs):
             raise ValueError("a trace needs a machine's register-trace, and takes no tool")
+        if self._runs_vm and "virtualization" not in self.needs:
+            raise ValueError("vm needs a machine's virtualization")
         for task, steps in {"main": self.steps, **self.tasks}.items():
             for step in steps:
                 self._check_step(task, step)
@@ -192,6 +201,7 @@ class Scenario(Frozen):
     def for_machine(self, machine: Machine) -> "Scenario":
         """The scenario with its `copies: rest` as many as the machine's counters leave."""
         taken = sum(e.copies for e in self.events.values() if isinstance(e.copies, int))
+        taken += VM_COUNTERS if self._runs_vm else 0
         events = {}
         for name, event in self.events.items():
             copies = event.copies
@@ -200,6 +210,11 @@ class Scenario(Frozen):
             if copies > 0:
                 events[name] = event.model_copy(update={"copies": copies})
         return self.model_copy(update={"events": events})
+
+    @property
+    def _runs_vm(self) -> bool:
+        steps = (step for steps in (self.steps, *self.tasks.values()) for step in steps)
+        return any(step.split()[:1] == ["vm"] for step in steps)
 
     @property
     def event_names(self) -> list[str]:

@@ -55,7 +55,7 @@ OWNERS = {
 LAYERS = (
     ("errors", "model", "statistics"),
     ("process", "store", "catalog", "setup", "sandbox", "debian", "plan", "progress"),
-    ("patches", "tree", "compile"),
+    ("patches", "tree", "compile", "bare"),
     ("kernel",),
     ("image",),
     ("machine",),

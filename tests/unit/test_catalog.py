@@ -11,6 +11,7 @@ from harness.catalog import Catalog
 from harness.checks import CHECKS
 from harness.errors import PlanError
 from harness.judge import HEALTH
+from harness.model import VM_COUNTERS
 
 
 def test_every_scenario_asks_known_checks_and_probes(catalog):
@@ -174,3 +175,15 @@ def test_packages_are_asked_for_where_they_are_needed(catalog):
     assert arm - x86 >= {"qemu-system-aarch64", "aarch64-linux-gnu-gcc"}
     assert x86 - arm >= {"ninja", "x86_64-linux-gnu-gcc"}
     assert "shellcheck" not in arm | x86
+
+
+def test_a_kernel_that_is_to_virtualize_is_built_so(catalog):
+    for machine in catalog.machines.values():
+        files = [catalog.configs / fragment.file for fragment in machine.kconfig]
+        has_kvm = any("CONFIG_KVM=y" in file.read_text() for file in files)
+        assert has_kvm is ("virtualization" in machine.offers), machine.name
+
+
+def test_a_virtual_machine_uses_as_many_counters_as_scenarios_leave_it(catalog):
+    header = (catalog.root / "guest-images/accelerator/probe.h").read_text()
+    assert f"#define COUNTERS\t{VM_COUNTERS}\n" in header

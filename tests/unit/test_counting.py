@@ -3,7 +3,7 @@
 
 import pytest
 
-from harness.guest.records import Event, Read, Sample, Signals, Work
+from harness.guest.records import Event, Read, Sample, Signals, VmResult, VmWord, Work
 from harness.model import Status
 from tests.unit.changes import a, again, every, fault, judge, nth, shifted, undecided, without
 
@@ -307,3 +307,41 @@ def test_exec_that_enables_too_early_or_too_late(observe, enabled):
 
 def test_an_event_that_nobody_controls(observe):
     assert undecided("counting.control", observe(IDLE)) == "no event was controlled"
+
+
+# --- counting.vm -------------------------------------------------------------
+
+VIRTUAL = "6.12@aarch64-tcg-el2/kvm-scarce"
+
+
+@pytest.mark.parametrize(
+    ("what", "counter", "got", "said"),
+    [
+        ("counted", 0, 1999999, "its counter 0 had counted 1999999 for 2000000: -1"),
+        ("counted", 1, 2000001, "its counter 1 had counted 2000001 for 2000000: +1"),
+        ("overflows", 0, 2, "its counter 0 had interrupted 2 times for 3 overflows"),
+        ("overflows", 1, 4, "its counter 1 had interrupted 4 times for 3 overflows"),
+    ],
+)
+def test_a_virtual_machine_that_is_not_counted_exactly(observe, what, counter, got, said):
+    wrong = nth(0, a(VmResult, what=what, counter=counter), got=got)
+    verdict = judge("counting.vm", observe(VIRTUAL, wrong))
+    assert verdict.status is Status.FAIL
+    assert verdict.metrics["wrong"] == len(verdict.evidence) == 1
+    assert verdict.evidence[0].endswith(said)
+
+
+def test_a_virtual_machine_that_stops_is_quoted(observe):
+    stopped = again(0, a(VmWord), time=150_000_000, text="stopped, KVM's exit reason being 17")
+    verdict = judge("counting.vm", observe(VIRTUAL, stopped))
+    assert verdict.status is Status.FAIL
+    assert [line.partition(": ")[2] for line in verdict.evidence] == [
+        "pmu PMUv3, PMUVer 0x6, event counters 0x6",
+        "stopped, KVM's exit reason being 17",
+    ]
+    nothing = observe(VIRTUAL, stopped, without(a(VmResult)))
+    assert judge("counting.vm", nothing).status is Status.FAIL
+
+
+def test_a_virtual_machine_without_a_result_decides_nothing(observe):
+    assert undecided("counting.vm", observe(VIRTUAL, without(a(VmResult))))

@@ -8,6 +8,7 @@ import pytest
 
 from harness.errors import PlanError
 from harness.model import (
+    VM_COUNTERS,
     Claim,
     Counters,
     Machine,
@@ -343,3 +344,13 @@ def test_a_machine_without_a_counter_of_instructions_lacks_what_counts_them(cata
     )
     assert catalog.scenarios["cost-instructions"].lacks(noisy).startswith("instructions and ")
     assert not catalog.scenarios["cycles-cpu"].lacks(noisy)
+
+
+def test_a_virtual_machines_counters_are_left(catalog):
+    scenario = catalog.scenarios["kvm-scarce"]
+    arm64, x86 = (catalog.machines[name] for name in ("aarch64-tcg-el2", "x86_64-tcg-svm"))
+    fillers = [f"filler{number}" for number in (1, 2)]
+    assert scenario.for_machine(arm64).event_names == ["holder", "target", *fillers]
+    assert scenario.for_machine(x86).event_names == ["holder", "target"]
+    still = scenario.model_copy(update={"steps": ("enable target", "user 30")})
+    assert len(still.for_machine(arm64).event_names) == VM_COUNTERS + 4

@@ -4,7 +4,7 @@
 import pytest
 
 from harness.guest.callback_records import Callback
-from harness.guest.records import Throttle
+from harness.guest.records import Event, Throttle
 from harness.model import Status
 from tests.unit.changes import a, again, call, every, fault, judge, nth, undecided, without
 
@@ -248,3 +248,28 @@ def test_an_adjustment_that_writes_no_register(observe):
 
 def test_without_registers_nothing_is_known_of_them(observe):
     assert "no adjustment with registers" in undecided("retention.registers", observe(CLEAN))
+
+
+VIRTUAL = "6.12@aarch64-tcg-el2/kvm-scarce"
+WIDE = a(Callback, call="add", id=lambda number: number > 5, prev=lambda prev: prev[1] >> 63)
+
+
+def test_an_event_of_the_kernels_own_may_have_64_bits(observe):
+    """kvm_pmu_create_perf_event() asks for them, and what a probe opens does not."""
+    assert judge("retention.reload", observe(VIRTUAL)).status is Status.PASS
+    wrong = nth(0, WIDE, prev=(0, 2**63 + 5))
+    said = fault("retention.reload", observe(VIRTUAL, wrong))
+    assert said.startswith("the kernel's own (id ")
+    opened = nth(0, a(Event, name="filler1"), id=lambda event: wide_id(observe(VIRTUAL)))
+    assert "programmed to" in fault("retention.reload", observe(VIRTUAL, opened))
+
+
+def wide_id(observation):
+    """The first event that was programmed further from its wrap than 32 bits go."""
+    return next(record.id for record in observation.records.all if WIDE(record))
+
+
+def test_an_event_of_the_kernels_own_may_have_a_period_of_64_bits(observe):
+    """KVM's on 6.1, whose counters have 32: period_left is -1, and none is further from a wrap."""
+    unsigned = nth(0, WIDE, left=(-1, -1), prev=(0, 2**64 - 2**31 + 1))
+    assert judge("retention.reload", observe(VIRTUAL, unsigned)).status is Status.PASS

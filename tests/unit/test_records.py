@@ -4,7 +4,17 @@
 import pytest
 
 from harness.guest.callback_records import Callback, Registers, with_counters
-from harness.guest.records import HEADER, MAGIC, Event, Records, RecordsError, channel_bytes, parse
+from harness.guest.records import (
+    HEADER,
+    MAGIC,
+    Event,
+    Records,
+    RecordsError,
+    VmResult,
+    VmWord,
+    channel_bytes,
+    parse,
+)
 
 LINE = b'{"kind":"step","number":1,"status":0}\n'
 
@@ -138,3 +148,13 @@ def test_a_refused_add_waits_for_nothing():
 def test_where_add_gives_the_counter_the_log_stays():
     log = [called("add", idx=(-1, 3)), called("del", idx=(3, -1))]
     assert with_counters(log) is log
+
+
+def test_what_a_virtual_machine_says():
+    records = parse(
+        b'{"kind":"vm-said","time":1,"text":"pmu PMUv3"}\n'
+        b'{"kind":"vm","time":2,"what":"counted","counter":1,"got":18446744073709551615,'
+        b'"wanted":6}\n'
+    )
+    assert [word.text for word in records.of(VmWord)] == ["pmu PMUv3"]
+    assert [result.got for result in records.of(VmResult)] == [2**64 - 1]

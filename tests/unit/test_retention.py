@@ -279,3 +279,51 @@ def test_a_move_while_no_one_looks_shows_at_the_next_look(observe):
     verdict = judge("retention.counter", observe(BEFORE, unseen))
     assert verdict.status is Status.FAIL
     assert any(line.startswith("log: target") for line in verdict.evidence)
+
+
+# --- retention.bystander -----------------------------------------------------
+
+VIRTUAL = "6.12@aarch64-tcg-el2/kvm-scarce"
+KVMS = a(Callback, call="add", id=lambda number: number > 5, idx=lambda idx: idx[1] >= 0)
+
+
+def test_bystanders_are_kvms_events_and_those_that_only_count(observe):
+    verdict = judge("retention.bystander", observe(VIRTUAL))
+    assert verdict.status is Status.PASS
+    ticks = sum(call.call == "tick" for call in observe(VIRTUAL).records.of(Callback))
+    # Three at the least that no one adjusts, until the holder is gone.
+    assert verdict.metrics["ticks"] > 2 * ticks
+
+
+@pytest.mark.parametrize("made", ["add", "del", "stop"])
+def test_a_tick_that_touches_a_bystander(observe, made):
+    touched = nth(20, KVMS, call=made, tick=True, time=150_000_000, caller="perf_adjust")
+    verdict = judge("retention.bystander", observe(VIRTUAL, touched))
+    assert verdict.status is Status.FAIL
+    assert verdict.evidence[0].startswith("the kernel's own (id ")
+    assert (
+        f"on CPU 0: {made} in a tick at 150.000 ms (perf_adjust), counter " in verdict.evidence[0]
+    )
+
+
+def test_a_tick_that_puts_a_bystander_on_another_counter(observe):
+    """Enabling the PMU does that, where it assigns counters."""
+    seen = "6.12@x86_64-tcg/register-trace"
+    assert judge("retention.bystander", observe(seen)).status is Status.PASS
+    moved = again(
+        5, a(Callback, call="tick"), call="assign", id=2, pmu="cpu", tick=True, idx=(1, 3)
+    )
+    said = fault("retention.bystander", observe(seen, moved))
+    assert "(id 2) on CPU 0: assign in a tick at " in said
+    assert said.endswith("counter 1 to 3")
+
+
+@pytest.mark.parametrize(("made", "tick"), [("start", True), ("stop", False)])
+def test_a_bystander_that_is_let_go_again_or_is_touched_by_others(observe, made, tick):
+    touched = nth(20, KVMS, call=made, tick=tick)
+    assert judge("retention.bystander", observe(VIRTUAL, touched)).status is Status.PASS
+
+
+def test_a_bystander_of_another_cpu_is_none_of_a_ticks(observe):
+    elsewhere = every(a(Callback, call=lambda name: name in ("add", "del")), cpu=1)
+    assert undecided("retention.bystander", observe(VIRTUAL, elsewhere))

@@ -49,6 +49,7 @@ def test_a_scenario_that_is_right_is_taken():
         ({"tasks": {"worker": ("wait other",)}}, "worker: wait other: there is no task other"),
         ({"steps": ("user soon",)}, "main: user soon: soon is not a number"),
         ({"steps": ("user -5",)}, "main: user -5: -5 is not a number"),
+        ({"steps": ("vm 5",)}, "vm needs a machine's virtualization"),
         ({"steps": ("cpu zero",)}, "main: cpu zero: zero is not a number"),
         ({"steps": ("loop target many",)}, "main: loop target many: many is not a number"),
         (
@@ -84,9 +85,10 @@ def test_a_scenario_that_is_wrong_says_what_is(row, said):
 def test_every_step_is_taken_with_its_words_and_not_without_one(step):
     right = {"event": "many2", "task": "worker", "cgroup": "inside", "cpu": "0"}
     words = [right.get(kind, "7") for kind in STEPS[step]]
-    assert scenario(steps=(" ".join([step, *words]),)).steps
+    needs = ("virtualization",)
+    assert scenario(steps=(" ".join([step, *words]),), needs=needs).steps
     assert f"main: {step} takes " in refused(
-        Scenario, {**ROW, "steps": (" ".join([step, *words, "more"]),)}
+        Scenario, {**ROW, "steps": (" ".join([step, *words, "more"]),), "needs": needs}
     )
 
 
@@ -162,6 +164,7 @@ def rich():
                 "copies": 2,
             },
             "inside": {"counts": "raw:0x11", "cpu": 1, "cgroup": "inside", "period": 100000},
+            "virtual": {**EVENT, "exclude_host": True},
             "calls": {
                 "counts": "tracepoint:syscalls:sys_enter_getppid",
                 "task": "worker",
@@ -185,6 +188,7 @@ def test_a_script_is_what_the_guest_reads(rich):
         "event holder1 counts=cycles task=self leader=leader exclude_user=1 watched=1\n"
         "event holder2 counts=cycles task=self leader=leader exclude_user=1 watched=1\n"
         "event inside counts=raw:0x11 cpu=1 cgroup=inside period=100000\n"
+        "event virtual counts=cycles cpu=0 exclude_host=1\n"
         "event calls counts=tracepoint:syscalls:sys_enter_getppid task=worker cpu=0"
         " enable_on_exec=1 exclusive=1 inherit=1 signals=1\n"
         "task worker\n"

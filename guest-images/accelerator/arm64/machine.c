@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * QEMU's virt board (hw/arm/virt.c, base_memmap): a PL011, a GICv3, and the cycle
- * counter of PMUv3, whose overflow is the private interrupt 23 (hw/arm/virt.h,
- * VIRTUAL_PMU_IRQ).
+ * QEMU's virt board (hw/arm/virt.c, base_memmap): a PL011, a GICv3, and two counters of
+ * PMUv3, of cycles and of instructions, whose overflow is the private interrupt 23
+ * (hw/arm/virt.h, VIRTUAL_PMU_IRQ).
  */
 #include "../probe.h"
 
@@ -35,6 +35,7 @@
 #define PMCR_E			BIT(0)
 #define PMCR_LC			BIT(6)	/* the cycle counter has 64 bits */
 #define CYCLES			BIT(31)
+#define INST_RETIRED		0x08
 
 #define PSCI_SYSTEM_OFF		0x84000008	/* Arm DEN 0022 */
 
@@ -53,6 +54,11 @@ static u32 load(u64 address)
 	return *(volatile u32 *)address;
 }
 
+void spin(u32 iterations)
+{
+	asm volatile("1: subs %w0, %w0, #1\n\tb.ne 1b" : "+r"(iterations) : : "cc");
+}
+
 void put(char c)
 {
 	while (load(UART + UART_FLAGS) & FLAGS_FULL)
@@ -67,6 +73,15 @@ void leave(void)
 	asm volatile("hvc #0" : : "r"(call) : "memory");
 	for (;;)
 		asm volatile("wfi");
+}
+
+/* What they are after a reset is unknown, and KVM makes use of that (reset_unknown()). */
+static void clear_counters(void)
+{
+	write("pmcr_el0", 0);
+	write("pmcntenclr_el0", -1);
+	write("pmintenclr_el1", -1);
+	write("pmovsclr_el0", -1);
 }
 
 void start_machine(void)
@@ -100,33 +115,63 @@ bool find_pmu(void)
 	say(", event counters ");
 	say_number(read("pmcr_el0") >> 11 & 0x1f);
 	say("\n");
+	clear_counters();
 	return true;
 }
 
-/* The PMU is enabled last and disabled first, as Linux does. */
-void start_counter(u64 value)
+/* Counter 0 is the cycle counter, counter 1 the first event counter. */
+static u64 bit(int n)
 {
-	write("pmccfiltr_el0", 0);
-	write("pmccntr_el0", value);
-	write("pmovsclr_el0", CYCLES);
-	write("pmintenset_el1", CYCLES);
-	write("pmcntenset_el0", CYCLES);
+	return n ? BIT(0) : CYCLES;
+}
+
+static u64 bits(int number)
+{
+	u64 all = 0;
+
+	for (int n = 0; n < number; n++)
+		all |= bit(n);
+	return all;
+}
+
+void set_counter(int n, u64 value)
+{
+	if (n) {
+		write("pmevtyper0_el0", INST_RETIRED);
+		write("pmevcntr0_el0", value);
+	} else {
+		write("pmccfiltr_el0", 0);
+		write("pmccntr_el0", value);
+	}
+	write("pmovsclr_el0", bit(n));
+	write("pmintenset_el1", bit(n));
+}
+
+/* The PMU is enabled last and disabled first, as Linux does. */
+void start_counters(int number)
+{
+	write("pmcntenset_el0", bits(number));
 	write("pmcr_el0", PMCR_LC | PMCR_E);
 }
 
-u64 stop_counter(void)
+void stop_counters(int number)
 {
 	write("pmcr_el0", PMCR_LC);
-	return read("pmccntr_el0");
+	write("pmcntenclr_el0", bits(number));
+}
+
+u64 read_counter(int n)
+{
+	return n ? read("pmevcntr0_el0") : read("pmccntr_el0");
 }
 
 void note_interrupt(void)
 {
-	u64 number = read(ICC_IAR1);
+	u64 number = read(ICC_IAR1), over = read("pmovsclr_el0");
 
-	if (number == INTERRUPT_PMU && read("pmovsclr_el0") & CYCLES)
-		overflows++;
-	write("pmintenclr_el1", CYCLES);
-	write("pmovsclr_el0", CYCLES);
+	write("pmovsclr_el0", over);
+	for (int n = 0; n < COUNTERS && number == INTERRUPT_PMU; n++)
+		if (over & bit(n))
+			overflowed(n);
 	write(ICC_EOIR1, number);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A PC: COM1, the local APIC, and the first general counter, which counts retired
+ * A PC: COM1, the local APIC, and the first general counters, which count retired
  * instructions.  An overflow is an NMI, as Linux wants it.
  */
 #include "../probe.h"
@@ -51,7 +51,9 @@ struct registers {
 };
 
 static struct gate idt[32];
-static u32 select, value;		/* MSRs */
+static u32 select, value;		/* MSRs of the first counter */
+static u32 stride = 1;			/* from one counter's to the next one's */
+static int started;			/* counters that count, or did when they were stopped */
 static u32 global_control, global_clear;	/* MSRs, 0 where there are none */
 
 extern const char exceptions[], on_nmi[];
@@ -95,6 +97,11 @@ static u8 in8(u16 port)
 static void apic_write(u32 reg, u32 what)
 {
 	*(volatile u32 *)(uintptr_t)(APIC + reg) = what;
+}
+
+void spin(u32 iterations)
+{
+	asm volatile("1: decl %0\n\tjnz 1b" : "+r"(iterations) : : "cc");
 }
 
 void put(char c)
@@ -164,6 +171,7 @@ static bool find_amd(void)
 
 	select = has_core ? CORE_PERF_CTL : K7_EVNTSEL;
 	value = has_core ? CORE_PERF_CTR : K7_PERFCTR;
+	stride = has_core ? 2 : 1;
 	if (leaves >= 0x80000022 && cpuid(0x80000022).a & 1) {	/* PerfMonV2 */
 		global_control = AMD_GLOBAL_CTL;
 		global_clear = AMD_GLOBAL_STATUS_CLR;
@@ -185,26 +193,52 @@ bool find_pmu(void)
 	return false;
 }
 
-void start_counter(u64 from)
+static u32 select_of(int n)
 {
-	wrmsr(select, 0);
-	wrmsr(value, from & (BIT(WIDTH) - 1));
+	return select + n * stride;
+}
+
+static u32 value_of(int n)
+{
+	return value + n * stride;
+}
+
+void set_counter(int n, u64 from)
+{
+	wrmsr(value_of(n), from & (BIT(WIDTH) - 1));
+}
+
+void start_counters(int number)
+{
+	started = number;
 	if (global_control) {
-		wrmsr(global_clear, 1);
-		wrmsr(global_control, 1);
+		wrmsr(global_clear, BIT(number) - 1);
+		wrmsr(global_control, BIT(number) - 1);
 	}
-	wrmsr(select, EVENT_INSTRUCTIONS | EVNTSEL_USR | EVNTSEL_OS | EVNTSEL_INT | EVNTSEL_EN);
+	for (int n = 0; n < number; n++)
+		wrmsr(select_of(n), EVENT_INSTRUCTIONS | EVNTSEL_USR | EVNTSEL_OS | EVNTSEL_INT |
+		      EVNTSEL_EN);
 }
 
-u64 stop_counter(void)
+void stop_counters(int number)
 {
-	wrmsr(select, 0);
-	return rdmsr(value);
+	for (int n = 0; n < number; n++)
+		wrmsr(select_of(n), 0);
 }
 
-/* An NMI says not whose it is: a counter that was set to -n has wrapped. */
+u64 read_counter(int n)
+{
+	return rdmsr(value_of(n));
+}
+
+/*
+ * An NMI says not whose it is: a counter that was set to -n has wrapped.  Intel's
+ * APIC masks the entry with each of them.
+ */
 void note_overflow(void)
 {
-	if (!(rdmsr(value) & SIGN))
-		overflows++;
+	for (int n = 0; n < started; n++)
+		if (!(rdmsr(value_of(n)) & SIGN))
+			overflowed(n);
+	apic_write(APIC_LVTPC, LVT_NMI);
 }
