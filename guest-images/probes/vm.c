@@ -103,8 +103,11 @@ void run_vm(uint64_t ns)
 	if (!own.run)
 		make_vm();
 	while (!own.stopped && monotonic_ns() < end) {
-		if (ioctl(own.fds.cpu, KVM_RUN, 0) && errno != EINTR)
+		if (ioctl(own.fds.cpu, KVM_RUN, 0)) {
+			if (errno == EINTR)
+				continue;
 			record_die("KVM_RUN");
+		}
 		switch (console_access(own.run, &c)) {
 		case ACCESS_OUTPUT:
 			take(c);

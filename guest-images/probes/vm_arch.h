@@ -24,15 +24,15 @@ struct vm {
 
 enum access { ACCESS_NONE, ACCESS_STATUS, ACCESS_OUTPUT };
 
-/* ioctl(2), which must succeed. */
-static inline int vm_ioctl(int fd, unsigned long request, unsigned long argument)
+static inline int must(int result, const char *what)
 {
-	int result = ioctl(fd, request, argument);
-
 	if (result < 0)
-		record_die("an ioctl of KVM");
+		record_die(what);
 	return result;
 }
+
+/* ioctl(2), which must succeed. */
+#define vm_ioctl(fd, request, argument)	must(ioctl(fd, request, argument), #request)
 
 #if defined(__aarch64__)
 
