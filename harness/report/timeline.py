@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 
+from harness.checks.adjustments import event_names
 from harness.guest.callback_records import Callback
 from harness.guest.records import Records
 
@@ -59,7 +60,7 @@ def timeline(records: Records, *, shared: bool = False) -> Timeline | None:
     ]
     if not calls:
         return None
-    names = records.names()
+    names = event_names(records)
     # By row and event: of two CPUs, one may have a counter before the other's del is done.
     held: dict[tuple[int, int, int], int] = {}
     labels: dict[tuple[int, int, int], str] = {}
@@ -68,7 +69,7 @@ def timeline(records: Records, *, shared: bool = False) -> Timeline | None:
         counter = call.idx[1] if call.call == "add" else call.idx[0]
         place = (SHARED if shared else call.cpu, counter, call.id)
         if call.call == "add":
-            name = names.get(call.id, str(call.id))
+            name = names[call.id]
             labels[place] = f"{name}, CPU {call.cpu}" if shared else name
             held[place] = call.time
             continue

@@ -283,6 +283,12 @@ def test_a_timeline_shows_the_move_and_the_releases(load):
     assert all(bar.begin <= bar.end for bar in before.bars)
 
 
+def test_kvms_events_are_drawn_as_one(load):
+    """Hundreds of them, in arm64's case: one for each time that a guest sets a counter."""
+    line = timeline(load("6.12@aarch64-tcg-el2/kvm-scarce"))
+    assert set(line.events) == {"holder", "target", "filler1", "filler2", "the kernel's own"}
+
+
 def test_no_log_no_timeline(load):
     assert timeline(load("6.12/cost-cycles")) is None
 
