@@ -380,6 +380,15 @@ def test_html_has_each_guest_with_its_noise(repeated):
     assert "script" not in tags.seen
 
 
+def test_html_says_nothing_of_what_the_host_did_not_say(repeated):
+    (first, second) = repeated.cells
+    silent = [one.model_copy(update={"noise": Noise(seconds=1)}) for one in second.repetitions]
+    cells = (first, second.model_copy(update={"repetitions": tuple(silent)}))
+    result = repeated.model_copy(update={"cells": cells})
+    page = html.render(result, {cell.cell.id: Records([]) for cell in cells}, {}, {})
+    assert "steal None" not in page and "governors" not in page
+
+
 def test_html_has_no_guests_where_there_is_one_each(result):
     page = html.render(result, {cell.cell.id: Records([]) for cell in result.cells}, {}, {})
     assert "one by one" not in page
