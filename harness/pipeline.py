@@ -19,30 +19,27 @@ from harness import __version__, noise, process, sandbox
 from harness.builders import builders_for
 from harness.catalog import Catalog
 from harness.compile import LOG
+from harness.conclusion import conclude
 from harness.emulator.build import Built
-from harness.errors import Blame, BuildError, HarnessError, HostError, SubjectError
+from harness.errors import BuildError, HarnessError, HostError, SubjectError
 from harness.guest import batch, outer, workload
 from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, TRACE, Guest
 from harness.guest.workload import EVIDENCE, Provided
 from harness.image import recipe
 from harness.image.build import GuestImage
 from harness.image.outer import OuterImage
-from harness.judge import Observed, judge_all, judge_repetitions, judge_run, noisy
 from harness.kernel import selftests
 from harness.kernel.build import IMAGE, OBSERVER, SYMBOLS, Builder, Kernel
 from harness.machine.argv import Around, Descriptors, Files, Program, build_argv, inner_argv
 from harness.model import (
     Cell,
-    CellResult,
     GuestEnd,
     Outcome,
     Plan,
     Regime,
-    Repetition,
     Role,
     RunResult,
     Scenario,
-    Status,
     Subject,
 )
 from harness.progress import Progress
@@ -355,102 +352,3 @@ def host_facts(qemu: str, emulator: Built | None) -> dict[str, Any]:
         **({"emulator": emulator.facts} if emulator else {}),
         "build_sandbox": sandbox.why_unavailable() or "bubblewrap",
     }
-
-
-def _results(
-    plan: Plan, observed: dict[str, Observed], cells: dict[str, tuple[str, bool, float]]
-) -> tuple[CellResult, ...]:
-    """Each guest judged, and the repetitions of a cell together."""
-    verdicts = judge_all(plan, observed)
-    guests: dict[Cell, list[Repetition]] = {}
-    for cell in plan.cells:
-        _, reused, seconds = cells[cell.id]
-        guest = Repetition(
-            cell=cell,
-            outcome=observed[cell.id].outcome,
-            verdicts=verdicts[cell.id],
-            reused=reused,
-            seconds=seconds,
-            noise=observed[cell.id].noise,
-            noisy=noisy(plan, observed[cell.id]),
-        )
-        guests.setdefault(cell.whole, []).append(guest)
-    several = guests if plan.machine.regime is Regime.STATISTICAL else {}
-    together = judge_repetitions(plan, several)
-    return tuple(
-        CellResult(
-            cell=cell,
-            outcome=_first_trouble([guest.outcome for guest in found]),
-            verdicts=together.get(cell.id, found[0].verdicts),
-            repeat=cells[found[0].cell.id][0],
-            reused=all(guest.reused for guest in found),
-            seconds=round(sum(guest.seconds for guest in found), 2),
-            repetitions=tuple(several.get(cell, ())),
-        )
-        for cell, found in guests.items()
-    )
-
-
-def _first_trouble(outcomes: list[Outcome]) -> Outcome:
-    """The first outcome that is not as it should be; else the first."""
-    troubled = (outcome for outcome in outcomes if outcome.end is not GuestEnd.DONE)
-    return next(troubled, outcomes[0])
-
-
-def conclude(
-    folder: RunFolder,
-    plan: Plan,
-    *,
-    failures: list[HarnessError],
-    command: str,
-    started: str,
-    seconds: float,
-    cells: dict[str, tuple[str, bool, float]],
-) -> RunResult:
-    """Judge what lies on disk and write results.json.
-
-    `cells` has for each guest the command that repeats it, whether it was stored, its seconds.
-    """
-    observed = {cell.id: folder.observed(cell) for cell in plan.cells}
-    results = _results(plan, observed, cells)
-    status, headline, claim = judge_run(plan, results)
-    if failures:
-        subject = any(failure.blame is Blame.SUBJECT for failure in failures)
-        status = Status.FAIL if subject else Status.ERROR
-        headline = failures[0].what
-    result = RunResult(
-        command=command,
-        plan=f"{plan.series or 'no series'} on {plan.source}, {plan.machine.name}",
-        started=started,
-        seconds=round(seconds, 2),
-        status=status,
-        headline=headline,
-        claim=claim,
-        cells=results,
-        failures=tuple("\n".join(failure.lines()) for failure in failures),
-    )
-    folder.write_results(result)
-    return result
-
-
-def rejudge(folder: RunFolder) -> RunResult:
-    """Judge a stored run again; what ended it before its guests had run stays true."""
-    before = folder.read_results()
-    result = conclude(
-        folder,
-        folder.read_plan(),
-        failures=[],
-        command=before.command,
-        started=before.started,
-        seconds=before.seconds,
-        cells={
-            guest.cell.id: (cell.repeat, guest.reused, guest.seconds)
-            for cell in before.cells
-            for guest in cell.guests
-        },
-    )
-    if before.failures:
-        kept = {name: getattr(before, name) for name in ("status", "headline", "failures")}
-        result = result.model_copy(update=kept)
-        folder.write_results(result)
-    return result

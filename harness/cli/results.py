@@ -9,9 +9,9 @@ import click
 from rich.console import Console
 
 from harness.cli.options import chosen_detail, detail_options
+from harness.conclusion import rejudge
 from harness.errors import Exit
 from harness.model import RunResult, Status
-from harness.pipeline import rejudge
 from harness.report import html, junit, text
 from harness.runfolder import RunFolder
 from harness.store import write_text

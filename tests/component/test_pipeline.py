@@ -10,11 +10,12 @@ from rich.console import Console
 
 from harness import pipeline
 from harness.catalog import Catalog
+from harness.conclusion import rejudge
 from harness.emulator.build import FACTS, Built
 from harness.errors import PlanError
 from harness.image.build import GuestImage, ImageBuilder
 from harness.model import Emulator, Machine, Series, SeriesPatch, Status
-from harness.pipeline import Run, Settings, rejudge
+from harness.pipeline import Run, Settings
 from harness.progress import Progress
 from harness.request import Asked, prepare
 from harness.runfolder import RunFolder

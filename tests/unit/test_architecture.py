@@ -66,7 +66,7 @@ LAYERS = (
     ("repetitions",),
     ("judge",),
     ("runfolder", "request"),
-    ("builders", "noise"),
+    ("builders", "conclusion", "noise"),
     ("pipeline", "shell", "mutants"),
     ("report",),
     ("cli",),
