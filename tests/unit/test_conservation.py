@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Is no count lost, made up or hidden: the checks of harness/checks/conservation.py."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness.guest.callback_records import Callback
@@ -124,6 +126,14 @@ def test_an_enabled_time_that_leaves_the_clock(observe, by, sign):
 def test_the_clocks_own_steps_are_no_fault(observe):
     rounded = nth(30, a(Sample, id=2), enabled=lambda sample: sample.enabled + 16)
     assert judge("conservation.clock", observe("6.12/cycles-cpu", rounded)).status is Status.PASS
+
+
+@pytest.mark.parametrize(("by", "status"), [(2512, Status.PASS), (30_000, Status.FAIL)])
+def test_a_machine_that_stands_still_in_an_interrupt(observe, catalog, by, status):
+    off = nth(30, a(Sample, id=2), enabled=lambda sample: sample.enabled + by)
+    nested = catalog.machines["aarch64-kvm-nested"]
+    observation = replace(observe("6.12/cycles-cpu", off), machine=nested)
+    assert judge("conservation.clock", observation).status is status
 
 
 def test_the_clock_of_an_event_beside_sleeping_tasks(observe):
