@@ -17,7 +17,15 @@ from harness.checks.base import (
     named,
     verdict,
 )
-from harness.checks.points import Point, events, groups, main_steps, points, samples
+from harness.checks.points import (
+    Point,
+    counted_in_order,
+    events,
+    groups,
+    main_steps,
+    points,
+    samples,
+)
 from harness.guest.callback_records import Callback
 from harness.guest.records import Event, Read, Sample
 from harness.model import Verdict
@@ -116,7 +124,7 @@ def _sequences(observation: Observation, leader: int) -> list[list[Point]]:
     an overflow may interrupt a read, which is not chance on an instruction clock.
     """
     if _reads_are_of_a_moment(observation):
-        return [points(observation, leader)]
+        return [counted_in_order(points(observation, leader))]
     members = [event.id for event in groups(observation)[leader]]
     return [
         [Point.of(sample) for sample in samples(observation, member) if sample.counts]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The counts of an observation in the order of time, whoever read them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.checks.base import Observation
 from harness.guest.records import Event, Phase, Read, Sample
@@ -16,6 +16,13 @@ class Point:
     running: int
     counts: dict[int, int]
     sampled: bool = False
+
+    def is_behind(self, other: "Point") -> bool:
+        """True if it ended later than the other, and counted further."""
+        further = any(
+            count > other.counts.get(event, count) for event, count in self.counts.items()
+        )
+        return self.time > other.time and further
 
     @classmethod
     def of(cls, record: Read | Sample) -> "Point":
@@ -73,6 +80,24 @@ def points(observation: Observation, leader: int) -> list[Point]:
         if sample.id in members and sample.counts
     ]
     return sorted(found, key=lambda point: (point.enabled, point.time))
+
+
+def counted_in_order(seen: list[Point]) -> list[Point]:
+    """Points of one CPU in the order of their counts.
+
+    A read takes its times first and its counts then (__perf_event_read() in
+    kernel/events/core.c); one that an overflow interrupts in between has counts from
+    behind the sample, and stands there, with the sample's times.
+    """
+    ordered: list[Point] = []
+    for point in seen:
+        last = ordered[-1] if ordered else None
+        if last and point.sampled and not last.sampled and last.is_behind(point):
+            later = replace(last, enabled=point.enabled, running=point.running)
+            ordered[-1:] = [point, later]
+        else:
+            ordered.append(point)
+    return ordered
 
 
 def samples(observation: Observation, event: int) -> list[Sample]:

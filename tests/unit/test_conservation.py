@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from harness.guest.callback_records import Callback
-from harness.guest.records import Event, Phase, Read, Sample
+from harness.guest.records import Event, Phase, Read, Records, Sample
 from harness.model import Status
 from tests.unit.changes import a, call, every, fault, judge, nth, shifted, undecided, without
 
@@ -62,6 +62,20 @@ def test_a_samples_count_may_be_older_than_its_time(observe, late, status):
     stamp = two.enabled - grown + late
     stamped = nth(140, a(Sample, id=TARGET), enabled=stamp, running=stamp)
     assert judge("conservation.growth", observe(CLEAN, stamped)).status is status
+
+
+@pytest.mark.parametrize(("after", "status"), [(3000, Status.PASS), (-1, Status.FAIL)])
+def test_a_read_that_an_overflow_interrupts(observe, after, status):
+    """Its times are from before the sample, its count is from behind it."""
+    observation = observe("6.12/overflow-cycles")
+    sample = [s for s in observation.records.of(Sample) if s.id == 2][100]
+    read = next(r for r in observation.records.of(Read) if r.id == 2 and r.enabled)
+    counts = [(event, count + 1700) for event, count in sample.counts]
+    times = {"enabled": sample.enabled - 1500, "running": sample.running - 1500}
+    torn = read.model_copy(update={**times, "counts": tuple(counts), "time": sample.time + after})
+    records = Records([*observation.records.all, torn])
+    found = judge("conservation.growth", replace(observation, records=records))
+    assert found.status is status
 
 
 @pytest.mark.parametrize("by", [-(10**7), 10**9])
