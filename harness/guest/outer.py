@@ -40,10 +40,9 @@ def entered(image: OuterImage, machine: Machine, files: Files, folder: Path) -> 
     pack(root, part)
     shutil.rmtree(root)
     initramfs = folder / "outer-initramfs.cpio"
-    with initramfs.open("wb") as whole:
-        for path in (image.initramfs, part):
-            with path.open("rb") as one:
-                shutil.copyfileobj(one, whole)
+    shutil.copyfile(image.initramfs, initramfs)
+    with initramfs.open("ab") as whole:
+        whole.write(part.read_bytes())
     part.unlink()
     try:
         yield replace(

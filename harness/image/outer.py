@@ -21,6 +21,8 @@ KERNEL = "kernel"
 INITRAMFS = "initramfs.cpio"
 
 _LAUNCH = "launch"
+# What init calls; to install all of busybox takes as long as all of init.
+_APPLETS = ("cat", "insmod", "ln", "mount", "poweroff")
 _FOLDERS = ("bin", "dev", "guest", "modules", "proc", "run", "sys", "tmp")
 _NEEDED = re.compile(r"\(NEEDED\).*\[(.+)\]")
 _INTERPRETER = re.compile(r"program interpreter: /(\S+)\]")
@@ -63,7 +65,7 @@ class OuterBuilder:
         name = digest(
             self.architecture.model_dump_json(),
             toolchain(self.architecture),
-            repr((_FOLDERS, COMPILE, row.kernel, row.modules, row.packages)),
+            repr((_FOLDERS, _APPLETS, COMPILE, row.kernel, row.modules, row.packages)),
             repr((row.programs, row.data)),
             self.init.read_bytes(),
             self.launch.read_bytes(),
@@ -79,6 +81,8 @@ class OuterBuilder:
             (root / name).mkdir(parents=True)
         self.say(f"fetching a kernel with KVM and QEMU for {self.architecture.debian}")
         add_busybox(self.archive, new, root / "bin" / "busybox")
+        for name in _APPLETS:
+            (root / "bin" / name).symlink_to("busybox")
         package.mkdir()
         kernel = self.archive.newest_kernel(self.row.kernel)
         extract(self.archive.download(kernel, package), package)
