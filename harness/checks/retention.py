@@ -28,6 +28,7 @@ from harness.checks.base import (
     verdict,
 )
 from harness.checks.points import main_phases
+from harness.checks.witnesses import moves_in_log, moves_on_page, page_contradicts_log
 from harness.guest.callback_records import Callback
 from harness.guest.records import Event, Index
 from harness.model import Verdict
@@ -116,81 +117,6 @@ def judge_pairing(observation: Observation, _: Observation | None) -> Verdict:
     )
 
 
-def _moves_in_log(found: list[Adjustment]) -> list[tuple[Adjustment, int, int]]:
-    """Adjustments over which an event's hw.idx changed: (adjustment, before, after)."""
-    moves = []
-    for adjustment in found:
-        if adjustment.calls:
-            before, after = adjustment.calls[0].idx[0], adjustment.calls[-1].idx[1]
-            if before != after:
-                moves.append((adjustment, before, after))
-    return moves
-
-
-def _moves_on_page(observation: Observation) -> list[Index]:
-    """Changes of the mmap page's index that no context switch explains."""
-    seen = observation.records.of(Index)
-    return [index for index in seen if index.switches == 0 and index.old and index.new]
-
-
-def _in_user_phase(observation: Observation, time: int) -> bool:
-    """True if a probe was looking at the page at this time."""
-    phases = [phase for phase in main_phases(observation) if phase.time <= time]
-    return bool(phases) and phases[-1].name.startswith("user ")
-
-
-def _renumbered(numbers: dict[int, int], page: Index, before: int, after: int) -> list[str]:
-    """Counters of the log that another index stood for before; learns the numbers."""
-    return [
-        f"counter {counter} of the log is index {index} on the page of event {page.id} "
-        f"at {milliseconds(page.time)}, and was {numbers[counter]} before"
-        for counter, index in ((before, page.old), (after, page.new))
-        if numbers.setdefault(counter, index) != index
-    ]
-
-
-def _page_contradicts_log(
-    observation: Observation, moves: list[tuple[Adjustment, int, int]]
-) -> list[str]:
-    """What one witness of a counter's identity saw and the other did not.
-
-    The page and the driver number counters differently, and kernels differ in
-    how; so it is the moves that must match, and one number must always stand
-    for the same other one.
-    """
-    pages = observation.records.of(Index)
-    watched = {page.id for page in pages}
-    faults: list[str] = []
-    matched: list[Index] = []
-    numbers: dict[int, int] = {}
-    for adjustment, before, after in moves:
-        time, event = adjustment.tick.time, adjustment.event
-        if event not in watched:
-            continue
-        # One that came off its counter later, such as by disable, is no answer.
-        later = (page for page in pages if page.id == event and page.time > time and page.new)
-        page = next(later, None)
-        if not _in_user_phase(observation, time):
-            # No one looked then; several moves are one change, once someone does.
-            matched += [page] if page else []
-            continue
-        if page is None or page.switches:
-            faults.append(
-                f"log: event {event} moved from counter {before} to {after} at "
-                f"{milliseconds(time)}; its page showed no change then"
-            )
-            continue
-        matched.append(page)
-        faults += _renumbered(numbers, page, before, after)
-    faults += [
-        f"page: event {page.id} went from index {page.old} to {page.new} by "
-        f"{milliseconds(page.time)}; the log shows no move then"
-        for page in _moves_on_page(observation)
-        if page not in matched
-    ]
-    return faults
-
-
 def _shared_counters(records_calls: list[Callback], names: dict[int, str]) -> list[str]:
     """Adds that got a counter which another event of the CPU was on."""
     held: dict[tuple[int, int], int] = {}
@@ -236,8 +162,8 @@ def judge_counter(observation: Observation, _: Observation | None) -> Verdict:
     if not found:
         return _no_adjustment(COUNTER, expected)
     names = event_names(records)
-    moves = _moves_in_log(found)
-    contradictions = _page_contradicts_log(observation, moves)
+    moves = moves_in_log(found)
+    contradictions = page_contradicts_log(observation, moves)
     if contradictions:
         return disagreement(COUNTER, contradictions, expected)
     faults = [
@@ -248,7 +174,7 @@ def judge_counter(observation: Observation, _: Observation | None) -> Verdict:
     faults += [
         f"page: {named(names, page.id)} found itself on index {page.new} instead of {page.old} "
         f"at {milliseconds(page.time)}, with no context switch in between"
-        for page in _moves_on_page(observation)
+        for page in moves_on_page(observation)
     ]
     calls = on_hardware(records)
     faults += _shared_counters(calls, names) + _silent_moves(calls, names)
