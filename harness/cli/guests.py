@@ -13,14 +13,12 @@ from rich.console import Console
 from harness.catalog import Catalog
 from harness.cli.host import ensure_machine
 from harness.cli.options import (
+    carried_out,
     chosen_detail,
     complete_checks,
     completes,
     detail_options,
-    jobs_option,
     machine_option,
-    patience_option,
-    yes_option,
 )
 from harness.cli.results import finish
 from harness.debian import Archive
@@ -47,7 +45,7 @@ from harness.request import (
 )
 from harness.runfolder import HOST, RunFolder
 from harness.shell import enter, prepare_place
-from harness.store import Cache, default_runs, new_run_folder, write_json, write_text
+from harness.store import Cache, new_run_folder, write_json, write_text
 
 
 @click.command()
@@ -102,14 +100,7 @@ from harness.store import Cache, default_runs, new_run_folder, write_json, write
     help="Guests for each scenario, on a machine whose runs differ.  [default: the machine's]",
 )
 @click.option("--refresh", is_flag=True, help="Ask Debian for newer kernel sources.")
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help=f"The run's folder.  [default: a new one in {default_runs()}]",
-)
-@jobs_option
-@patience_option
-@yes_option
+@carried_out("The run's folder")
 @detail_options
 def run(**options: Any) -> None:
     """Build, boot and judge a kernel with a series or a patch, against one without.
@@ -232,14 +223,7 @@ shell.params[:0] = [option for option in run.params if option.name in _CHOICES]
 )
 @machine_option
 @click.option("--meant", is_flag=True, help="Only the scenarios that a saboteur says show it.")
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help=f"The folder of all runs.  [default: a new one in {default_runs()}]",
-)
-@jobs_option
-@patience_option
-@yes_option
+@carried_out("The folder of all runs")
 def mutants(**options: Any) -> NoReturn:
     """Put each saboteur of kernel-patches/ into clean kernels, and see which check catches it.
 

@@ -2,7 +2,9 @@
 """Options that several commands have."""
 
 import os
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -11,6 +13,9 @@ from harness.checks import CHECKS
 from harness.doctor.findings import AUTO
 from harness.report import text
 from harness.request import DEFAULT_MACHINE
+from harness.store import default_runs
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def detail_options(command: Any) -> Any:
@@ -52,13 +57,35 @@ machine_option = click.option(
     help="The virtual machine, a row of configs/machines.yaml, or auto: one on this host's own "
     "hardware where `doctor` finds that to work, else the default.",
 )
-jobs_option = click.option(
-    "--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Guests at a time."
-)
-patience_option = click.option(
-    "--timeout-scale",
-    type=click.FloatRange(0.1),
-    default=1.0,
-    help="Patience with guests, for slow hosts.",
-)
 yes_option = click.option("--yes", is_flag=True, help="Install missing packages without asking.")
+
+
+def carried_out(folder: str) -> Callable[[Command], Command]:
+    """Where results go, how many guests at a time and with which patience, what may be installed.
+
+    `folder` is what --output names.
+    """
+    options = (
+        click.option(
+            "--output",
+            type=click.Path(file_okay=False, path_type=Path),
+            help=f"{folder}.  [default: a new one in {default_runs()}]",
+        ),
+        click.option(
+            "--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Guests at a time."
+        ),
+        click.option(
+            "--timeout-scale",
+            type=click.FloatRange(0.1),
+            default=1.0,
+            help="Patience with guests, for slow hosts.",
+        ),
+        yes_option,
+    )
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
