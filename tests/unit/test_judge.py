@@ -483,6 +483,9 @@ def test_a_machines_own_defect_excuses_no_other_machine(catalog):
         if erratum.covers("cycles-cpu", late, "6.12", machine)
     ]
     assert covered == ["aarch64-kvm-nested"]
+    missing = ("target (id 2): 69 samples for 459 periods",)
+    few = late.model_copy(update={"check": "sampling.overflow", "evidence": missing})
+    assert erratum.covers("overflow-cycles", few, "6.12", catalog.machines[covered[0]])
     other = late.model_copy(update={"evidence": (*late.evidence, "target (id 2): nothing")})
     assert not erratum.covers("cycles-cpu", other, "6.12", catalog.machines[covered[0]])
 
