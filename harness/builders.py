@@ -40,7 +40,6 @@ def builders_for(
         configs=catalog.configs,
         modules=sources / "modules",
         say=progress.say,
-        fragments=machine.kconfig,
         debug=debug,
     )
     return Builders(

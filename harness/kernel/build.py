@@ -14,7 +14,7 @@ from harness import sandbox
 from harness.compile import LOG, run_step
 from harness.errors import BuildError
 from harness.kernel import kconfig
-from harness.model import Architecture, KconfigFragment, Subject
+from harness.model import Architecture, Subject
 from harness.process import version
 from harness.store import Cache, digest, file_digest, update_files, write_json, write_text
 from harness.tree import Source, patched
@@ -55,8 +55,7 @@ def toolchain(architecture: Architecture) -> str:
 class Builder:
     """Builds the subjects of one source for one architecture, one after the other.
 
-    In a folder of its own: with `fragments`, those that a machine's kernels need beside the
-    architecture's; with `debug`, a vmlinux with DWARF for gdb.
+    With `debug` in a folder of its own, with DWARF in a vmlinux for gdb.
     """
 
     def __init__(
@@ -68,7 +67,6 @@ class Builder:
         configs: Path,
         modules: Path,
         say: Callable[[str], None],
-        fragments: tuple[KconfigFragment, ...] = (),
         debug: bool = False,
     ) -> None:
         self.cache = cache
@@ -78,12 +76,9 @@ class Builder:
         self.modules = modules
         self.say = say
         self.toolchain = toolchain(architecture)
-        more = kconfig.fragments_for(fragments, source.version)
-        variant = [Path(file).stem for file in more] + ["gdb"] * debug
-        self.folder = cache.builds / "-".join(
-            (source.tree.folder.name, architecture.name, *variant)
-        )
-        files = kconfig.fragments_for(architecture.kconfig, source.version) + more
+        variant = "-gdb" if debug else ""
+        self.folder = cache.builds / f"{source.tree.folder.name}-{architecture.name}{variant}"
+        files = kconfig.fragments_for(architecture.kconfig, source.version)
         files += (DEBUG,) if debug else ()
         self.fragment = "".join((configs / file).read_text(encoding="utf-8") for file in files)
         self._trees: dict[str, tuple[str, str]] = {}

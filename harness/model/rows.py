@@ -79,8 +79,7 @@ class Machine(Frozen):
     with steady-cycles); `sample_late_ns` how much later than its count a sample's times
     are taken, at the most; `pause_ns` how long a guest stands still in an interrupt while its
     clock goes on; `largest_left` and `least_left` how far from its wrap a counter
-    is programmed; `kconfig` what its kernels need beside what the architecture's do;
-    `late_overflow` by how many counts at most an emulator notices the overflow of
+    is programmed; `late_overflow` by how many counts at most an emulator notices the overflow of
     an event too late (docs/errata.md); `trace_events` is how QEMU calls the
     events of its register trace, * being one of Traced.
     """
@@ -97,7 +96,6 @@ class Machine(Frozen):
     cpus: int = Field(ge=1)
     counters: Counters
     offers: tuple[Feature, ...] = ()
-    kconfig: tuple[KconfigFragment, ...] = ()
     memory_mib: int = Field(ge=64)
     # None where the time is the host's.
     clock: tuple[str, ...] = ()

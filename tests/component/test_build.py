@@ -10,7 +10,7 @@ from harness import sandbox
 from harness.errors import BuildError, HostError
 from harness.kernel.build import Builder
 from harness.kernel.source import Request, resolve
-from harness.model import KconfigFragment, PatchFile, Subject
+from harness.model import PatchFile, Subject
 from harness.store import Cache
 from tests.component.fakes import diff, make_tree
 
@@ -30,7 +30,7 @@ def place(tmp_path, catalog):
     modules.mkdir()
     (modules / "pmu_observer.c").write_text("observer\n")
 
-    def build(*patches, name="s", fragments=()):
+    def build(*patches, name="s"):
         source = resolve(f"path:{user}", Request(cache, None, False, lambda _: None))
         builder = Builder(
             cache,
@@ -39,7 +39,6 @@ def place(tmp_path, catalog):
             configs=configs,
             modules=modules,
             say=lambda _: None,
-            fragments=tuple(KconfigFragment(file=f"kconfig/{each}.config") for each in fragments),
         )
         files = tuple(PatchFile(path=f"{n}.patch", text=text) for n, text in enumerate(patches))
         return builder.build(
@@ -63,16 +62,6 @@ def test_an_artifact_holds_what_it_was_made_of(place):
     assert names == {
         "Image", "System.map", "build.json", "build.log", "config", "pmu_observer.ko",
     }  # fmt: skip
-
-
-def test_a_machines_own_kconfig_has_a_folder_and_a_digest_of_its_own(place):
-    (place.configs / "kconfig" / "kvm.config").write_text("CONFIG_KVM=y\n")
-    plain, own = place(), place(fragments=["kvm"])
-    assert plain.digest != own.digest
-    assert "CONFIG_KVM" not in (plain.folder / "config").read_text()
-    assert (own.folder / "config").read_text().endswith("CONFIG_KVM=y\n")
-    folders = {path.name.partition("-arm64")[2] for path in place.cache.builds.iterdir()}
-    assert folders == {"", "-kvm"}
 
 
 def test_what_was_built_is_not_built_again(place):
