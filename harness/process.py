@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Every child process: started in a session of its own, logged, never left behind."""
 
+import ctypes
 import os
 import shlex
 import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +19,7 @@ GRACE_S = 3.0
 KILL_S = 10.0
 FOLLOW_S = 1.0
 VERSION_S = 20.0
+_PR_SET_THP_DISABLE = 41
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -69,6 +71,21 @@ def _bounds_files(argv: Sequence[str], size: int) -> list[str]:
     return ["prlimit", f"--fsize={size}:{size}", "--", *argv]
 
 
+@contextmanager
+def _small_pages() -> Iterator[None]:
+    """Whoever is started meanwhile gets memory by the page, and not 2 MiB for the first byte.
+
+    A child inherits it (PR_SET_THP_DISABLE, prctl(2)).  A kernel without huge pages
+    refuses, and needs it not.
+    """
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        libc.prctl(_PR_SET_THP_DISABLE, 0, 0, 0, 0)
+
+
 def start(
     argv: Sequence[str],
     *,
@@ -79,12 +96,13 @@ def start(
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
     file_bytes: int | None = None,
+    huge_pages: bool = True,
 ) -> subprocess.Popen[bytes]:
     """Start a child that is ended with the harness, whatever ends the harness.
 
     None of its files grows beyond `file_bytes`: a write beyond fails, or ends the child,
     by SIGXFSZ, where the thread that writes does not block signals, as those of
-    QEMU's CPUs do (setrlimit(2)).
+    QEMU's CPUs do (setrlimit(2)).  Without `huge_pages` it gets none, even where it asks.
 
     Raises HostError when the command does not exist, KeyboardInterrupt when the
     harness is being stopped.
@@ -96,16 +114,17 @@ def start(
         if _running.stopping:
             raise KeyboardInterrupt
         try:
-            child = subprocess.Popen(
-                _dies_with_harness(command),
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                cwd=cwd,
-                env=dict(env) if env is not None else environment(),
-                pass_fds=tuple(pass_fds),
-                start_new_session=True,
-            )
+            with nullcontext() if huge_pages else _small_pages():
+                child = subprocess.Popen(
+                    _dies_with_harness(command),
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                    cwd=cwd,
+                    env=dict(env) if env is not None else environment(),
+                    pass_fds=tuple(pass_fds),
+                    start_new_session=True,
+                )
         except OSError as error:
             raise HostError(f"cannot start {argv[0]}", why=str(error)) from error
         _running.children.add(child)

@@ -57,6 +57,18 @@ def test_the_environment_is_not_inherited(monkeypatch):
     assert "MAKEFLAGS" not in process.capture(["env"])
 
 
+def test_a_child_can_do_without_huge_pages(tmp_path):
+    def enabled(huge_pages):
+        with (tmp_path / "out").open("wb") as out:
+            argv = ["grep", "THP_enabled", "/proc/self/status"]
+            child = process.start(argv, stdout=out, huge_pages=huge_pages)
+        assert child.wait(10) == 0
+        process.end(child)
+        return (tmp_path / "out").read_text().split()[1]
+
+    assert [enabled(each) for each in (True, False, True)] == ["1", "0", "1"]
+
+
 def test_end_takes_the_whole_session(tmp_path):
     mark = tmp_path / "pid"
     child = process.start(["sh", "-c", f"trap '' TERM; sleep 60 & echo $! > {mark}; wait"])
