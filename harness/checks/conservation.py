@@ -104,9 +104,12 @@ def _leaps(observation: Observation, event: Event, seen: list[Point], name: str)
     faults = []
     for before, after in pairwise(point for point in seen if event.id in point.counts):
         grown = after.counts[event.id] - before.counts[event.id]
-        # Its counts are read where its interrupt begins, its times where it is written.
-        late = observation.machine.sample_late_ns if before.sampled else 0
-        most = (after.enabled - before.enabled + _CLOCK_STEP_NS + late) * rate
+        # A sample's counts are read where its interrupt begins, its times where it is written;
+        # a read takes the times first (__perf_event_read()), and so does who disables an event
+        # (__perf_event_disable()), on another path, which the kernel's own cycles count.
+        apart = before.sampled or not (event.exclude_kernel or after.sampled)
+        skew = observation.machine.skew_ns if apart else 0
+        most = (after.enabled - before.enabled + _CLOCK_STEP_NS + skew) * rate
         if not 0 <= grown <= most:
             faults.append(
                 f"{name} went from {before.counts[event.id]} to {after.counts[event.id]} in "

@@ -76,11 +76,11 @@ class Machine(Frozen):
     are; `repetitions` how many guests each scenario gets, and `tolerances` by check how far
     a measurement may be off (as a share; docs/architecture.md), both in the statistical
     regime; `cycles_per_ns` the most that a counter counts in a nanosecond (all the time
-    with steady-cycles); `sample_late_ns` how much later than its count a sample's times
-    are taken, at the most; `pause_ns` how long a guest stands still in an interrupt while its
-    clock goes on; `largest_left` and `least_left` how far from its wrap a counter
-    is programmed; `late_overflow` by how many counts at most an emulator notices the overflow of
-    an event too late (docs/errata.md); `trace_events` is how QEMU calls the
+    with steady-cycles); `skew_ns` how far from its count a record's times are taken, at
+    the most; `pause_ns` how long a guest stands still in an interrupt while its clock
+    goes on; `largest_left` and `least_left` how far from its wrap a counter is
+    programmed; `late_overflow` by how many counts at most an emulator notices the
+    overflow of an event too late (docs/errata.md); `trace_events` is how QEMU calls the
     events of its register trace, * being one of Traced.
     """
 
@@ -107,8 +107,8 @@ class Machine(Frozen):
     repetitions: int = Field(default=1, ge=1)
     tolerances: dict[str, float] = {}
     cycles_per_ns: int = Field(ge=1)
-    # 1224 instructions later on x86_64 (6.12), which are ns on an instruction clock.
-    sample_late_ns: int = Field(default=2000, ge=0)
+    # A sample's, 1224 instructions later on x86_64 (6.12), which are ns on an instruction clock.
+    skew_ns: int = Field(default=2000, ge=0)
     pause_ns: int = Field(default=0, ge=0)
     largest_left: int = Field(ge=1)
     least_left: int = Field(default=1, ge=1)

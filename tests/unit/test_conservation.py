@@ -64,6 +64,25 @@ def test_a_samples_count_may_be_older_than_its_time(observe, late, status):
     assert judge("conservation.growth", observe(CLEAN, stamped)).status is status
 
 
+@pytest.mark.parametrize(
+    ("kernel", "late", "status"),
+    [(True, 2016, Status.PASS), (True, 2017, Status.FAIL), (False, 17, Status.FAIL)],
+)
+def test_a_reads_count_may_be_newer_than_its_time(observe, kernel, late, status):
+    """By what the kernel executes in between, where that is counted, and a step of the clock."""
+    observation = observe("6.12/overflow-cycles")
+    one, two = [r for r in observation.records.of(Read) if r.id == 2 and r.enabled][-2:]
+    grown = two.enabled - one.enabled + late
+    newer = nth(
+        [r for r in observation.records.of(Read) if r.id == 2].index(two),
+        a(Read, id=2),
+        counts=tuple((event, dict(one.counts)[event] + grown) for event, _ in two.counts),
+    )
+    counted = every(a(Event), exclude_kernel=not kernel)
+    found = judge("conservation.growth", observe("6.12/overflow-cycles", newer, counted))
+    assert found.status is status, found
+
+
 @pytest.mark.parametrize(("after", "status"), [(3000, Status.PASS), (-1, Status.FAIL)])
 def test_a_read_that_an_overflow_interrupts(observe, after, status):
     """Its times are from before the sample, its count is from behind it."""
