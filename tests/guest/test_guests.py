@@ -30,6 +30,11 @@ KVM = ("kvm-cpu", "kvm-task", "kvm-scarce", "kvm-perf-record")
 GUESTS = [(m, k) for m in MACHINES for k in (KERNELS if m in (ARM64, X86_64) else KERNELS[-1:])]
 NESTED = [name for name, row in CATALOG.machines.items() if row.outer]
 OBSERVED = ("records.jsonl", "console.log", "outer.log")
+# Of all kinds: ticks, interrupts, switches, idleness, other CPUs, CPUs that go.
+TIMED = (
+    *("cycles-cpu", "cycles-task", "exact-levels", "flexible", "group-frequency", "hotplug"),
+    *("idle", "migrate", "overflow-together", "sleepers", "throttle-frequency", "two-cpus"),
+)
 SABOTEURS = {n: s for n, s in CATALOG.series.items() if n.startswith("saboteurs/")}
 CLAIM = CATALOG.series["start-stop-callbacks"].claim
 
@@ -309,7 +314,7 @@ def test_a_crash_in_one_scenario_loses_no_other(run):
 @pytest.mark.parametrize("machine", [ARM64, X86_64])
 def test_the_same_machine_does_the_same_under_load(run, machine):
     """The run compares with what the same machines did before; so does this test, byte by byte."""
-    there = (*on(machine, KERNELS[-1]), "--alone")
+    there = (*on(machine, KERNELS[-1]), "--alone", *played(TIMED))
     _, _, first = run(*there, name="first")
     spin = [sys.executable, "-c", "while True: pass"]
     load = [subprocess.Popen(spin) for _ in range((os.cpu_count() or 1) * 2)]
@@ -321,8 +326,8 @@ def test_the_same_machine_does_the_same_under_load(run, machine):
             child.wait()
     assert status == 0, results["headline"]
     assert not any(cell["reused"] for cell in results["cells"])
-    exact = [path for path in first.rglob("records.jsonl") if not (path.parent / "tool").exists()]
-    assert exact
+    exact = list(first.rglob("records.jsonl"))
+    assert len(exact) == len(TIMED)
     for cell in exact:
         place = cell.parent.relative_to(first)
         for name in ("records.jsonl", "console.log", "outcome.json"):
