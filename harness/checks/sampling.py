@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Sampling: the rate comes to what was asked for, by steps that the kernel's filter allows."""
 
+from bisect import bisect_left, bisect_right
+
 from harness.checks.adjustments import (
     completed,
     event_names,
@@ -117,7 +119,7 @@ def _falls_between(observation: Observation) -> list[tuple[Callback, Callback, i
     wanted = frequency_events(records)
     until = max((read.time for read in records.of(Read)), default=0)
     taken: dict[int, list[int]] = {}
-    for sample in records.of(Sample):
+    for sample in sorted(records.of(Sample), key=lambda sample: sample.time):
         taken.setdefault(sample.stream, []).append(sample.time)
     last: dict[int, Callback] = {}
     found = []
@@ -127,7 +129,7 @@ def _falls_between(observation: Observation) -> list[tuple[Callback, Callback, i
         before = last.get(call.id)
         if before is not None and call.time <= until:
             times = taken.get(call.id, [])
-            inside = sum(before.time <= time <= call.time for time in times)
+            inside = bisect_right(times, call.time) - bisect_left(times, before.time)
             found.append((before, call, inside))
         last[call.id] = call
     return found
