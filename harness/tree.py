@@ -174,13 +174,17 @@ class Tree:
     def checkout(self, tree: str) -> None:
         """Make the work tree hold a git tree; heals what an interrupted checkout left.
 
-        From a state that is known, git looks only at what differs.
+        From a state that is known, git looks only at what differs, and refuses where
+        someone has touched that.
         """
         before = self._state.read_text() if self._state.exists() else ""
         self._state.unlink(missing_ok=True)
-        if before:
-            self._git("read-tree", "-m", "-u", before, tree)
-        else:
+        try:
+            if before:
+                self._git("read-tree", "-m", "-u", before, tree)
+        except CommandError:
+            before = ""
+        if not before:
             self._git("read-tree", "--reset", "-u", tree)
         write_text(self._state, tree)
 

@@ -62,6 +62,14 @@ def test_a_file_is_tracked_as_it_was_before_any_patch(tree):
     assert tree.difference(pristine, other) != tree.difference(pristine, pristine)
 
 
+def test_a_file_that_someone_changed_is_written_anew(tree):
+    pristine, one = patched(tree, None, (ONE,))
+    tree.checkout(pristine)
+    (tree.work / "kernel" / "core.c").write_text("mine\n")
+    tree.checkout(one)
+    assert core(tree) == "two\n"
+
+
 def test_an_interrupted_checkout_heals(tree):
     _, one = patched(tree, None, (ONE,))
     tree.checkout(one)
