@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from harness.checks.adjustments import PERF_HES_STOPPED, SOFTWARE
 from harness.guest.callback_records import Callback
 from harness.guest.records import Records
-from harness.guest.trace_records import Access
+from harness.guest.trace_records import Access, Overflow
 
 SLACK_NS = 20_000
 _DRIFT = 2048
@@ -65,6 +65,24 @@ def counter_writes(records: Records) -> dict[Place, list[Access]]:
     for access in records.of(Access):
         if access.access == "write" and access.role == "counter":
             found[access.cpu, access.counter].append(access)
+    return found
+
+
+def reloads(records: Records) -> set[int]:
+    """The id() of the first write to each counter behind an overflow of it.
+
+    The interrupt handler programs a counter that overflowed, without a callback
+    (x86_pmu_handle_irq() in arch/x86/events/core.c).
+    """
+    overflown: set[Place] = set()
+    found = set()
+    for record in records.all:
+        if isinstance(record, Overflow):
+            overflown.add((record.cpu, record.counter))
+        elif isinstance(record, Access) and record.access == "write" and record.role == "counter":
+            if (record.cpu, record.counter) in overflown:
+                found.add(id(record))
+            overflown.discard((record.cpu, record.counter))
     return found
 
 
@@ -116,11 +134,12 @@ class Sightings:
 def sightings(records: Records, modulus: int) -> Sightings | None:
     """Each programming with its write; None where log and trace do not meet in time.
 
-    That is the first write near it that lies behind the counter's last one; one of the
-    very value (by its `modulus`) goes first, as an interrupt may program a counter at
-    any time.
+    That is the first write near it that lies behind the counter's last one.  As an
+    interrupt may program a counter at any time, one of the very value (by its `modulus`)
+    goes first, and of those one that no overflow explains: a counter that did not count
+    since is programmed to the same.
     """
-    calls, writes = programmings(records), counter_writes(records)
+    calls, writes, handlers = programmings(records), counter_writes(records), reloads(records)
     ahead = offset(calls, writes) if calls else None
     if ahead is None:
         return None
@@ -133,7 +152,10 @@ def sightings(records: Records, modulus: int) -> Sightings | None:
         if not near:
             found.unseen.append(call)
             continue
-        write = min(near, key=lambda write: (write.value - call.prev[1]) % modulus != 0)
+        write = min(
+            near,
+            key=lambda write: ((write.value - call.prev[1]) % modulus != 0, id(write) in handlers),
+        )
         found.pairs.append((call, write))
         used[_place(call)], ahead, known = write.time, write.time - call.time, call.time
     return found if found.pairs else None

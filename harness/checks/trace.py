@@ -24,11 +24,12 @@ from harness.checks.sightings import (
     counter_writes,
     leaves_running,
     programmings,
+    reloads,
     sightings,
 )
 from harness.guest.callback_records import Callback
 from harness.guest.records import Records
-from harness.guest.trace_records import Access, Overflow
+from harness.guest.trace_records import Access
 from harness.model import Verdict
 
 TRACE = "retention.trace"
@@ -155,21 +156,14 @@ class _Witnessed:
 
 
 def _witnessed(records: Records, seen: Sightings) -> dict[int, _Witnessed]:
-    """By CPU.  The interrupt handler programs a counter that overflowed, without a callback."""
-    explained = {id(write) for _, write in seen.pairs}
-    overflown: set[Place] = set()
+    """By CPU."""
+    explained = {id(write) for _, write in seen.pairs} | reloads(records)
     found: dict[int, _Witnessed] = defaultdict(_Witnessed)
-    for record in records.all:
-        if isinstance(record, Overflow):
-            overflown.add((record.cpu, record.counter))
-        if not isinstance(record, Access) or record.access != "write":
-            continue
-        found[record.cpu].writes.append(record)
-        place = record.cpu, record.counter
-        if record.role == "counter":
-            stray = id(record) not in explained and place not in overflown
-            found[record.cpu].strays += [record] if stray else []
-            overflown.discard(place)
+    for access in records.of(Access):
+        if access.access == "write":
+            found[access.cpu].writes.append(access)
+            stray = access.role == "counter" and id(access) not in explained
+            found[access.cpu].strays += [access] if stray else []
     return found
 
 

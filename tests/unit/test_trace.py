@@ -192,6 +192,21 @@ def test_an_overflow_explains_a_write_once(observe):
     assert said.endswith("was written to counter 3")
 
 
+def test_an_interrupt_just_before_a_tick_programs_the_same(observe):
+    """As of a counter that did not count in between: each write has its own explanation."""
+    counter, times = counter_of(observe(AMD))
+    own = write("counter", counter=counter, time=times[7])
+
+    def reloaded(records):
+        place = next(i for i, record in enumerate(records) if own(record))
+        before = times[7] - 6000
+        here = Overflow(cpu=0, time=before - 500, counter=counter, value=0)
+        handlers = records[place].model_copy(update={"time": before})
+        return [*records[:place], here, handlers, *records[place:]]
+
+    assert judge("retention.trace", observe(AMD, reloaded)).status is Status.PASS
+
+
 def test_a_write_outside_a_tick_is_not_judged(observe):
     counter, times = counter_of(observe(AMD))
     own = write("counter", counter=counter, time=times[7])
