@@ -289,7 +289,7 @@ class Run:
             channel=Path("channel"),
             program=Program(Path("qemu"), Path("firmware")) if self.emulator else None,
             trace=batch.trace_of(guest.scenario, Path()),
-            outer=Around(guest.outer.row, Path("outer")) if guest.outer else None,
+            outer=Around(guest.outer.row, Path("guest"), Path("outer")) if guest.outer else None,
         )
         argv = build_argv(guest.machine, nowhere, Descriptors(console=3, monitor=4))
         around = [guest.outer.sha256, *inner_argv(guest.machine)] if guest.outer else []

@@ -1,23 +1,28 @@
 # SPDX-License-Identifier: MIT
 """A guest whose QEMU runs in an outer system: how it gets in, and what is said of its end."""
 
+import os
 import shutil
 import socket
+import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import HostError
-from harness.image.build import pack
 from harness.image.outer import OuterImage
-from harness.machine.argv import INSIDE, Around, Files, inner_argv
+from harness.machine.argv import GUEST_BYTES, INSIDE, Around, Files, inner_argv
 from harness.machine.crash import clean, inner_end
 from harness.model import Machine
 
 CONSOLE = "outer.log"
 ARGV = "argv"
+
+# What guest-images/outer/receive.c reads: a file's name and size, its contents from the next page.
+_HEADER = struct.Struct("<56sQ")
+_PAGE = 4096
 
 # A file that QEMU writes tells nobody that it grew.
 _ASKED_AGAIN_S = 0.05
@@ -25,34 +30,47 @@ _ASKED_AGAIN_S = 0.05
 
 @contextmanager
 def entered(image: OuterImage, machine: Machine, files: Files, folder: Path) -> Iterator[Files]:
-    """The outer system with a guest's files in its initramfs, gone with the block.
+    """The outer system with a guest's files in its reach, gone with the block.
 
     The inner QEMU's command line stays in `folder`.
     """
     words = "".join(f"{word}\n" for word in inner_argv(machine))
     (folder / ARGV).write_text(words, encoding="ascii")
-    root, part = folder / "outer.d", folder / "outer.cpio"
-    guest = root / INSIDE.kernel.parent.relative_to("/")
-    guest.mkdir(parents=True)
-    shutil.copyfile(files.kernel, guest / INSIDE.kernel.name)
-    shutil.copyfile(files.initramfs, guest / INSIDE.initramfs.name)
-    shutil.copyfile(folder / ARGV, guest / ARGV)
-    pack(root, part)
-    shutil.rmtree(root)
-    initramfs = folder / "outer-initramfs.cpio"
-    shutil.copyfile(image.initramfs, initramfs)
-    with initramfs.open("ab") as whole:
-        whole.write(part.read_bytes())
-    part.unlink()
+    guest = folder / "guest"
+    put_in(
+        guest,
+        {
+            INSIDE.kernel.name: files.kernel,
+            INSIDE.initramfs.name: files.initramfs,
+            ARGV: folder / ARGV,
+        },
+    )
+    around = Around(image.row, guest, folder / CONSOLE)
     try:
-        yield replace(
-            files,
-            kernel=image.kernel,
-            initramfs=initramfs,
-            outer=Around(image.row, folder / CONSOLE),
-        )
+        yield replace(files, kernel=image.kernel, initramfs=image.initramfs, outer=around)
     finally:
-        initramfs.unlink(missing_ok=True)
+        guest.unlink(missing_ok=True)
+
+
+def put_in(target: Path, files: Mapping[str, Path]) -> None:
+    """Files by name in one of GUEST_BYTES, from where an outer system takes them.
+
+    Raises HostError where they are longer than that.
+    """
+    with target.open("wb") as whole:
+        for name, path in files.items():
+            header = _HEADER.pack(name.encode(), path.stat().st_size)
+            whole.write(header.ljust(_PAGE, b"\0"))
+            with path.open("rb") as file:
+                shutil.copyfileobj(file, whole)
+            whole.seek(-whole.tell() % _PAGE, os.SEEK_CUR)
+        if whole.tell() > GUEST_BYTES:
+            raise HostError(
+                "a kernel and its initramfs do not fit into an outer system",
+                why=f"they take {whole.tell()} bytes, and there are {GUEST_BYTES}",
+                advice="configure the kernel smaller, or choose a machine without an outer system",
+            )
+        whole.truncate(GUEST_BYTES)
 
 
 def registers(console: socket.socket, folder: Path, patience_s: float) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness import bare
 from harness.debian import Archive, extract
 from harness.errors import HostError
-from harness.image.recipe import COMPILE, FOLDERS, INIT, KEYS, OBSERVER, PROBES, VM
+from harness.image.recipe import APPLETS, COMPILE, FOLDERS, INIT, KEYS, OBSERVER, PROBES, VM
 from harness.kernel.build import toolchain
 from harness.model import Architecture
 from harness.process import CommandError, capture, logged
@@ -92,7 +92,7 @@ class ImageBuilder:
         name = digest(
             self.architecture.model_dump_json(),
             toolchain(self.architecture),
-            repr((FOLDERS, PROBES, COMPILE)),
+            repr((FOLDERS, APPLETS, PROBES, COMPILE)),
             self.init.read_bytes(),
             *([self.vm.digest()] if self.vm else []),
             *inputs,
@@ -108,7 +108,7 @@ class ImageBuilder:
         shutil.copyfile(self.init, root / INIT)
         (root / INIT).chmod(0o755)
         self.say(f"fetching busybox for {self.architecture.debian}")
-        add_busybox(self.archive, new, root / "bin" / "busybox")
+        add_busybox(self.archive, new, root / "bin", APPLETS)
         for probe, files in PROBES.items():
             sources = [self.probes / file for file in files]
             compile_program(self.architecture, sources, root / "probes" / probe, new / "build.log")
@@ -119,16 +119,21 @@ class ImageBuilder:
         write_text(new / "sha256", file_digest(new / INITRAMFS) + "\n")
 
 
-def add_busybox(archive: Archive, scratch: Path, target: Path) -> None:
-    """Debian's static busybox; raises HostError."""
+def add_busybox(archive: Archive, scratch: Path, folder: Path, applets: Sequence[str]) -> None:
+    """Debian's static busybox, and links to it for what an init calls; raises HostError.
+
+    To install all of it takes a guest as long as all else that its init does.
+    """
     package = archive.download("busybox-static", scratch)
     extract(package, scratch / "busybox")
     found = [scratch / "busybox" / place / "busybox" for place in ("bin", "usr/bin")]
     binary = next((path for path in found if path.is_file()), None)
     if binary is None:
         raise HostError("Debian's busybox-static holds no busybox", evidence=package)
-    shutil.copyfile(binary, target)
-    target.chmod(0o755)
+    shutil.copyfile(binary, folder / "busybox")
+    (folder / "busybox").chmod(0o755)
+    for name in applets:
+        (folder / name).symlink_to("busybox")
     shutil.rmtree(scratch / "busybox")
     package.unlink()
 

@@ -20,9 +20,8 @@ from harness.store import Cache, digest, file_digest, write_text
 KERNEL = "kernel"
 INITRAMFS = "initramfs.cpio"
 
-_LAUNCH = "launch"
-# What init calls; to install all of busybox takes as long as all of init.
-_APPLETS = ("cat", "insmod", "ln", "mount", "poweroff")
+_PROGRAMS = ("launch", "receive")
+_APPLETS = ("insmod", "ln", "mount", "poweroff")
 _FOLDERS = ("bin", "dev", "guest", "modules", "proc", "run", "sys", "tmp")
 _NEEDED = re.compile(r"\(NEEDED\).*\[(.+)\]")
 _INTERPRETER = re.compile(r"program interpreter: /(\S+)\]")
@@ -55,7 +54,7 @@ class OuterBuilder:
         self.row = row
         self.architecture = architecture
         self.archive = archive
-        self.launch = sources / "outer" / f"{_LAUNCH}.c"
+        self.programs = [sources / "outer" / f"{name}.c" for name in _PROGRAMS]
         self.init = sources / "outer" / INIT
         self.say = say
 
@@ -68,7 +67,7 @@ class OuterBuilder:
             repr((_FOLDERS, _APPLETS, COMPILE, row.kernel, row.modules, row.packages)),
             repr((row.programs, row.data)),
             self.init.read_bytes(),
-            self.launch.read_bytes(),
+            *(source.read_bytes() for source in self.programs),
         )
         place = self.cache.artifact(f"outer-{name}", self._make)
         return OuterImage(
@@ -80,9 +79,7 @@ class OuterBuilder:
         for name in _FOLDERS:
             (root / name).mkdir(parents=True)
         self.say(f"fetching a kernel with KVM and QEMU for {self.architecture.debian}")
-        add_busybox(self.archive, new, root / "bin" / "busybox")
-        for name in _APPLETS:
-            (root / "bin" / name).symlink_to("busybox")
+        add_busybox(self.archive, new, root / "bin", _APPLETS)
         package.mkdir()
         kernel = self.archive.newest_kernel(self.row.kernel)
         extract(self.archive.download(kernel, package), package)
@@ -94,7 +91,8 @@ class OuterBuilder:
         add_programs(system, self.row.programs, root, self.architecture.triplet)
         for name in self.row.data:
             _copy(_found(system, Path(name).name), root / name)
-        compile_program(self.architecture, [self.launch], root / _LAUNCH, new / "build.log")
+        for source in self.programs:
+            compile_program(self.architecture, [source], root / source.stem, new / "build.log")
         shutil.copyfile(self.init, root / INIT)
         (root / INIT).chmod(0o755)
         pack(root, new / INITRAMFS)

@@ -5,6 +5,11 @@ from harness.model import EventSpec, Scenario, copies
 
 FOLDERS = ("bin", "dev", "lib", "probes", "proc", "sys", "tmp")
 INIT = "init"
+# What init calls.
+APPLETS = (
+    *("cat", "chmod", "chroot", "cp", "insmod", "ip"),
+    *("mkdir", "mkfifo", "mount", "poweroff"),
+)
 BATCH = "batch"
 SCENARIO = "scenario"
 OBSERVER = "lib/pmu_observer.ko"

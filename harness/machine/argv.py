@@ -7,6 +7,8 @@ from pathlib import Path
 from harness.model import Accelerator, Machine, Outer, Traced
 
 CHANNEL_BYTES = 64 << 20
+# A kernel and an initramfs, for an outer system to run.
+GUEST_BYTES = 64 << 20
 
 _KERNEL_ARGUMENTS = (
     "nokaslr",  # the same addresses in each run
@@ -42,9 +44,13 @@ class Trace:
 
 @dataclass(frozen=True)
 class Around:
-    """The outer system that a machine's QEMU runs in, and where its own console goes."""
+    """The outer system that a machine's QEMU runs in.
+
+    `guest` holds what it is to run, `console` is where its own console goes.
+    """
 
     row: Outer
+    guest: Path
     console: Path
 
 
@@ -55,7 +61,7 @@ class Files:
     With a `disk`, which QEMU only reads, the guest has a network for SSH; `gdb` is
     the socket of a stub, for a machine that waits for a debugger; `program` a
     QEMU in place of the host's; `trace` what QEMU writes of the PMU's registers.
-    With `outer`, kernel and initramfs are the outer system's, and hold the guest's.
+    With `outer`, kernel and initramfs are the outer system's.
     """
 
     kernel: Path
@@ -102,7 +108,7 @@ def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list
         *(machine.session_clock if files.disk else machine.clock),
         *_controlled(descriptors),
         *("-serial", "chardev:console"),
-        *_channel(files.channel),
+        *_shared("channel", files.channel, CHANNEL_BYTES),
         *_session(files),
         *(_traced(machine, files.trace) if files.trace else ()),
         *_booted(files, machine.console, machine.kernel_arguments),
@@ -135,7 +141,8 @@ def _outer_argv(
         *("-chardev", f"file,id=outer,path={_escaped(around.console)}"),
         *("-serial", "chardev:outer"),
         *("-device", "pci-serial,chardev=console"),
-        *_channel(files.channel),
+        *_shared("guest", around.guest, GUEST_BYTES, ",readonly=on"),
+        *_shared("channel", files.channel, CHANNEL_BYTES),
         *_booted(files, row.console, row.kernel_arguments),
     ]
 
@@ -152,12 +159,12 @@ def _controlled(descriptors: Descriptors) -> list[str]:
     ]
 
 
-def _channel(file: Path) -> list[str]:
-    """The records' way out: a file of fixed size as a PCI BAR."""
-    backend = f"memory-backend-file,id=channel,share=on,size={CHANNEL_BYTES}"
+def _shared(name: str, file: Path, size: int, more: str = "") -> list[str]:
+    """A file of fixed size as a PCI BAR: the records' way out, or an outer system's guest in."""
+    backend = f"memory-backend-file,id={name},share=on{more},size={size}"
     return [
         *("-object", f"{backend},mem-path={_escaped(file)}"),
-        *("-device", "ivshmem-plain,memdev=channel"),
+        *("-device", f"ivshmem-plain,memdev={name}"),
     ]
 
 

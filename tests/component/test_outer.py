@@ -14,9 +14,10 @@ import pytest
 
 from harness.catalog import ROOT
 from harness.errors import HostError
-from harness.guest.outer import CONSOLE, reason_of_end, registers
+from harness.guest.outer import CONSOLE, put_in, reason_of_end, registers
 from harness.image.outer import add_programs
 from harness.image.recipe import COMPILE
+from harness.machine.argv import GUEST_BYTES
 from harness.machine.crash import inner_end, locate
 
 pytestmark = pytest.mark.needs("gcc", "readelf")
@@ -36,12 +37,21 @@ END
 """
 
 
+def compiled(name: str, folder: Path) -> Path:
+    """A program of guest-images/outer, for this host."""
+    source = ROOT / "guest-images" / "outer" / f"{name}.c"
+    subprocess.run(["gcc", *COMPILE, "-o", folder / name, source], check=True)
+    return folder / name
+
+
 @pytest.fixture(scope="module")
 def launch(tmp_path_factory):
-    program = tmp_path_factory.mktemp("launch") / "launch"
-    source = ROOT / "guest-images" / "outer" / "launch.c"
-    subprocess.run(["gcc", *COMPILE, "-o", program, source], check=True)
-    return program
+    return compiled("launch", tmp_path_factory.mktemp("launch"))
+
+
+@pytest.fixture(scope="module")
+def receive(tmp_path_factory):
+    return compiled("receive", tmp_path_factory.mktemp("receive"))
 
 
 def launched(launch: Path, folder: Path, *words: str) -> tuple[str, bytes]:
@@ -134,23 +144,60 @@ def test_a_qemu_that_fails_is_told_in_its_words(tmp_path):
     assert "-cpu host: failed" in caught.value.why
 
 
+def test_files_come_out_as_they_were_put_in(receive, tmp_path):
+    contents = {"empty": b"", "page": bytes(range(256)) * 16, "more": b"a" * 10_001, "argv": b"x\n"}
+    for name, content in contents.items():
+        (tmp_path / f"in-{name}").write_bytes(content)
+    bar = tmp_path / "bar"
+    put_in(bar, {name: tmp_path / f"in-{name}" for name in contents})
+    assert bar.stat().st_size == GUEST_BYTES
+    out = tmp_path / "out"
+    out.mkdir()
+    subprocess.run([receive, bar], cwd=out, check=True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == contents
+
+
+def test_a_guest_that_is_too_large_is_told(tmp_path):
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(GUEST_BYTES)
+    with pytest.raises(HostError, match="do not fit"):
+        put_in(tmp_path / "bar", {"kernel": large})
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (b"kernel".ljust(56, b"\0") + (1 << 40).to_bytes(8, "little"), "Bad message"),
+        (b"k" * 56 + bytes(8), "Bad message"),
+        (b"no/folder".ljust(56, b"\0") + bytes(8), "no/folder: No such file"),
+    ],
+)
+def test_what_cannot_be_taken_out_is_told(receive, tmp_path, page, said):
+    (tmp_path / "bar").write_bytes(page.ljust(8192, b"\0"))
+    argv = [receive, "bar"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert said in done.stdout
+
+
 def test_a_program_comes_with_its_libraries_and_theirs(tmp_path):
     system, root = tmp_path / "system", tmp_path / "root"
     place = system / "usr" / "lib"
     place.mkdir(parents=True)
     (system / "usr" / "bin").mkdir()
 
-    def compiled(source: str, *options: str) -> None:
+    def library(source: str, *options: str) -> None:
         words = ["gcc", "-x", "c", "-", f"-L{place}", f"-Wl,-rpath-link,{place}", "-nostdlib"]
         subprocess.run([*words, *options], input=source, text=True, check=True)
 
-    compiled("int two(void){return 2;}", "-shared", "-o", str(place / "libtwo.so.1"))
-    compiled(
+    library("int two(void){return 2;}", "-shared", "-o", str(place / "libtwo.so.1"))
+    library(
         "int two(void); int one(void){return two();}",
         *("-shared", "-o", str(place / "libone.so"), "-l:libtwo.so.1"),
     )
     program = system / "usr" / "bin" / "program"
-    compiled("int one(void); void _start(void){one();}", "-o", str(program), "-lone")
+    library("int one(void); void _start(void){one();}", "-o", str(program), "-lone")
     (place / "ld-linux-x86-64.so.2").write_text("loader")
     (root / "lib").mkdir(parents=True)
     add_programs(system, ("usr/bin/program",), root, "some-triplet")

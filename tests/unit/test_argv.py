@@ -35,7 +35,8 @@ def test_every_machine_has_a_golden_argv(catalog):
 
 @pytest.mark.parametrize("name", [path.stem for path in (GOLDEN / "outer").glob("*.txt")])
 def test_golden_of_an_outer_system(catalog, name):
-    around = Around(catalog.outers[catalog.machines[name].outer], Path("/run/outer,1.log"))
+    row = catalog.outers[catalog.machines[name].outer]
+    around = Around(row, Path("/run/guest"), Path("/run/outer,1.log"))
     words = argv(catalog.machines[name], outer=around)
     assert "\n".join(words) + "\n" == (GOLDEN / "outer" / f"{name}.txt").read_text()
 
