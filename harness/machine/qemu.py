@@ -144,7 +144,7 @@ class Qemu:
 def _is_emulated(machine: Machine, files: Files) -> bool:
     """Whether QEMU executes the machine, or what is around it, itself: guests that live a second.
 
-    To clear huge pages, of which they touch little, took an eighth of a nested one's time.
+    To clear huge pages, of which they touch little, took a tenth of a nested one's time.
     """
     return (files.outer.row if files.outer else machine).accelerator == "tcg"
 
