@@ -31,10 +31,10 @@ KVM = ("kvm-cpu", "kvm-task", "kvm-scarce", "kvm-perf-record")
 GUESTS = [(m, k) for m in MACHINES for k in (KERNELS if m == ARM64 else KERNELS[-1:])]
 NESTED = [name for name, row in CATALOG.machines.items() if row.outer]
 OBSERVED = ("records.jsonl", "console.log", "outer.log")
-# Of all kinds: ticks, interrupts, switches, idleness, other CPUs, CPUs that go.
+# Of all kinds: ticks, interrupts, switches, other CPUs, CPUs that go.
 TIMED = (
-    *("cycles-cpu", "cycles-task", "exact-levels", "flexible", "group-frequency", "hotplug"),
-    *("idle", "migrate", "overflow-together", "sleepers", "throttle-frequency", "two-cpus"),
+    *("cycles-cpu", "cycles-task", "exact-user", "flexible", "group-frequency", "hotplug"),
+    *("migrate", "overflow-together", "sleepers", "switched-out", "throttle-frequency", "two-cpus"),
 )
 SABOTEURS = {n: s for n, s in CATALOG.series.items() if n.startswith("saboteurs/")}
 CLAIM = CATALOG.series["start-stop-callbacks"].claim
