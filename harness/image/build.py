@@ -120,10 +120,7 @@ class ImageBuilder:
 
 
 def add_busybox(archive: Archive, scratch: Path, folder: Path, applets: Sequence[str]) -> None:
-    """Debian's static busybox, and links to it for what an init calls; raises HostError.
-
-    To install all of it takes a guest as long as all else that its init does.
-    """
+    """Debian's static busybox, and links to it for what an init calls; raises HostError."""
     package = archive.download("busybox-static", scratch)
     extract(package, scratch / "busybox")
     found = [scratch / "busybox" / place / "busybox" for place in ("bin", "usr/bin")]
