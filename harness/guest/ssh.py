@@ -10,7 +10,7 @@ import shlex
 import struct
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import paramiko
@@ -106,7 +106,7 @@ def _naming_ends() -> Iterator[None]:
     except TimeoutError as error:
         raise TimeLimitError("the guest's SSH server does not answer") from error
     except (paramiko.SSHException, EOFError, OSError) as error:
-        raise LostError(f"the SSH session ended: {error or type(error).__name__}") from error
+        raise LostError(f"the SSH session ended: {str(error) or type(error).__name__}") from error
 
 
 class Session:
@@ -144,18 +144,27 @@ class Session:
             raise LostError("the SSH session has ended")
         return transport
 
-    def open(self) -> paramiko.Channel:
-        """A channel for one command or shell."""
+    @contextmanager
+    def open(self) -> Iterator[paramiko.Channel]:
+        """A channel for one command or shell; raises LostError or TimeLimitError.
+
+        To close it says a word to the guest, which may have powered off by then: paramiko
+        raises EOFError (Packetizer.write_all()) until its own thread has seen that.
+        """
         with _naming_ends():
-            return self._transport().open_session(timeout=self.limit_s)
+            channel = self._transport().open_session(timeout=self.limit_s)
+            try:
+                yield channel
+            finally:
+                with suppress(paramiko.SSHException, EOFError, OSError):
+                    channel.close()
 
     def run(self, argv: Sequence[str], limit_s: float | None = None) -> Finished:
         """A command's end; raises TimeLimitError, LostError or BoundsError."""
         began = time.monotonic()
         deadline = began + (self.limit_s if limit_s is None else limit_s)
         with self.open() as channel:
-            with _naming_ends():
-                channel.exec_command(shlex.join(argv))
+            channel.exec_command(shlex.join(argv))
             out, err = self._outputs(channel, argv, deadline)
             if not channel.status_event.wait(max(0.0, deadline - time.monotonic())):
                 raise _too_long(argv)
@@ -190,7 +199,7 @@ class Session:
         """
         person = terminal.is_terminal() and not argv
         with self.open() as channel:
-            with _naming_ends(), ExitStack() as stack:
+            with ExitStack() as stack:
                 if person:
                     columns, lines = terminal.size()
                     kind = os.environ.get("TERM", "vt100")

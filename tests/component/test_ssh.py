@@ -94,6 +94,36 @@ def test_a_session_that_another_thread_ends(session):
         session.run(["hangs"])
 
 
+def test_a_guest_that_is_gone_before_its_channel_is_closed(server, session, monkeypatch):
+    """It powered off right after its answer; paramiko fails to say that the channel is closed."""
+
+    def gone(_):
+        raise EOFError
+
+    def answers_last(channel):
+        monkeypatch.setattr(session._client.get_transport(), "_send_user_message", gone)
+        channel.send_exit_status(4)
+        channel.shutdown_write()
+
+    server.commands["answers"] = answers_last
+    assert session.run(["answers"]).status == 4
+
+
+def test_a_guest_that_is_gone_while_it_is_listened_to(server, session, monkeypatch):
+    """paramiko acknowledges what it reads, and may find nobody to tell."""
+
+    def gone(_):
+        raise EOFError
+
+    def floods_last(channel):
+        monkeypatch.setattr(session._client.get_transport(), "_send_user_message", gone)
+        return floods(channel)
+
+    server.commands["floods-last"] = floods_last
+    with pytest.raises(LostError, match="the SSH session ended: EOFError"):
+        session.run(["floods-last"])
+
+
 def test_files_go_both_ways(session, tmp_path):
     content = os.urandom(200_000)
     session.put(content, "/there", 0o755)
