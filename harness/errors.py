@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Failures that a user sees, each with whose fault it is and what to do next."""
 
+import traceback
 from enum import Enum, IntEnum
 from pathlib import Path
 
@@ -84,6 +85,20 @@ class HostError(HarnessError):
         """A failure that looks like a subject's, of something that is none."""
         what = f"{whose}: {error.what}"
         return cls(what, why=error.why, evidence=error.evidence, advice=advice)
+
+    @classmethod
+    def of(cls, error: Exception) -> "HostError":
+        """Any exception that nobody foresaw: what the system refused, or a bug of the harness."""
+        if isinstance(error, HostError):
+            return error
+        if isinstance(error, OSError):
+            advice = "check the disk (df) and the permissions, then run it again"
+            return cls(str(error), advice=advice)
+        return cls(
+            f"the harness failed: {type(error).__name__}: {error}".rstrip(": "),
+            why="".join(traceback.format_exception(error)),
+            advice="report it with these lines: it is a bug of pmu-harness, not of a kernel",
+        )
 
 
 class SubjectError(HarnessError):

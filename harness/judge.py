@@ -27,7 +27,7 @@ from harness.repetitions import Said, combine, combine_health, excess, judge_one
 
 HEALTH = "kernel.health"
 EVIDENCE_LINES = 5
-_HOST_ENDS = (GuestEnd.QEMU_FAILED, GuestEnd.NOT_STARTED)
+_HOST_ENDS = (GuestEnd.QEMU_FAILED, GuestEnd.HARNESS_FAILED, GuestEnd.NOT_STARTED)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,11 @@ from harness.runfolder import NOISE, RunFolder
 from harness.store import Cache, digest, update_files
 
 # An end that depends on the host is asked for again; any other is the guest's own.
-_HOSTS_OWN = (GuestEnd.HANG, GuestEnd.FLOOD, GuestEnd.QEMU_FAILED, GuestEnd.NOT_STARTED)
+_HOSTS_OWN = (
+    *(GuestEnd.HANG, GuestEnd.FLOOD, GuestEnd.NOT_STARTED),
+    *(GuestEnd.QEMU_FAILED, GuestEnd.HARNESS_FAILED),
+)
+_ERROR_LINES = 10
 _OBSERVATION = (
     *(recipe.BATCH, recipe.SCENARIO, CONSOLE, RECORDS, TRACE, NOISE, OUTCOME),
     *(outer.CONSOLE, outer.ARGV),
@@ -117,6 +121,8 @@ class Run:
             self._observe()
         except HarnessError as error:
             self.failures.append(error)
+        except Exception as error:
+            self.failures.append(HostError.of(error))
         except KeyboardInterrupt:
             self.failures.append(HostError("interrupted"))
             self._conclude(started)
@@ -227,13 +233,8 @@ class Run:
         try:
             with self.progress.stage(f"guest {cell.id}"):
                 outcome = self._observe_guest(guest, parts, place)
-        except HostError as error:
-            outcome = Outcome(
-                end=GuestEnd.QEMU_FAILED,
-                stage="none",
-                summary=error.what,
-                evidence=tuple(error.why.splitlines()[-10:]),
-            )
+        except Exception as error:
+            outcome = _host_failed(error)
             self.folder.write_outcome(cell, outcome)
         self.seconds[cell.id] = round(time.monotonic() - began, 2)
         exact = self.plan.machine.regime is Regime.EXACT
@@ -306,6 +307,18 @@ class Run:
             *around,
             *([f"repetition {cell.repetition}"] if cell.repetition else []),
         )
+
+
+def _host_failed(error: Exception) -> Outcome:
+    """How a guest ended that the host or the harness could not observe: not the guest's fault."""
+    foreseen = isinstance(error, HostError)
+    fault = HostError.of(error)
+    return Outcome(
+        end=GuestEnd.QEMU_FAILED if foreseen else GuestEnd.HARNESS_FAILED,
+        stage="none",
+        summary=fault.what,
+        evidence=tuple(fault.why.splitlines()[-_ERROR_LINES:]),
+    )
 
 
 def _provided(scenario: Scenario, parts: Parts) -> list[str]:

@@ -9,7 +9,7 @@ import click
 
 from harness import __version__, process
 from harness.cli import guests, host, results
-from harness.errors import Exit, HarnessError
+from harness.errors import Exit, HarnessError, HostError
 from harness.request import PROGRAM
 
 HELP = """Does a Linux kernel keep its perf counters while it adjusts the sampling period?
@@ -75,20 +75,25 @@ def main() -> NoReturn:
         sys.exit(Exit.PASS)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
-    except click.Abort:
+    except click.Abort as abort:
+        # click takes any EOFError for a person's Ctrl-D.
+        if isinstance(abort.__cause__, EOFError):
+            _failed(HostError.of(abort.__cause__))
         _stopped()
     except click.ClickException as error:
         error.show()
         sys.exit(Exit.PLAN)
     except HarnessError as error:
-        click.echo("\n".join(error.lines()), err=True)
-        sys.exit(error.blame.exit_code)
-    except OSError as error:
-        click.echo(f"error:    {error}", err=True)
-        click.echo("next:     check the disk (df) and the permissions, then run it again", err=True)
-        sys.exit(Exit.ERROR)
+        _failed(error)
+    except Exception as error:
+        _failed(HostError.of(error))
     except KeyboardInterrupt:
         _stopped()
+
+
+def _failed(error: HarnessError) -> NoReturn:
+    click.echo("\n".join(error.lines()), err=True)
+    sys.exit(error.blame.exit_code)
 
 
 def _stopped() -> NoReturn:

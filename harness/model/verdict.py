@@ -44,6 +44,7 @@ class GuestEnd(Enum):
     INIT_FAILED = "init failed"
     STOPPED_EARLY = "stopped early"
     QEMU_FAILED = "qemu failed"
+    HARNESS_FAILED = "harness failed"
 
 
 class Outcome(Frozen):

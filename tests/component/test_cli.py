@@ -59,6 +59,28 @@ def test_help_teaches(call):
     assert "Exit status:" in out
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("EOFError()", "error:    the harness failed: EOFError\nwhy:      Traceback"),
+        ("ValueError('x')", "error:    the harness failed: ValueError: x\nwhy:      Traceback"),
+        ("OSError(28, 'No space left')", "error:    [Errno 28] No space left\nnext:     check"),
+    ],
+)
+def test_a_fault_of_the_harness_is_no_kernels_and_no_interrupt(fault, said):
+    code = f"""
+from harness import cli
+@cli.cli.command()
+def breaks():
+    raise {fault}
+cli.main()
+"""
+    command = [sys.executable, "-c", code, "breaks"]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 3
+    assert done.stderr.lstrip("\n").startswith(said)
+
+
 def test_a_shell_of_what_does_not_exist(call):
     status, _, err = call("shell", "--series", "pre-callback", "--", "true")
     assert status == 2

@@ -13,6 +13,7 @@ from harness.catalog import Catalog
 from harness.conclusion import rejudge
 from harness.emulator.build import FACTS, Built
 from harness.errors import PlanError
+from harness.guest import batch
 from harness.image.build import GuestImage, ImageBuilder
 from harness.model import Emulator, Machine, Series, SeriesPatch, Status
 from harness.pipeline import Run, Settings
@@ -266,6 +267,33 @@ def test_a_cell_that_is_lost_is_no_pass(world):
     result = world()
     assert result.status is Status.ERROR
     assert result.cells[0].outcome.end.value == "qemu failed"
+
+
+def test_a_fault_of_the_harness_is_no_kernels(world, monkeypatch):
+    """One that nobody foresaw: the cell's own error, with its traceback; the run is concluded."""
+
+    def breaks(*_):
+        raise EOFError
+
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    monkeypatch.setattr(batch, "run", breaks)
+    result = world()
+    assert result.status is Status.ERROR
+    (cell,) = result.cells
+    assert (cell.outcome.end.value, cell.outcome.summary) == (
+        "harness failed",
+        "the harness failed: EOFError",
+    )
+    assert "raise EOFError" in "\n".join(cell.outcome.evidence)
+    assert rejudge(RunFolder(world.folder)) == result
+
+
+def test_a_fault_of_the_harness_between_the_guests_is_concluded_too(world, monkeypatch):
+    monkeypatch.setattr(Run, "_start_guests", lambda *_: 1 / 0)
+    result = world()
+    assert result.status is Status.ERROR
+    assert result.headline == "the harness failed: ZeroDivisionError: division by zero"
+    assert "report it with these lines" in result.failures[0]
 
 
 # --- repetitions -------------------------------------------------------------
