@@ -24,13 +24,14 @@ from harness.emulator.build import Built
 from harness.errors import BuildError, HarnessError, HostError, SubjectError
 from harness.guest import batch, outer, workload
 from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, TRACE, Guest
+from harness.guest.saved import Saved, saved
 from harness.guest.workload import EVIDENCE, Provided
 from harness.image import recipe
 from harness.image.build import GuestImage
 from harness.image.outer import OuterImage
 from harness.kernel import selftests
 from harness.kernel.build import IMAGE, OBSERVER, SYMBOLS, Builder, Kernel
-from harness.machine.argv import Around, Descriptors, Files, Program, build_argv, inner_argv
+from harness.machine.argv import Descriptors, Files, Program, build_argv, inner_argv
 from harness.model import (
     Cell,
     GuestEnd,
@@ -217,7 +218,7 @@ class Run:
             machine=self.plan.machine.with_cpus(scenario.cpus),
             scenario=scenario,
             program=self.emulator.program if self.emulator else None,
-            outer=parts.outer.result() if parts.outer else None,
+            outer=self._saved(parts.outer.result(), scenario) if parts.outer else None,
         )
         stored = self.cache.observations / self._key(cell, guest, kernel, parts)
         if stored.exists() and not self.settings.rerun:
@@ -246,6 +247,15 @@ class Run:
             )
         if outcome.end not in _HOSTS_OWN:
             self._remember(cell, place, stored, exact=exact and not scenario.tool)
+
+    def _saved(self, image: OuterImage, scenario: Scenario) -> Saved:
+        """The outer system around a scenario's guest, booted as far as that."""
+        machine = self.plan.machine.with_cpus(scenario.cpus)
+        program = self.emulator.program if self.emulator else None
+        version = self.emulator.digest if self.emulator else self.qemu
+        return saved(
+            image, machine, program, version=version, cache=self.cache, say=self.progress.say
+        )
 
     def _observe_guest(self, guest: Guest, parts: Parts, place: Path) -> Outcome:
         patience = self.settings.timeout_scale
@@ -290,10 +300,10 @@ class Run:
             channel=Path("channel"),
             program=Program(Path("qemu"), Path("firmware")) if self.emulator else None,
             trace=batch.trace_of(guest.scenario, Path()),
-            outer=Around(guest.outer.row, Path("guest"), Path("outer")) if guest.outer else None,
+            outer=guest.outer.nowhere if guest.outer else None,
         )
         argv = build_argv(guest.machine, nowhere, Descriptors(console=3, monitor=4))
-        around = [guest.outer.sha256, *inner_argv(guest.machine)] if guest.outer else []
+        around = [guest.outer.name, *inner_argv(guest.machine)] if guest.outer else []
         return digest(
             facts["image_sha256"],
             facts["observer_sha256"] if guest.scenario.observe else "",

@@ -11,10 +11,10 @@ from pathlib import Path
 from harness.errors import HostError
 from harness.guest import outer
 from harness.guest.records import HEADER, RecordsError, channel_bytes, parse
+from harness.guest.saved import Saved
 from harness.guest.trace import accesses
 from harness.image import recipe
 from harness.image.build import GuestImage, overlay
-from harness.image.outer import OuterImage
 from harness.machine import qemu
 from harness.machine.argv import CHANNEL_BYTES, Files, Program, Trace
 from harness.machine.console import Watch, watch
@@ -49,7 +49,7 @@ class Guest:
     machine: Machine
     scenario: Scenario
     program: Program | None = None
-    outer: OuterImage | None = None
+    outer: Saved | None = None
 
 
 def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:

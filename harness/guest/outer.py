@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import HostError
-from harness.image.outer import OuterImage
-from harness.machine.argv import GUEST_BYTES, INSIDE, Around, Files, inner_argv
+from harness.guest.saved import Saved
+from harness.machine.argv import GUEST_BYTES, INSIDE, Files, inner_argv
 from harness.machine.crash import clean, inner_end
 from harness.model import Machine
 
@@ -29,10 +29,10 @@ _ASKED_AGAIN_S = 0.05
 
 
 @contextmanager
-def entered(image: OuterImage, machine: Machine, files: Files, folder: Path) -> Iterator[Files]:
+def entered(saved: Saved, machine: Machine, files: Files, folder: Path) -> Iterator[Files]:
     """The outer system with a guest's files in its reach, gone with the block.
 
-    The inner QEMU's command line stays in `folder`.
+    The inner QEMU's command line stays in `folder`, and the outer system's console.
     """
     words = "".join(f"{word}\n" for word in inner_argv(machine))
     (folder / ARGV).write_text(words, encoding="ascii")
@@ -45,7 +45,10 @@ def entered(image: OuterImage, machine: Machine, files: Files, folder: Path) -> 
             ARGV: folder / ARGV,
         },
     )
-    around = Around(image.row, guest, folder / CONSOLE)
+    console = folder / CONSOLE
+    shutil.copyfile(saved.boot_log, console)
+    image = saved.image
+    around = saved.around(guest, console)
     try:
         yield replace(files, kernel=image.kernel, initramfs=image.initramfs, outer=around)
     finally:

@@ -20,7 +20,7 @@ from harness.store import Cache, digest, file_digest, write_text
 KERNEL = "kernel"
 INITRAMFS = "initramfs.cpio"
 
-_PROGRAMS = ("launch", "receive")
+_PROGRAMS = ("launch", "receive", "wait")
 _APPLETS = ("insmod", "ln", "mount", "poweroff")
 _FOLDERS = ("bin", "dev", "guest", "modules", "proc", "run", "sys", "tmp")
 _NEEDED = re.compile(r"\(NEEDED\).*\[(.+)\]")

@@ -46,12 +46,20 @@ class Trace:
 class Around:
     """The outer system that a machine's QEMU runs in.
 
-    `guest` holds what it is to run, `console` is where its own console goes.
+    `guest` holds what it is to run, its own console is appended to `console`, and its
+    memory is a file.  It boots, and changes the file; from a `state` in which it was
+    saved it goes on, and leaves the file as it is.
     """
 
     row: Outer
     guest: Path
     console: Path
+    memory: Path
+    state: Path | None = None
+
+    def memory_bytes(self, machine: Machine) -> int:
+        """How long the file is: what the outer system needs, and its guest."""
+        return (self.row.memory_mib + machine.memory_mib) << 20
 
 
 @dataclass(frozen=True)
@@ -129,21 +137,30 @@ def _outer_argv(
     outer system has said.
     """
     row = around.row
+    size = around.memory_bytes(machine)
+    shared = "off" if around.state else "on"
+    memory = f"memory-backend-file,id=memory,share={shared},size={size}"
     return [
         *_program(row.qemu, files.program),
         *("-accel", row.accelerator),
-        *("-machine", row.board),
+        *("-machine", f"{row.board},memory-backend=memory"),
         *("-cpu", row.cpu),
         *("-smp", str(machine.cpus)),
-        *("-m", str(row.memory_mib + machine.memory_mib)),
+        *("-m", f"{size >> 20}"),
+        *("-object", f"{memory},mem-path={_escaped(around.memory)}"),
         *row.clock,
         *_controlled(descriptors),
-        *("-chardev", f"file,id=outer,path={_escaped(around.console)}"),
+        *("-chardev", f"file,id=outer,append=on,path={_escaped(around.console)}"),
         *("-serial", "chardev:outer"),
         *("-device", "pci-serial,chardev=console"),
-        *_shared("guest", around.guest, GUEST_BYTES, ",readonly=on"),
-        *_shared("channel", files.channel, CHANNEL_BYTES),
-        *_booted(files, row.console, row.kernel_arguments),
+        *_shared("guest", around.guest, GUEST_BYTES, ",readonly=on", ",master=on"),
+        *_shared("channel", files.channel, CHANNEL_BYTES, device=",master=on"),
+        *(
+            # A PC's ROMs, which the state is for, come with a kernel; all else is in memory.
+            ("-incoming", "defer", "-kernel", str(files.kernel))
+            if around.state
+            else _booted(files, row.console, row.kernel_arguments)
+        ),
     ]
 
 
@@ -159,12 +176,15 @@ def _controlled(descriptors: Descriptors) -> list[str]:
     ]
 
 
-def _shared(name: str, file: Path, size: int, more: str = "") -> list[str]:
-    """A file of fixed size as a PCI BAR: the records' way out, or an outer system's guest in."""
-    backend = f"memory-backend-file,id={name},share=on{more},size={size}"
+def _shared(name: str, file: Path, size: int, backend: str = "", device: str = "") -> list[str]:
+    """A file of fixed size as a PCI BAR: the records' way out, or an outer system's guest in.
+
+    A machine with one that is no `master` cannot be saved.
+    """
+    words = f"memory-backend-file,id={name},share=on{backend},size={size}"
     return [
-        *("-object", f"{backend},mem-path={_escaped(file)}"),
-        *("-device", f"ivshmem-plain,memdev={name}"),
+        *("-object", f"{words},mem-path={_escaped(file)}"),
+        *("-device", f"ivshmem-plain,memdev={name}{device}"),
     ]
 
 

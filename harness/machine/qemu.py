@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from qemu.qmp import QMPClient, QMPError
 
@@ -22,6 +22,7 @@ HANDSHAKE_S = 20.0
 COMMAND_S = 5.0
 EVENT_S = 1.0
 QUIT_S = 5.0
+MIGRATION_S = 20.0
 # What of a file QEMU writes at most: its log, and a trace that its guest can flood.
 # The channel, which is mapped and as long as it will be, is none of it.
 FILE_BYTES = 16 << 20
@@ -30,8 +31,11 @@ Result = TypeVar("Result")
 
 _FORWARD = re.compile(r"^\s*TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", re.MULTILINE)
 
+# How a machine is saved: QEMU tells when it is over, and leaves memory in its files.
+_SAVED_SO = ("events", "x-ignore-shared")
+
 # What speaking to a QEMU that is gone, or that does not answer, raises.
-_SILENCE = (QMPError, OSError, TimeoutError, EOFError)
+SILENCE = (QMPError, OSError, TimeoutError, EOFError)
 
 
 class Monitor:
@@ -53,13 +57,51 @@ class Monitor:
         """What QEMU returns for a command; raises QMPError, OSError or TimeoutError."""
         return self._bounded(self._client.execute(command, arguments), COMMAND_S)
 
+    def save(self, place: Path) -> None:
+        """Stop the machine and write its state into a file, without memory that is in one.
+
+        It stays stopped.  Raises QMPError, OSError or TimeoutError.
+        """
+        self.execute("stop")
+        with place.open("wb") as file:
+            self._migrate("migrate", file)
+
+    def load(self, place: Path) -> None:
+        """Make a machine that waits for it what another one was when it was saved.
+
+        It announces itself to no network afterwards: the timer would wake QEMU's main loop,
+        which takes a CPU that is about to halt for one that has, and sets the clock forward
+        from a time that is past (icount_start_warp_timer(), accel/tcg in 7.2).
+        """
+        self.execute("migrate-set-parameters", {"announce-rounds": 0})
+        with place.open("rb") as file:
+            self._migrate("migrate-incoming", file)
+
+    def _migrate(self, command: str, file: IO[bytes]) -> None:
+        wanted = [{"capability": name, "state": True} for name in _SAVED_SO]
+        self.execute("migrate-set-capabilities", {"capabilities": wanted})
+        self._client.send_fd_scm(file.fileno())
+        self.execute("getfd", {"fdname": "state"})
+        self.execute(command, {"uri": "fd:state"})
+        self._bounded(self._await_migration(), MIGRATION_S)
+
+    async def _await_migration(self) -> None:
+        while True:
+            event = await self._client.events.get()
+            data = event.get("data")
+            status = data.get("status") if isinstance(data, dict) else None
+            if event["event"] == "MIGRATION" and status in ("completed", "failed"):
+                break
+        if status == "failed":
+            raise QMPError("the machine's state could not be written, or read")
+
     def shutdown_reason(self) -> str:
         """Why the machine ended, by QEMU's SHUTDOWN event; empty where it did not say.
 
         Such as guest-shutdown, guest-reset, host-signal (qapi/run-state.json,
         ShutdownCause).
         """
-        with suppress(*_SILENCE):
+        with suppress(*SILENCE):
             return self._bounded(self._await_shutdown(), EVENT_S)
         return ""
 
@@ -72,7 +114,7 @@ class Monitor:
 
     def close(self) -> None:
         """Let go of the socket and of what waits on it."""
-        with suppress(*_SILENCE):
+        with suppress(*SILENCE):
             self._bounded(self._client.disconnect(), COMMAND_S)
         self._runner.close()
 
@@ -97,11 +139,13 @@ class Qemu:
         """Let the machine run, or its debugger; raises HostError when QEMU gets not so far."""
         try:
             self.monitor.connect()
+            if files.outer and files.outer.state:
+                self.monitor.load(files.outer.state)
             if files.disk:
                 self.port = self._forwarded_port()
             if not files.gdb:
                 self.monitor.execute("cont")
-        except _SILENCE as error:
+        except SILENCE as error:
             process.end(self.child)
             raise HostError(
                 "QEMU does not start",
@@ -114,7 +158,7 @@ class Qemu:
         command: dict[str, object] = {"command-line": line}
         try:
             return str(self.monitor.execute("human-monitor-command", command))
-        except _SILENCE:
+        except SILENCE:
             return ""
 
     def registers(self) -> str:
@@ -134,7 +178,7 @@ class Qemu:
         try:
             self.child.wait(QUIT_S)
         except subprocess.TimeoutExpired:
-            with suppress(*_SILENCE):
+            with suppress(*SILENCE):
                 self.monitor.execute("quit")
             with suppress(subprocess.TimeoutExpired):
                 self.child.wait(QUIT_S)

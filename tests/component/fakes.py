@@ -41,12 +41,13 @@ def say(data):
 version = {{"qemu": {{"major": 7, "minor": 2, "micro": 0}}, "package": ""}}
 say({{"QMP": {{"version": version, "capabilities": []}}}})
 buffer = ""
+NOW = {{"timestamp": {{"seconds": 0, "microseconds": 0}}}}
 
 def commands():
     """JSON objects, one after the other, with nothing between them."""
     global buffer
     while data := monitor.recv(4096):
-        buffer += data.decode()
+        buffer = (buffer + data.decode()).lstrip()
         try:
             command, end = json.JSONDecoder().raw_decode(buffer)
         except ValueError:
@@ -60,6 +61,12 @@ def human(line):
         return f"  TCP[HOST_FORWARD]  12  127.0.0.1 {{port}}  10.0.2.15 22"
     return "PC=0000000000000010"
 
+def migrated(command):
+    """How it went to save the machine, or to load it."""
+    if command.startswith("migrate") and command.count("-") != 2:
+        status = "failed" if "migration fails" in script else "completed"
+        say({{"event": "MIGRATION", "data": {{"status": status}}, **NOW}})
+
 def serve(until):
     for command in commands():
         line = command.get("arguments", {{}}).get("command-line")
@@ -67,6 +74,7 @@ def serve(until):
         if "id" in command:
             reply["id"] = command["id"]
         say(reply)
+        migrated(command["execute"])
         if command["execute"] == until:
             return
 
@@ -74,11 +82,16 @@ def records(lines):
     with open(channel, "r+b") as file:
         file.write(struct.pack("<QQ", 0x31434552554D50, len(lines)) + lines)
 
+# A machine that was saved goes on where its script says so.
+script = script.split("\nsaved\n")[-1 if "-incoming" in words else 0]
 serve("cont")
 for line in script.splitlines():
     verb, _, rest = line.partition(" ")
     if verb == "print":
         console.sendall(rest.encode() + b"\r\n")
+    elif verb == "outer":
+        with open(re.search(r"id=outer,append=on,path=(\S+)", words)[1], "a") as file:
+            file.write(rest + "\n")
     elif verb == "records":
         records(rest.replace("\\n", "\n").encode())
     elif verb == "capture":
@@ -112,7 +125,7 @@ for line in script.splitlines():
     elif verb == "crash":
         os.abort()
 event = {{"event": "SHUTDOWN", "data": {{"guest": True, "reason": "guest-shutdown"}}}}
-say({{**event, "timestamp": {{"seconds": 0, "microseconds": 0}}}})
+say({{**event, **NOW}})
 '''
 
 END = '{"kind":"end","steps":1}'

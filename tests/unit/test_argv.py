@@ -34,16 +34,19 @@ def test_every_machine_has_a_golden_argv(catalog):
 
 
 @pytest.mark.parametrize("name", [path.stem for path in (GOLDEN / "outer").glob("*.txt")])
-def test_golden_of_an_outer_system(catalog, name):
+@pytest.mark.parametrize(("folder", "state"), [("outer", None), ("saved", Path("/c/state"))])
+def test_golden_of_an_outer_system(catalog, name, folder, state):
+    """As it boots to be saved, and as it goes on with a guest."""
     row = catalog.outers[catalog.machines[name].outer]
-    around = Around(row, Path("/run/guest"), Path("/run/outer,1.log"))
+    around = Around(row, Path("/run/guest"), Path("/run/outer,1.log"), Path("/c/memory"), state)
     words = argv(catalog.machines[name], outer=around)
-    assert "\n".join(words) + "\n" == (GOLDEN / "outer" / f"{name}.txt").read_text()
+    assert "\n".join(words) + "\n" == (GOLDEN / folder / f"{name}.txt").read_text()
 
 
-def test_every_machine_in_an_outer_system_has_a_golden_one(catalog):
+@pytest.mark.parametrize("folder", ["outer", "saved"])
+def test_every_machine_in_an_outer_system_has_a_golden_one(catalog, folder):
     inside = {name for name, row in catalog.machines.items() if row.outer}
-    assert {path.stem for path in (GOLDEN / "outer").glob("*.txt")} == inside
+    assert {path.stem for path in (GOLDEN / folder).glob("*.txt")} == inside
 
 
 def test_what_runs_in_an_outer_system_is_what_runs_on_hardware(catalog):
