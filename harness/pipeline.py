@@ -3,7 +3,6 @@
 
 import os
 import platform
-import shlex
 import shutil
 import sys
 import time
@@ -15,23 +14,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import __version__, noise, process, sandbox
+from harness import __version__, noise, observations, process, sandbox
 from harness.builders import builders_for
 from harness.catalog import Catalog
 from harness.compile import LOG
 from harness.conclusion import conclude
 from harness.emulator.build import Built
 from harness.errors import BuildError, HarnessError, HostError, SubjectError
-from harness.guest import batch, outer, workload
-from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, TRACE, Guest
+from harness.guest import batch, workload
+from harness.guest.batch import Guest
 from harness.guest.saved import Saved, saved
-from harness.guest.workload import EVIDENCE, Provided
-from harness.image import recipe
+from harness.guest.workload import Provided
 from harness.image.build import GuestImage
 from harness.image.outer import OuterImage
 from harness.kernel import selftests
 from harness.kernel.build import IMAGE, OBSERVER, SYMBOLS, Builder, Kernel
-from harness.machine.argv import Descriptors, Files, Program, build_argv, inner_argv
 from harness.model import (
     Cell,
     GuestEnd,
@@ -45,8 +42,8 @@ from harness.model import (
 )
 from harness.progress import Progress
 from harness.request import Prepared
-from harness.runfolder import NOISE, RunFolder
-from harness.store import Cache, digest, update_files
+from harness.runfolder import RunFolder
+from harness.store import Cache, update_files
 
 # An end that depends on the host is asked for again; any other is the guest's own.
 _HOSTS_OWN = (
@@ -54,10 +51,6 @@ _HOSTS_OWN = (
     *(GuestEnd.QEMU_FAILED, GuestEnd.HARNESS_FAILED),
 )
 _ERROR_LINES = 10
-_OBSERVATION = (
-    *(recipe.BATCH, recipe.SCENARIO, CONSOLE, RECORDS, TRACE, NOISE, OUTCOME),
-    *(outer.CONSOLE, outer.ARGV),
-)
 
 
 @dataclass(frozen=True)
@@ -77,6 +70,12 @@ class Parts:
     disk: "Future[Path] | None"
     selftests: Path | None
     outer: "Future[OuterImage] | None"
+
+    def provided(self, scenario: Scenario) -> Provided | None:
+        """What a scenario over SSH needs; None for any other."""
+        if scenario.tool is None or self.disk is None:
+            return None
+        return Provided(self.disk.result(), self.selftests)
 
 
 @dataclass
@@ -208,9 +207,9 @@ class Run:
         with _blaming(role, subject), stage:
             return selftests.build(builder, subject)
 
-    def _cell(self, cell: Cell, scenario: Scenario, kernel: Kernel, parts: Parts) -> None:
-        """Observe one cell, or reuse what the same machine did before."""
-        guest = Guest(
+    def _guest(self, scenario: Scenario, kernel: Kernel, parts: Parts) -> Guest:
+        """What a cell boots, as soon as that is there."""
+        return Guest(
             kernel=kernel.folder / IMAGE,
             observer=kernel.folder / OBSERVER,
             symbols=kernel.folder / SYMBOLS,
@@ -220,7 +219,20 @@ class Run:
             program=self.emulator.program if self.emulator else None,
             outer=self._saved(parts.outer.result(), scenario) if parts.outer else None,
         )
-        stored = self.cache.observations / self._key(cell, guest, kernel, parts)
+
+    def _cell(self, cell: Cell, scenario: Scenario, kernel: Kernel, parts: Parts) -> None:
+        """Observe one cell, or reuse what the same machine did before."""
+        guest = self._guest(scenario, kernel, parts)
+        provided = parts.provided(scenario)
+        name = observations.name_of(
+            guest,
+            kernel,
+            qemu=self.qemu,
+            emulator=self.emulator,
+            provided=provided,
+            repetition=cell.repetition,
+        )
+        stored = self.cache.observations / name
         if stored.exists() and not self.settings.rerun:
             update_files(stored, self.folder.cell(cell))
             self.reused.add(cell.id)
@@ -233,7 +245,7 @@ class Run:
         before = noise.read()
         try:
             with self.progress.stage(f"guest {cell.id}"):
-                outcome = self._observe_guest(guest, parts, place)
+                outcome = self._observe_guest(guest, provided, place)
         except Exception as error:
             outcome = _host_failed(error)
             self.folder.write_outcome(cell, outcome)
@@ -246,7 +258,7 @@ class Run:
                 update={"summary": f"{outcome.summary} (seen in {cell.scenario}; not booted again)"}
             )
         if outcome.end not in _HOSTS_OWN:
-            self._remember(cell, place, stored, exact=exact and not scenario.tool)
+            self._keep(cell, place, stored, exact=exact and not scenario.tool)
 
     def _saved(self, image: OuterImage, scenario: Scenario) -> Saved:
         """The outer system around a scenario's guest, booted as far as that."""
@@ -257,66 +269,26 @@ class Run:
             image, machine, program, version=version, cache=self.cache, say=self.progress.say
         )
 
-    def _observe_guest(self, guest: Guest, parts: Parts, place: Path) -> Outcome:
+    def _observe_guest(self, guest: Guest, provided: Provided | None, place: Path) -> Outcome:
         patience = self.settings.timeout_scale
         tool = guest.scenario.tool
-        if tool is None or parts.disk is None:
+        if tool is None or provided is None:
             return batch.run(guest, place, patience)
-        provided = Provided(parts.disk.result(), parts.selftests)
         return workload.run(guest, tool, provided, place, patience)
 
-    def _remember(self, cell: Cell, place: Path, stored: Path, *, exact: bool) -> None:
-        """Keep an observation; an exact one that differs from an earlier one is an error."""
-        names = [name for name in _OBSERVATION if (place / name).exists()]
-        if exact and stored.exists():
-            differing = [
-                name
-                for name in names
-                if (stored / name).read_bytes() != (place / name).read_bytes()
-            ]
-            if differing:
-                self.failures.append(
-                    HostError(
-                        f"{cell.id}: the same guest did something else than before",
-                        why=f"{', '.join(differing)} differ from {stored}; the exact regime "
-                        "promises the same bytes",
-                        evidence=place,
-                        advice="report it: something outside reached into the guest",
-                    )
+    def _keep(self, cell: Cell, place: Path, stored: Path, *, exact: bool) -> None:
+        """Store an observation; an exact one that differs from an earlier one is an error."""
+        differing = observations.keep(self.cache, place, stored, exact=exact)
+        if differing:
+            self.failures.append(
+                HostError(
+                    f"{cell.id}: the same guest did something else than before",
+                    why=f"{', '.join(differing)} differ from {stored}; the exact regime "
+                    "promises the same bytes",
+                    evidence=place,
+                    advice="report it: something outside reached into the guest",
                 )
-            return
-        with self.cache.publish(stored) as new:
-            for name in names:
-                shutil.copyfile(place / name, new / name)
-            if (place / EVIDENCE).exists():
-                shutil.copytree(place / EVIDENCE, new / EVIDENCE)
-
-    def _key(self, cell: Cell, guest: Guest, kernel: Kernel, parts: Parts) -> str:
-        """Everything that a guest's run depends on, as a name; a repetition has its own."""
-        facts = kernel.facts
-        nowhere = Files(
-            kernel=Path("kernel"),
-            initramfs=Path("initramfs"),
-            channel=Path("channel"),
-            program=Program(Path("qemu"), Path("firmware")) if self.emulator else None,
-            trace=batch.trace_of(guest.scenario, Path()),
-            outer=guest.outer.nowhere if guest.outer else None,
-        )
-        argv = build_argv(guest.machine, nowhere, Descriptors(console=3, monitor=4))
-        around = [guest.outer.name, *inner_argv(guest.machine)] if guest.outer else []
-        return digest(
-            facts["image_sha256"],
-            facts["observer_sha256"] if guest.scenario.observe else "",
-            guest.image.sha256,
-            recipe.batch(guest.scenario),
-            recipe.script(guest.scenario),
-            *_provided(guest.scenario, parts),
-            shlex.join(argv),
-            self.qemu,
-            *([self.emulator.digest] if self.emulator else []),
-            *around,
-            *([f"repetition {cell.repetition}"] if cell.repetition else []),
-        )
+            )
 
 
 def _host_failed(error: Exception) -> Outcome:
@@ -329,14 +301,6 @@ def _host_failed(error: Exception) -> Outcome:
         summary=fault.what,
         evidence=tuple(fault.why.splitlines()[-_ERROR_LINES:]),
     )
-
-
-def _provided(scenario: Scenario, parts: Parts) -> list[str]:
-    """What a tool's run depends on beside the kernel and the machine."""
-    if scenario.tool is None or parts.disk is None:
-        return []
-    disk, tests = parts.disk.result(), parts.selftests
-    return [scenario.tool.model_dump_json(), str(disk), str(tests)]
 
 
 def asked_tools(plan: Plan) -> set[str]:

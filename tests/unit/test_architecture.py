@@ -66,7 +66,7 @@ LAYERS = (
     ("repetitions",),
     ("judge",),
     ("runfolder", "request"),
-    ("builders", "conclusion", "noise"),
+    ("builders", "conclusion", "noise", "observations"),
     ("pipeline", "shell", "mutants"),
     ("report",),
     ("cli",),
