@@ -188,8 +188,8 @@ class Qemu:
 def _is_emulated(machine: Machine, files: Files) -> bool:
     """Whether QEMU executes the machine, or what is around it, itself.
 
-    Such guests live some seconds, and touch little of a huge page: to clear those took a
-    tenth of a nested one's time on a host whose memory is fragmented.
+    Such guests live some seconds, and touch little of a huge page: to clear those took an
+    eighth of a guest's time on a host whose memory is fragmented.
     """
     return (files.outer.row if files.outer else machine).accelerator == "tcg"
 
