@@ -103,7 +103,7 @@ class Server:
             self.transports.append(transport)
             try:
                 transport.start_server(server=Interface(self.keys, self.commands, self.folder))
-            except (paramiko.SSHException, EOFError):
+            except (OSError, EOFError, paramiko.SSHException):  # The client has gone.
                 transport.close()
 
     def vanish(self):
