@@ -486,6 +486,9 @@ def test_a_machines_own_defect_excuses_no_other_machine(catalog):
     missing = ("target (id 2): 69 samples for 459 periods",)
     few = late.model_copy(update={"check": "sampling.overflow", "evidence": missing})
     assert erratum.covers("overflow-cycles", few, "6.12", catalog.machines[covered[0]])
+    said = ("target (id 5): after 1000 Hz was asked for, 37 samples where 40 were due",)
+    asked = late.model_copy(update={"check": "sampling.reprogram", "evidence": said})
+    assert erratum.covers("period-ioctl", asked, "6.12", catalog.machines[covered[0]])
     other = late.model_copy(update={"evidence": (*late.evidence, "target (id 2): nothing")})
     assert not erratum.covers("cycles-cpu", other, "6.12", catalog.machines[covered[0]])
 
