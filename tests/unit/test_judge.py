@@ -489,6 +489,13 @@ def test_a_machines_own_defect_excuses_no_other_machine(catalog):
     said = ("target (id 5): after 1000 Hz was asked for, 37 samples where 40 were due",)
     asked = late.model_copy(update={"check": "sampling.reprogram", "evidence": said})
     assert erratum.covers("period-ioctl", asked, "6.12", catalog.machines[covered[0]])
+    # Where a period ends is another matter.
+    said = (
+        "target (id 2): the period was set to 30000 at 120.000 ms, when the count was "
+        "500 to 900; the next overflow came at 10500",
+    )
+    misplaced = asked.model_copy(update={"evidence": said})
+    assert not erratum.covers("period-ioctl", misplaced, "6.12", catalog.machines[covered[0]])
     other = late.model_copy(update={"evidence": (*late.evidence, "target (id 2): nothing")})
     assert not erratum.covers("cycles-cpu", other, "6.12", catalog.machines[covered[0]])
 
