@@ -26,14 +26,14 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from harness.catalog import Catalog
-from harness.debian import Archive
+from harness.ask.catalog import Catalog
+from harness.build.image import ImageBuilder, overlay
+from harness.build.recipe import SCENARIO, script
 from harness.guest.records import Read, channel_bytes, parse
-from harness.image.build import ImageBuilder, overlay
-from harness.image.recipe import SCENARIO, script
+from harness.host.debian import Archive
+from harness.host.store import Cache
 from harness.machine.argv import CHANNEL_BYTES
 from harness.model import Scenario
-from harness.store import Cache
 
 MACHINE = "x86_64-tcg"
 BEGIN, DONE = "bench: begin", "bench: done"

@@ -19,15 +19,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from harness.catalog import ROOT, Catalog
-from harness.image.build import INITRAMFS, overlay
-from harness.image.recipe import texts
-from harness.kernel.build import REPRODUCIBLE
+from harness.ask.catalog import ROOT, Catalog
+from harness.build.image import INITRAMFS, overlay
+from harness.build.kernel import REPRODUCIBLE
+from harness.build.recipe import texts
+from harness.host.process import environment
+from harness.host.store import Cache
 from harness.machine.argv import CHANNEL_BYTES, Descriptors, Files, build_argv
 from harness.machine.crash import DONE
-from harness.process import environment
-from harness.store import Cache
-from harness.tree import Tree
+from harness.source.tree import Tree
 
 KERNEL = "6.12"
 MACHINE = "aarch64-tcg"

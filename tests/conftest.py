@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import Catalog
+from harness.ask.catalog import Catalog
 from harness.checks import Observation
 from harness.guest.records import Records, parse
-from harness.process import has
+from harness.host.process import has
 
 DATA = Path(__file__).parent / "data"
 CAPTURES = DATA / "records"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A scenario as text: events, tasks, steps.  harness/image/recipe.py writes
+ * A scenario as text: events, tasks, steps.  harness/build/recipe.py writes
  * it from configs/scenarios, so that what is wrong with it is a bug of ours.
  *
  *	event NAME key=value ...

@@ -86,7 +86,7 @@ class Check:
     """A question about an observation; some compare with the reference's.
 
     `judge` answers it where runs are exact; `test` says how the answers of repetitions are
-    put together (harness/repetitions.py), and what is measured where `==` says nothing.
+    put together (harness/verdict/repetitions.py), and what is measured where `==` says nothing.
     """
 
     name: str

@@ -7,10 +7,11 @@ from typing import NoReturn
 
 import click
 
-from harness import __version__, process
+from harness import __version__
 from harness.cli import guests, host, results
 from harness.errors import Exit, HarnessError, HostError
-from harness.request import PROGRAM
+from harness.host import process
+from harness.run.request import PROGRAM
 
 HELP = """Does a Linux kernel keep its perf counters while it adjusts the sampling period?
 

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
-from harness.catalog import Catalog
+from harness.ask.catalog import Catalog
+from harness.build.emulator import Built, provide_for
 from harness.cli.host import ensure_machine
 from harness.cli.options import (
     carried_out,
@@ -21,19 +22,19 @@ from harness.cli.options import (
     machine_option,
 )
 from harness.cli.results import finish
-from harness.debian import Archive
 from harness.doctor.findings import AUTO
 from harness.doctor.gather import Examination
 from harness.doctor.trial import Doctor
-from harness.emulator.build import Built, provide_for
 from harness.errors import Exit
-from harness.kernel.source import Request, resolve
+from harness.host.debian import Archive
+from harness.host.progress import Progress
+from harness.host.store import Cache, new_run_folder, write_json, write_text
 from harness.model import Choice, Role, RunResult, Series
-from harness.mutants import chosen, matrix
-from harness.pipeline import Run, Settings
-from harness.progress import Progress
 from harness.report import kill_matrix
-from harness.request import (
+from harness.run.folder import HOST, RunFolder
+from harness.run.mutants import chosen, matrix
+from harness.run.pipeline import Run, Settings
+from harness.run.request import (
     DEFAULT_MACHINE,
     DEFAULT_SERIES,
     DEFAULT_SOURCE,
@@ -43,9 +44,8 @@ from harness.request import (
     prepare,
     repeat_command,
 )
-from harness.runfolder import HOST, RunFolder
-from harness.shell import enter, prepare_place
-from harness.store import Cache, new_run_folder, write_json, write_text
+from harness.run.shell import enter, prepare_place
+from harness.source.kernel import Request, resolve
 
 
 @click.command()

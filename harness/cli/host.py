@@ -10,19 +10,19 @@ from typing import NoReturn
 import click
 from rich.console import Console
 
-from harness import setup as host_setup
-from harness.catalog import ROOT, Catalog
+from harness.ask.catalog import ROOT, Catalog
+from harness.build.emulator import provide
 from harness.checks import CHECKS
 from harness.cli.options import completes, yes_option
 from harness.doctor.gather import Examination, accelerator_of
 from harness.doctor.trial import Doctor
-from harness.emulator.build import provide
 from harness.errors import Exit
+from harness.host import setup as host_setup
+from harness.host.progress import Progress
+from harness.host.store import Cache
 from harness.model import Package
-from harness.progress import Progress
 from harness.report import examination
-from harness.request import DEFAULT_MACHINE
-from harness.store import Cache
+from harness.run.request import DEFAULT_MACHINE
 
 
 def ensure_machine(catalog: Catalog, name: str, *, yes: bool) -> None:

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
-from harness.catalog import Catalog
+from harness.ask.catalog import Catalog
 from harness.checks import CHECKS
 from harness.doctor.findings import AUTO
+from harness.host.store import default_runs
 from harness.report import text
-from harness.request import DEFAULT_MACHINE
-from harness.store import default_runs
+from harness.run.request import DEFAULT_MACHINE
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -9,12 +9,12 @@ import click
 from rich.console import Console
 
 from harness.cli.options import chosen_detail, detail_options
-from harness.conclusion import rejudge
 from harness.errors import Exit
+from harness.host.store import write_text
 from harness.model import RunResult, Status
 from harness.report import html, junit, text
-from harness.runfolder import RunFolder
-from harness.store import write_text
+from harness.run.conclusion import rejudge
+from harness.run.folder import RunFolder
 
 _EXITS = {
     Status.PASS: Exit.PASS,

@@ -8,11 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness import debian, process, sandbox, setup
-from harness.catalog import Catalog
+from harness.ask.catalog import Catalog
 from harness.doctor import findings
 from harness.doctor.trial import Doctor
 from harness.errors import HarnessError, HostError, PlanError
+from harness.host import debian, process, sandbox, setup
+from harness.host.process import CommandError
+from harness.host.store import Cache, default_runs
 from harness.model import (
     Accelerator,
     Choice,
@@ -22,8 +24,6 @@ from harness.model import (
     HostFacts,
     Machine,
 )
-from harness.process import CommandError
-from harness.store import Cache, default_runs
 
 # A kernel source unpacked is 1.7 GiB, its build 0.3, a disk image 0.15; a run's folder
 # is 50 MiB, and while it lasts each guest's channel 64.

@@ -9,16 +9,17 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness import bare, process
-from harness.catalog import Catalog
+from harness.ask.catalog import Catalog
+from harness.build import bare
+from harness.build.emulator import stored
 from harness.doctor.device import ask
-from harness.emulator.build import stored
 from harness.errors import HarnessError, HostError
+from harness.host import process
+from harness.host.progress import Progress
+from harness.host.store import Cache, digest, write_json
 from harness.machine.argv import Program, trial_argv
 from harness.machine.crash import clean
 from harness.model import Accelerator, Boot, DeviceFacts, Obstacle, Stage, Trial
-from harness.progress import Progress
-from harness.store import Cache, digest, write_json
 
 CONSOLE = "console.log"
 QEMU_LOG = "qemu.log"

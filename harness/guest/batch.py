@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.build import recipe
+from harness.build.image import GuestImage, overlay
 from harness.errors import HostError
 from harness.guest import outer
 from harness.guest.records import HEADER, RecordsError, channel_bytes, parse
 from harness.guest.saved import Saved
 from harness.guest.trace import accesses
-from harness.image import recipe
-from harness.image.build import GuestImage, overlay
 from harness.machine import qemu
 from harness.machine.argv import CHANNEL_BYTES, Files, Program, Trace
 from harness.machine.console import Watch, watch

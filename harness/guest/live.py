@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import process
+from harness.build.image import GuestImage
+from harness.build.recipe import BATCH
 from harness.guest.batch import CONSOLE, laid_out
 from harness.guest.ssh import Keys, LostError, Session, TimeLimitError, make_keys
-from harness.image.build import GuestImage
-from harness.image.recipe import BATCH
+from harness.host import process
 from harness.machine import qemu
 from harness.machine.argv import Files, Program
 from harness.machine.console import Watch, watch

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import process
+from harness.build.outer import OuterImage
 from harness.errors import HostError
-from harness.image.outer import OuterImage
+from harness.host import process
+from harness.host.store import Cache, digest
 from harness.machine import qemu
 from harness.machine.argv import (
     CHANNEL_BYTES,
@@ -23,7 +24,6 @@ from harness.machine.argv import (
 )
 from harness.machine.console import Watch, watch
 from harness.model import Machine, Outer
-from harness.store import Cache, digest
 
 BOOT_LOG = "boot.log"
 # What guest-images/outer/wait.c says: on the guest's console, and on the outer system's own.

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from harness.build import recipe
 from harness.guest import batch, tool
 from harness.guest.batch import CONSOLE, Guest
 from harness.guest.live import FINISH_S, Boot, Live, booted
 from harness.guest.ssh import Finished, LostError, Session, SessionError, TimeLimitError
 from harness.guest.tool_records import Command, Subtest
-from harness.image import recipe
 from harness.machine.crash import recognize
 from harness.model import GuestEnd, Outcome, Tool
 

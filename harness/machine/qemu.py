@@ -13,8 +13,8 @@ from typing import IO, TypeVar
 
 from qemu.qmp import QMPClient, QMPError
 
-from harness import process
 from harness.errors import HostError
+from harness.host import process
 from harness.machine.argv import Descriptors, Files, build_argv
 from harness.model import Machine
 

@@ -9,10 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from harness.judge import HEALTH
 from harness.machine.crash import clean
 from harness.model import Cell, Role, RunResult, Status, Verdict
 from harness.report.table import Row, by_scenario, rows, subject_names, tally, times
+from harness.verdict.judge import HEALTH
 
 STYLES = {
     Status.PASS: "green",

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import sandbox
+from harness.build.kernel import Builder
 from harness.errors import BuildError, HostError
-from harness.kernel.build import Builder
-from harness.kernel.source import Request, resolve
+from harness.host import sandbox
+from harness.host.store import Cache
 from harness.model import PatchFile, Subject
-from harness.store import Cache
+from harness.source.kernel import Request, resolve
 from tests.component.fakes import diff, make_tree
 
 pytestmark = pytest.mark.needs("git", "make", "setpriv", "aarch64-linux-gnu-gcc")

@@ -238,7 +238,7 @@ def test_a_folder_without_a_run_is_a_plan_error(call, tmp_path):
 def test_missing_packages_without_a_terminal_are_named(call, tmp_path, monkeypatch):
     code = (
         "import os; os.environ.pop('CI', None)\n"
-        "from harness import setup\nfrom harness.model import Package\n"
+        "from harness.host import setup\nfrom harness.model import Package\n"
         "row = Package(package='no-such', provides='no-such-command', why='a test')\n"
         "from harness.errors import HostError\n"
         "try:\n"

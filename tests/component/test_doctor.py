@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness import debian, process
-from harness.bare import COMPILE
-from harness.catalog import Catalog
+from harness.ask.catalog import Catalog
+from harness.build.bare import COMPILE
 from harness.doctor import gather
 from harness.doctor.device import ask
 from harness.doctor.findings import AUTO, accelerated
 from harness.doctor.gather import Examination
 from harness.doctor.trial import FILE_BYTES, Doctor
 from harness.errors import HostError, PlanError
+from harness.host import debian, process
+from harness.host.progress import Progress
+from harness.host.store import Cache
 from harness.model import Choice, Stage
-from harness.progress import Progress
-from harness.store import Cache
 from tests.component.test_process import wait_until
 
 needs_compiler = pytest.mark.needs("aarch64-linux-gnu-gcc", "setpriv")
@@ -208,7 +208,7 @@ def test_what_a_trial_depends_on_makes_it_another_one(place, change, tmp_path, m
     if change == "file":
         os.utime(place.file, ns=(0, 0))
     if change == "program":
-        monkeypatch.setattr("harness.bare.COMPILE", ("-O1", *COMPILE))
+        monkeypatch.setattr("harness.build.bare.COMPILE", ("-O1", *COMPILE))
     place.finding(**({"cpu": "other"} if change == "row" else {}))
     assert place.booted() == 2
 

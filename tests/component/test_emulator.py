@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from rich.console import Console
 
-from harness import sandbox
-from harness.emulator import build
-from harness.emulator.build import EmulatorBuilder
-from harness.emulator.source import Fetcher
+from harness.build import emulator as build
+from harness.build.emulator import EmulatorBuilder
 from harness.errors import Exit, HostError
+from harness.host import sandbox
+from harness.host.progress import Progress
+from harness.host.store import Cache, file_digest
 from harness.model import Emulator, PatchFile
-from harness.progress import Progress
-from harness.store import Cache, file_digest
+from harness.source.emulator import Fetcher
 from tests.component.fakes import COMPILE, added, diff, make_qemu_source
 
 pytestmark = pytest.mark.needs("git", "gcc", "ninja", "setpriv", "dpkg-deb", "tar")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.build.image import GuestImage
 from harness.errors import HostError
 from harness.guest import batch
 from harness.guest.batch import Guest
 from harness.guest.records import End, parse
 from harness.guest.trace_records import Overflow
-from harness.image.build import GuestImage
 from harness.machine.console import LIMIT_BYTES
 from harness.machine.qemu import FILE_BYTES
 from harness.model import GuestEnd

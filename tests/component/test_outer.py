@@ -12,11 +12,11 @@ from threading import Thread
 
 import pytest
 
-from harness.catalog import ROOT
+from harness.ask.catalog import ROOT
+from harness.build.outer import add_programs
+from harness.build.recipe import COMPILE
 from harness.errors import HostError
 from harness.guest.outer import CONSOLE, put_in, reason_of_end, registers
-from harness.image.outer import add_programs
-from harness.image.recipe import COMPILE
 from harness.machine.argv import GUEST_BYTES
 from harness.machine.crash import inner_end, locate
 

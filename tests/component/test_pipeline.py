@@ -8,19 +8,19 @@ import shutil
 import pytest
 from rich.console import Console
 
-from harness import pipeline
-from harness.catalog import Catalog
-from harness.conclusion import rejudge
-from harness.emulator.build import FACTS, Built
+from harness.ask.catalog import Catalog
+from harness.build.emulator import FACTS, Built
+from harness.build.image import GuestImage, ImageBuilder
 from harness.errors import PlanError
 from harness.guest import batch
-from harness.image.build import GuestImage, ImageBuilder
+from harness.host.progress import Progress
+from harness.host.store import Cache, write_json
 from harness.model import Emulator, Machine, Series, SeriesPatch, Status
-from harness.pipeline import Run, Settings
-from harness.progress import Progress
-from harness.request import Asked, prepare
-from harness.runfolder import RunFolder
-from harness.store import Cache, write_json
+from harness.run import pipeline
+from harness.run.conclusion import rejudge
+from harness.run.folder import RunFolder
+from harness.run.pipeline import Run, Settings
+from harness.run.request import Asked, prepare
 from tests.component.fakes import diff, make_qemu, make_tree
 from tests.conftest import CAPTURES
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import process
 from harness.errors import HostError
+from harness.host import process
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +81,7 @@ def test_end_takes_the_whole_session(tmp_path):
 def test_children_go_when_the_harness_is_killed(tmp_path):
     mark = tmp_path / "pid"
     code = (
-        "from harness import process; import time\n"
+        "from harness.host import process; import time\n"
         f"child = process.start(['sleep', '60']); open({str(mark)!r}, 'w').write(str(child.pid))\n"
         "time.sleep(60)\n"
     )
@@ -94,7 +94,7 @@ def test_children_go_when_the_harness_is_killed(tmp_path):
 
 def test_after_stop_all_nothing_starts():
     code = (
-        "from harness import process\n"
+        "from harness.host import process\n"
         "child = process.start(['sleep', '60']); process.stop_all()\n"
         "assert child.poll() is not None\n"
         "try:\n    process.start(['true'])\n"

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
+from harness.build.outer import OuterImage
 from harness.errors import HostError
 from harness.guest import saved as module
 from harness.guest.saved import AWAKE, WAITING, saved
-from harness.image.outer import OuterImage
-from harness.store import Cache
+from harness.host.store import Cache
 from tests.component.fakes import make_qemu
 from tests.component.test_outer import compiled
 

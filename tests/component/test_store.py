@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store import Cache, digest, new_run_folder, update_files, write_json, write_text
+from harness.host.store import Cache, digest, new_run_folder, update_files, write_json, write_text
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +81,7 @@ def test_a_second_run_waits_and_says_so(tmp_path):
 
 def test_a_lock_goes_with_its_process(tmp_path):
     code = (
-        "import os; from pathlib import Path; from harness.store import Cache\n"
+        "import os; from pathlib import Path; from harness.host.store import Cache\n"
         f"lock = Cache(Path({str(tmp_path)!r})).lock('x'); lock.__enter__(); os._exit(9)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 9

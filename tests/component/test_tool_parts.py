@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.build import disk, selftests
+from harness.build.disk import DiskBuilder
+from harness.build.kernel import VMLINUX, Builder
 from harness.errors import BuildError
-from harness.image import disk
-from harness.image.disk import DiskBuilder
-from harness.kernel import selftests
-from harness.kernel.build import VMLINUX, Builder
-from harness.kernel.source import Request, resolve
+from harness.host.store import Cache
 from harness.model import PatchFile, Subject
-from harness.store import Cache
+from harness.source.kernel import Request, resolve
 from tests.component.fakes import diff, make_tree
 
 TESTS_MAKEFILE = """\

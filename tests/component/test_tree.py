@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import PatchError
 from harness.model import PatchFile
-from harness.tree import Tree, patched
+from harness.source.tree import Tree, patched
 from tests.component.fakes import added, diff, make_tree
 
 pytestmark = pytest.mark.needs("git", "setpriv")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.build.image import GuestImage
+from harness.build.kernel import Kernel
 from harness.errors import HostError, SubjectError
 from harness.guest import live, terminal, workload
 from harness.guest.batch import Guest
@@ -14,11 +16,9 @@ from harness.guest.records import parse
 from harness.guest.ssh import make_keys
 from harness.guest.tool_records import Command, Count, Subtest
 from harness.guest.workload import Provided
-from harness.image.build import GuestImage
-from harness.kernel.build import Kernel
 from harness.machine.console import LIMIT_BYTES
 from harness.model import GuestEnd
-from harness.shell import Place, enter
+from harness.run.shell import Place, enter
 from tests.component.fakes import END, make_qemu
 from tests.component.ssh_server import Server
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness import process
-from harness.catalog import Catalog
-from harness.emulator.build import provide
+from harness.ask.catalog import Catalog
+from harness.build.emulator import provide
+from harness.host import process
+from harness.host.progress import Progress
+from harness.host.store import Cache
 from harness.machine.qemu import Monitor
-from harness.progress import Progress
-from harness.store import Cache
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "guest-images" / "pmu"

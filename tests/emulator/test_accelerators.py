@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.catalog import Catalog
+from harness.ask.catalog import Catalog
+from harness.build.emulator import stored
 from harness.doctor.findings import accelerated
 from harness.doctor.gather import of_this_host
 from harness.doctor.trial import Doctor
-from harness.emulator.build import stored
+from harness.host.progress import Progress
+from harness.host.store import Cache
 from harness.model import Stage
-from harness.progress import Progress
-from harness.store import Cache
 
 GRACE_S = 5.0
 CATALOG = Catalog()

@@ -3,9 +3,10 @@
 
 import pytest
 
-from harness import bare, process
-from harness.catalog import Catalog
-from harness.image.recipe import VM_MAIN
+from harness.ask.catalog import Catalog
+from harness.build import bare
+from harness.build.recipe import VM_MAIN
+from harness.host import process
 from harness.machine.argv import trial_argv
 
 CATALOG = Catalog()

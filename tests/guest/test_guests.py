@@ -14,9 +14,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from harness.catalog import Catalog
-from harness.mutants import on_machine
-from harness.plan import fits
+from harness.ask.catalog import Catalog
+from harness.ask.plan import fits
+from harness.run.mutants import on_machine
 
 ROOT = Path(__file__).parents[2]
 KERNELS = ("6.1", "6.12")

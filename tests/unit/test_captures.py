@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from harness.catalog import Catalog
+from harness.ask.catalog import Catalog
 from harness.checks import CHECKS
 from harness.guest.records import Records, Refused
 from harness.model import Status

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import Catalog
+from harness.ask.catalog import Catalog
 from harness.checks import CHECKS
 from harness.errors import PlanError
-from harness.judge import HEALTH
 from harness.model import VM_COUNTERS
+from harness.verdict.judge import HEALTH
 
 
 def test_every_scenario_asks_known_checks_and_probes(catalog):
-    from harness.image.recipe import PROBES
+    from harness.build.recipe import PROBES
 
     for scenario in catalog.scenarios.values():
         assert set(scenario.checks) <= CHECKS.keys(), scenario.name
@@ -73,7 +73,7 @@ def test_every_scenario_fits_every_machine(catalog):
 
 
 def test_every_scenario_becomes_a_batch_and_a_script(catalog):
-    from harness.image.recipe import batch, script
+    from harness.build.recipe import batch, script
 
     for scenario in catalog.scenarios.values():
         assert batch(scenario).isascii() and script(scenario).isascii()
@@ -82,7 +82,7 @@ def test_every_scenario_becomes_a_batch_and_a_script(catalog):
 
 def test_every_patch_exists_and_is_one(catalog):
     from harness.model import PatchFile
-    from harness.patches import touched
+    from harness.source.patches import touched
 
     for series in catalog.series.values():
         for patch in series.patches:

@@ -32,7 +32,7 @@ from harness.model import (
     Trial,
 )
 from harness.report.examination import show
-from harness.request import DEFAULT_MACHINE
+from harness.run.request import DEFAULT_MACHINE
 
 DATA = Path(__file__).parents[1] / "data" / "doctor"
 GIB = 1 << 30

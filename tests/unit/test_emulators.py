@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from harness.catalog import Catalog
-from harness.debian import newest_of, source_lines, upstream_release
+from harness.ask.catalog import Catalog
 from harness.errors import PlanError
-from harness.patches import touched
+from harness.host.debian import newest_of, source_lines, upstream_release
+from harness.source.patches import touched
 
 SHA256 = "a" * 64
 

@@ -3,20 +3,10 @@
 
 import pytest
 
+from harness.ask.plan import make_plan
 from harness.errors import Blame, BuildError, HostError, PatchError, PlanError
 from harness.guest.callback_records import Callback, Observer
 from harness.guest.records import End, Lost, ProbeError, Records, Refused
-from harness.judge import (
-    EVIDENCE_LINES,
-    HEALTH,
-    Observed,
-    by_check,
-    judge_all,
-    judge_health,
-    judge_repetitions,
-    judge_run,
-    noisy,
-)
 from harness.model import (
     Cell,
     CellResult,
@@ -32,7 +22,17 @@ from harness.model import (
     Verdict,
     VersionRange,
 )
-from harness.plan import make_plan
+from harness.verdict.judge import (
+    EVIDENCE_LINES,
+    HEALTH,
+    Observed,
+    by_check,
+    judge_all,
+    judge_health,
+    judge_repetitions,
+    judge_run,
+    noisy,
+)
 from tests.unit.changes import a, call, without
 
 DONE = Outcome(end=GuestEnd.DONE, stage="batch", summary="done")

@@ -3,11 +3,11 @@
 
 import pytest
 
-from harness.compile import compiler_errors
+from harness.build import kconfig
+from harness.build.compile import compiler_errors
 from harness.errors import PatchError
-from harness.kernel import kconfig
 from harness.model import KconfigFragment, PatchFile, VersionRange
-from harness.patches import rejected_hunk, touched
+from harness.source.patches import rejected_hunk, touched
 
 PATCH = """\
 Subject: [PATCH] two hunks

@@ -23,8 +23,8 @@ from harness.model import (
     Verdict,
     VersionRange,
 )
-from harness.mutants import SABOTEURS, chosen, kill, matrix
 from harness.report.kill_matrix import show
+from harness.run.mutants import SABOTEURS, chosen, kill, matrix
 
 EVIDENCE = Path("/runs/evidence")
 

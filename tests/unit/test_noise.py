@@ -3,7 +3,7 @@
 
 import pytest
 
-from harness.noise import between, read
+from harness.host.noise import between, read
 
 CPU = "sys/devices/system/cpu"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.ask.plan import fits, make_plan, newest_fitting, stack, subject_of_series
 from harness.errors import PlanError
 from harness.model import (
     VM_COUNTERS,
@@ -19,8 +20,7 @@ from harness.model import (
     VersionRange,
     parse_version,
 )
-from harness.plan import fits, make_plan, newest_fitting, stack, subject_of_series
-from harness.request import Asked, repeat_command, repeated, scenarios_for
+from harness.run.request import Asked, repeat_command, repeated, scenarios_for
 
 
 def series(name, stands_on=None, since="6.1", before="6.2"):

@@ -13,7 +13,7 @@ from harness.guest.callback_records import Callback
 from harness.guest.records import Read, Records, Sample, Work
 from harness.guest.tool_records import Command, Period, Totals
 from harness.model import GuestEnd, Noise, NoiseLimit, Regime, Status, Verdict
-from harness.repetitions import Said, combine, combine_health, excess, judge_one
+from harness.verdict.repetitions import Said, combine, combine_health, excess, judge_one
 from tests.unit.changes import a, every, without
 
 PASS, SKIP, INCONCLUSIVE, ERROR, FAIL = Status

@@ -12,7 +12,6 @@ from rich.console import Console
 from harness.checks.base import NOT_MEASURED
 from harness.guest.records import Records
 from harness.guest.tool_records import Period
-from harness.judge import HEALTH
 from harness.model import (
     Cell,
     CellResult,
@@ -29,6 +28,7 @@ from harness.report import html, junit, text
 from harness.report.periods import HEIGHT, WIDTH, chart
 from harness.report.text import Detail
 from harness.report.timeline import timeline
+from harness.verdict.judge import HEALTH
 
 BEFORE, AFTER = "6.12+pre-callbacks/cycles-task", "6.12/cycles-task"
 EVIL = "<script>alert(1)</script> \x1b[2J [bold]x[/bold]"

@@ -4,7 +4,7 @@
 import pytest
 from pydantic import ValidationError
 
-from harness.image.recipe import batch, script
+from harness.build.recipe import batch, script
 from harness.model import STEPS, EventSpec, Scenario, Tool
 
 EVENT = {"counts": "cycles", "cpu": 0}

@@ -7,7 +7,7 @@ import sys
 import pytest
 from scipy.stats import binom, mannwhitneyu, wilcoxon
 
-from harness.statistics import (
+from harness.verdict.statistics import (
     LEAST_VALUES,
     location,
     most_violations,

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""The data in configs/ and kernel-patches/, read from YAML and checked."""
+
+import difflib
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import PlanError
+from harness.model import (
+    Accelerator,
+    Architecture,
+    Emulator,
+    Erratum,
+    Frozen,
+    Machine,
+    NoiseLimit,
+    Outer,
+    Package,
+    PatchFile,
+    Scenario,
+    Series,
+)
+
+try:
+    from yaml import CSafeLoader as Loader
+except ImportError:
+    from yaml import SafeLoader as Loader  # type: ignore[assignment]
+
+Row = TypeVar("Row", bound=Frozen)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """` (did you mean X?)`, or nothing when no known word is near."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that are allowed where a validation error occurred."""
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            continue
+        inner = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        models = [kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if models:
+            model = models[0]
+    return list(model.model_fields)
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """A validation error as one line for each wrong key."""
+    lines = []
+    for fault in error.errors():
+        location = fault["loc"]
+        key = ".".join(str(part) for part in location)
+        if fault["type"] == "extra_forbidden":
+            hint = nearest(str(location[-1]), known_keys(model, location))
+            lines.append(f"unknown key {key}{hint}")
+        else:
+            lines.append(": ".join(filter(None, [key, fault["msg"]])))
+    return "\n".join(lines)
+
+
+def load_yaml(path: Path) -> Any:
+    """The document in a YAML file; raises PlanError that names the file and the line."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"cannot read {path}", why=str(error)) from error
+    except yaml.YAMLError as error:
+        raise PlanError(f"{path} is not YAML", why=str(error), evidence=path) from error
+
+
+def parse_row(model: type[Row], data: Any, path: Path, **extra: Any) -> Row:
+    """One row as a model; raises PlanError that names the file, the key and the nearest one."""
+    if not isinstance(data, dict):
+        raise PlanError(f"{path} holds no mapping", evidence=path)
+    try:
+        return model.model_validate({**data, **extra})
+    except ValidationError as error:
+        raise PlanError(
+            f"{path} is not a valid {model.__name__.lower()}",
+            why=explain(error, model),
+            evidence=path,
+        ) from error
+
+
+class Catalog:
+    """All rows, read when first asked for."""
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self.root = root
+        self.configs = root / "configs"
+        self.patches = root / "kernel-patches"
+
+    def _table(self, file: str, model: type[Row]) -> dict[str, Row]:
+        path = self.configs / file
+        rows = load_yaml(path)
+        if not isinstance(rows, dict):
+            raise PlanError(f"{path} holds no mapping", evidence=path)
+        return {name: parse_row(model, row, path, name=name) for name, row in rows.items()}
+
+    @cached_property
+    def architectures(self) -> dict[str, Architecture]:
+        """Rows of architectures.yaml."""
+        return self._table("architectures.yaml", Architecture)
+
+    @cached_property
+    def machines(self) -> dict[str, Machine]:
+        """Rows of machines.yaml."""
+        return self._table("machines.yaml", Machine)
+
+    @cached_property
+    def accelerators(self) -> dict[str, Accelerator]:
+        """Rows of accelerators.yaml."""
+        return self._table("accelerators.yaml", Accelerator)
+
+    @cached_property
+    def emulators(self) -> dict[str, Emulator]:
+        """Rows of emulators.yaml."""
+        return self._table("emulators.yaml", Emulator)
+
+    @cached_property
+    def outers(self) -> dict[str, Outer]:
+        """Rows of outers.yaml."""
+        return self._table("outers.yaml", Outer)
+
+    def on_host(self, machine: Machine) -> Machine | Outer:
+        """The row whose QEMU runs on this host: the outer system's, where there is one."""
+        return machine if machine.outer is None else self.find("outers", machine.outer)
+
+    def emulator_patches(self, emulator: Emulator) -> tuple[PatchFile, ...]:
+        """The files *.patch in an emulator's folder, in the order of their names.
+
+        Raises PlanError for a folder that holds none.
+        """
+        if emulator.patches is None:
+            return ()
+        folder = self.root / emulator.patches
+        files = sorted(folder.glob("*.patch"))
+        if not files:
+            raise PlanError(
+                f"the emulator {emulator.name} has no patches",
+                why=f"there is no *.patch in {folder}",
+                advice="add them, or take the key `patches` out of configs/emulators.yaml",
+            )
+        return tuple(
+            PatchFile(
+                path=str(file.relative_to(self.root)),
+                text=file.read_text(encoding="utf-8", errors="replace"),
+            )
+            for file in files
+        )
+
+    @cached_property
+    def scenarios(self) -> dict[str, Scenario]:
+        """One file each in configs/scenarios."""
+        paths = sorted((self.configs / "scenarios").glob("*.yaml"))
+        return {
+            path.stem: parse_row(Scenario, load_yaml(path), path, name=path.stem) for path in paths
+        }
+
+    @cached_property
+    def series(self) -> dict[str, Series]:
+        """One series.yaml in each folder of kernel-patches, saboteurs included."""
+        found = {}
+        for path in sorted(self.patches.glob("**/series.yaml")):
+            name = path.parent.relative_to(self.patches).as_posix()
+            row = parse_row(Series, load_yaml(path), path, name=name)
+            found[name] = row.model_copy(
+                update={
+                    "patches": tuple(
+                        patch.model_copy(update={"file": str(path.parent / patch.file)})
+                        for patch in row.patches
+                    )
+                }
+            )
+        return found
+
+    @cached_property
+    def errata(self) -> dict[str, Erratum]:
+        """Rows of errata.yaml."""
+        return self._table("errata.yaml", Erratum)
+
+    @cached_property
+    def noise_limits(self) -> dict[str, NoiseLimit]:
+        """Rows of noise.yaml."""
+        return self._table("noise.yaml", NoiseLimit)
+
+    @cached_property
+    def packages(self) -> tuple[Package, ...]:
+        """Rows of packages.yaml: what the host needs."""
+        path = self.configs / "packages.yaml"
+        return tuple(parse_row(Package, row, path) for row in load_yaml(path))
+
+    def find(self, kind: str, name: str) -> Any:
+        """A row by name: `kind` is series, machines, accelerators, emulators, outers,
+        scenarios or architectures.
+
+        Raises PlanError that names the nearest one.
+        """
+        rows: dict[str, Any] = getattr(self, kind)
+        if name in rows:
+            return rows[name]
+        single = kind if kind == "series" else kind.removesuffix("s")
+        raise PlanError(
+            f"unknown {single} {name}{nearest(name, list(rows))}",
+            advice=f"known: {', '.join(rows)}",
+        )

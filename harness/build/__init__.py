@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""From sources to what is booted: kernels, initramfs, disks, outer systems, emulators."""

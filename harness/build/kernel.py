@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+"""From a subject to an image and an observer module, in a persistent build folder."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.build import kconfig
+from harness.build.compile import LOG, run_step
+from harness.errors import BuildError
+from harness.host import sandbox
+from harness.host.process import version
+from harness.host.store import Cache, digest, file_digest, update_files, write_json, write_text
+from harness.model import Architecture, Subject
+from harness.source.tree import Source, patched
+
+# Fixed, so that a patch that changes no code gives the identical image.
+REPRODUCIBLE = {
+    "KBUILD_BUILD_TIMESTAMP": "2020-01-01",
+    "KBUILD_BUILD_USER": "pmu-harness",
+    "KBUILD_BUILD_HOST": "localhost",
+    "KBUILD_BUILD_VERSION": "1",
+}
+IMAGE = "Image"
+OBSERVER = "pmu_observer.ko"
+SYMBOLS = "System.map"
+VMLINUX = "vmlinux"
+DEBUG = "kconfig/debug.config"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What a build left in the store: the image, the module, and what they were made of."""
+
+    subject: Subject
+    folder: Path
+    digest: str
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """`image_sha256`, `observer_sha256`, `toolchain`, `sandbox`, ..."""
+        return dict(json.loads((self.folder / "build.json").read_text(encoding="utf-8")))
+
+
+def toolchain(architecture: Architecture) -> str:
+    """The cross compiler's first line of --version."""
+    return version(f"{architecture.triplet}-gcc")
+
+
+class Builder:
+    """Builds the subjects of one source for one architecture, one after the other.
+
+    With `debug` in a folder of its own, with DWARF in a vmlinux for gdb.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        source: Source,
+        architecture: Architecture,
+        *,
+        configs: Path,
+        modules: Path,
+        say: Callable[[str], None],
+        debug: bool = False,
+    ) -> None:
+        self.cache = cache
+        self.debug = debug
+        self.source = source
+        self.architecture = architecture
+        self.modules = modules
+        self.say = say
+        self.toolchain = toolchain(architecture)
+        variant = "-gdb" if debug else ""
+        self.folder = cache.builds / f"{source.tree.folder.name}-{architecture.name}{variant}"
+        files = kconfig.fragments_for(architecture.kconfig, source.version)
+        files += (DEBUG,) if debug else ()
+        self.fragment = "".join((configs / file).read_text(encoding="utf-8") for file in files)
+        self._trees: dict[str, tuple[str, str]] = {}
+        # The one log of the build that runs now; the artifact gets a copy.
+        self.log = self.folder / LOG
+
+    def check(self, subject: Subject) -> None:
+        """See that the patches apply, before anything is built; raises PatchError."""
+        with self.source.locked(self.cache, self.say):
+            self._patched(subject)
+
+    def _patched(self, subject: Subject) -> tuple[str, str]:
+        """(pristine tree, patched tree) of a subject, worked out once."""
+        if subject.name not in self._trees:
+            self._trees[subject.name] = patched(
+                self.source.tree, self.source.pristine, subject.patches
+            )
+        return self._trees[subject.name]
+
+    def build(self, subject: Subject) -> Kernel:
+        """The subject's kernel, from the store if it is there.
+
+        Raises PatchError or BuildError, with the log as evidence.
+        """
+        with self.source.locked(self.cache, self.say):
+            pristine, tree = self._patched(subject)
+            kernel = self._kernel(subject, pristine, tree)
+            if not (kernel.folder / "build.json").exists():
+                self.source.tree.checkout(tree)
+                self._make(kernel, tree)
+        return kernel
+
+    @contextmanager
+    def trees(self, subject: Subject) -> Iterator[tuple[str, str]]:
+        """(pristine tree, patched tree) of a subject, the work tree to ourselves."""
+        with self.source.locked(self.cache, self.say):
+            yield self._patched(subject)
+
+    def _kernel(self, subject: Subject, pristine: str, tree: str) -> Kernel:
+        modules = [path.read_bytes() for path in sorted(self.modules.iterdir())]
+        name = digest(
+            self.source.digest,
+            self.source.tree.difference(pristine, tree),
+            self.architecture.model_dump_json(),
+            self.fragment,
+            self.toolchain,
+            json.dumps(REPRODUCIBLE),
+            *modules,
+        )
+        return Kernel(subject, self.cache.artifacts / f"kernel-{name}", name)
+
+    def _make(self, kernel: Kernel, tree: str) -> None:
+        began = time.monotonic()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.log.unlink(missing_ok=True)
+        self._configure(tree)
+        self.make("kernel", Path(self.architecture.image).name, "modules")
+        observer = self._observer()
+        with self.cache.publish(kernel.folder) as new:
+            image = self.folder / self.architecture.image
+            shutil.copyfile(image, new / IMAGE)
+            shutil.copyfile(observer, new / OBSERVER)
+            kept = [(".config", "config"), (SYMBOLS, SYMBOLS)]
+            for name, target in [*kept, *([(VMLINUX, VMLINUX)] if self.debug else [])]:
+                shutil.copyfile(self.folder / name, new / target)
+            shutil.copyfile(self.log, new / LOG)
+            write_json(
+                new / "build.json",
+                {
+                    "subject": kernel.subject.name,
+                    "source": self.source.spec,
+                    "source_digest": self.source.digest,
+                    "version": self.source.version,
+                    "image_sha256": file_digest(new / IMAGE),
+                    "observer_sha256": file_digest(new / OBSERVER),
+                    "toolchain": self.toolchain,
+                    "sandbox": sandbox.why_unavailable() or "bubblewrap, no network",
+                    "seconds": f"{time.monotonic() - began:.1f}",
+                },
+            )
+
+    def _configure(self, tree: str) -> None:
+        """Make .config from the fragments, unless nothing that it depends on changed."""
+        fragment = self.folder / "fragment.config"
+        stamp = self.folder / "config.stamp"
+        key = digest(self.fragment, self.toolchain, self.source.tree.kconfig_digest(tree))
+        if stamp.exists() and stamp.read_text() == key and (self.folder / ".config").exists():
+            return
+        stamp.unlink(missing_ok=True)
+        write_text(fragment, self.fragment)
+        self.make("kconfig", f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig")
+        got = (self.folder / ".config").read_text(encoding="utf-8")
+        lost = kconfig.lost(self.fragment, got)
+        if lost:
+            raise BuildError(
+                "kconfig: what was asked for did not survive",
+                why="\n".join(lost),
+                evidence=self.folder / ".config",
+                advice="this kernel lacks a symbol, or a dependency of it is not set: see "
+                "configs/kconfig",
+            )
+        write_text(stamp, key)
+
+    def _observer(self) -> Path:
+        """Build the observer module against this subject."""
+        place = self.folder / "observer"
+        update_files(self.modules, place)
+        self.make("observer module", f"M={place}", "modules")
+        return place / OBSERVER
+
+    def make(
+        self, what: str, *targets: str, below: str = "", env: Mapping[str, str] | None = None
+    ) -> None:
+        """Run make in the tree, or in a folder of it, confined to the build folder.
+
+        Raises BuildError, or HostError where the disk is full.
+        """
+        tree = self.source.tree.work
+        argv = ["make", "-C", str(tree / below), f"O={self.folder}", f"-j{os.cpu_count()}"]
+        argv += [f"ARCH={self.architecture.kernel}"]
+        argv += [f"CROSS_COMPILE={self.architecture.triplet}-", *targets]
+        built_with = {**REPRODUCIBLE, **(env or {})}
+        run_step(what, argv, self.folder, readable=[tree], env=built_with)

@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: MIT
-"""From QEMU's source and patches to a program with its firmware: source, build."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The host: its processes, packages, disk, sandbox, and what else goes on on it."""

@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: MIT
-"""The guest image: recipe (pure) and build."""

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""From what lies in a run's folder to its result: judged, and written beside it."""
+
+from harness.errors import Blame, HarnessError
+from harness.model import (
+    Cell,
+    CellResult,
+    GuestEnd,
+    Outcome,
+    Plan,
+    Regime,
+    Repetition,
+    RunResult,
+    Status,
+)
+from harness.run.folder import RunFolder
+from harness.verdict.judge import Observed, judge_all, judge_repetitions, judge_run, noisy
+
+
+def _results(
+    plan: Plan, observed: dict[str, Observed], cells: dict[str, tuple[str, bool, float]]
+) -> tuple[CellResult, ...]:
+    """Each guest judged, and the repetitions of a cell together."""
+    verdicts = judge_all(plan, observed)
+    guests: dict[Cell, list[Repetition]] = {}
+    for cell in plan.cells:
+        _, reused, seconds = cells[cell.id]
+        guest = Repetition(
+            cell=cell,
+            outcome=observed[cell.id].outcome,
+            verdicts=verdicts[cell.id],
+            reused=reused,
+            seconds=seconds,
+            noise=observed[cell.id].noise,
+            noisy=noisy(plan, observed[cell.id]),
+        )
+        guests.setdefault(cell.whole, []).append(guest)
+    several = guests if plan.machine.regime is Regime.STATISTICAL else {}
+    together = judge_repetitions(plan, several)
+    return tuple(
+        CellResult(
+            cell=cell,
+            outcome=_first_trouble([guest.outcome for guest in found]),
+            verdicts=together.get(cell.id, found[0].verdicts),
+            repeat=cells[found[0].cell.id][0],
+            reused=all(guest.reused for guest in found),
+            seconds=round(sum(guest.seconds for guest in found), 2),
+            repetitions=tuple(several.get(cell, ())),
+        )
+        for cell, found in guests.items()
+    )
+
+
+def _first_trouble(outcomes: list[Outcome]) -> Outcome:
+    """The first outcome that is not as it should be; else the first."""
+    troubled = (outcome for outcome in outcomes if outcome.end is not GuestEnd.DONE)
+    return next(troubled, outcomes[0])
+
+
+def conclude(
+    folder: RunFolder,
+    plan: Plan,
+    *,
+    failures: list[HarnessError],
+    command: str,
+    started: str,
+    seconds: float,
+    cells: dict[str, tuple[str, bool, float]],
+) -> RunResult:
+    """Judge what lies on disk and write results.json.
+
+    `cells` has for each guest the command that repeats it, whether it was stored, its seconds.
+    """
+    observed = {cell.id: folder.observed(cell) for cell in plan.cells}
+    results = _results(plan, observed, cells)
+    status, headline, claim = judge_run(plan, results)
+    if failures:
+        subject = any(failure.blame is Blame.SUBJECT for failure in failures)
+        status = Status.FAIL if subject else Status.ERROR
+        headline = failures[0].what
+    result = RunResult(
+        command=command,
+        plan=f"{plan.series or 'no series'} on {plan.source}, {plan.machine.name}",
+        started=started,
+        seconds=round(seconds, 2),
+        status=status,
+        headline=headline,
+        claim=claim,
+        cells=results,
+        failures=tuple("\n".join(failure.lines()) for failure in failures),
+    )
+    folder.write_results(result)
+    return result
+
+
+def rejudge(folder: RunFolder) -> RunResult:
+    """Judge a stored run again; what ended it before its guests had run stays true."""
+    before = folder.read_results()
+    result = conclude(
+        folder,
+        folder.read_plan(),
+        failures=[],
+        command=before.command,
+        started=before.started,
+        seconds=before.seconds,
+        cells={
+            guest.cell.id: (cell.repeat, guest.reused, guest.seconds)
+            for cell in before.cells
+            for guest in cell.guests
+        },
+    )
+    if before.failures:
+        kept = {name: getattr(before, name) for name in ("status", "headline", "failures")}
+        result = result.model_copy(update=kept)
+        folder.write_results(result)
+    return result

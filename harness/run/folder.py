@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""The layout of a run on disk: plan, host facts, subjects, cells, results."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.errors import PlanError
+from harness.guest.batch import OUTCOME, RECORDS
+from harness.guest.records import Records, RecordsError, parse
+from harness.host.store import write_json, write_text
+from harness.model import Cell, GuestEnd, Noise, Outcome, Plan, RunResult
+from harness.verdict.judge import Observed
+
+PLAN = "plan.json"
+HOST = "host.json"
+RESULTS = "results.json"
+CELLS = "cells"
+SUBJECTS = "subjects"
+NOISE = "noise.json"
+NOT_STARTED = Outcome(end=GuestEnd.NOT_STARTED, stage="none", summary="not started")
+
+
+class RunFolder:
+    """One run's folder; `path/cells/CELL-ID/` is an observation."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def begin(self, plan: Plan, host: dict[str, Any]) -> None:
+        """Write the plan, and each cell as not started: nothing lost looks green.
+
+        Replaces an earlier run in the folder; raises PlanError where it holds
+        anything else.
+        """
+        if not (self.path / PLAN).exists() and any(self.path.iterdir()):
+            raise PlanError(
+                f"{self.path} is not empty, and holds no run", advice="give another --output"
+            )
+        for name in (CELLS, SUBJECTS):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        (self.path / RESULTS).unlink(missing_ok=True)
+        write_json(self.path / PLAN, plan.model_dump(mode="json"))
+        write_json(self.path / HOST, host)
+        for cell in plan.cells:
+            self.write_outcome(cell, NOT_STARTED)
+
+    def cell(self, cell: Cell) -> Path:
+        """The folder of one cell."""
+        return self.path / CELLS / cell.id
+
+    def subject(self, name: str) -> Path:
+        """The folder of one subject: config, build log, facts."""
+        return self.path / SUBJECTS / name
+
+    def write_outcome(self, cell: Cell, outcome: Outcome) -> None:
+        """Say how a cell ended."""
+        write_json(self.cell(cell) / OUTCOME, outcome.model_dump(mode="json"))
+
+    def read_plan(self) -> Plan:
+        """The stored plan; raises PlanError where the folder holds no run."""
+        try:
+            return Plan.model_validate_json((self.path / PLAN).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise PlanError(
+                f"{self.path} holds no run that this version reads", why=str(error)
+            ) from error
+
+    def observed(self, cell: Cell) -> Observed:
+        """One cell as it lies on disk; records that cannot be read make an outcome of it."""
+        folder = self.cell(cell)
+        outcome = Outcome.model_validate_json((folder / OUTCOME).read_bytes())
+        try:
+            records = parse((folder / RECORDS).read_bytes())
+        except FileNotFoundError:
+            records = Records([])
+        except RecordsError as error:
+            records = Records([])
+            outcome = Outcome(end=GuestEnd.STOPPED_EARLY, stage="batch", summary=str(error))
+        return Observed(outcome, records, self._noise(folder))
+
+    def write_noise(self, cell: Cell, noise: Noise) -> None:
+        """Say what the host did while a cell's guest ran."""
+        write_json(self.cell(cell) / NOISE, noise.model_dump(mode="json"))
+
+    def _noise(self, folder: Path) -> Noise | None:
+        path = folder / NOISE
+        return Noise.model_validate_json(path.read_bytes()) if path.exists() else None
+
+    def write_results(self, result: RunResult) -> None:
+        """Write results.json."""
+        write_text(self.path / RESULTS, result.model_dump_json(indent=1) + "\n")
+
+    def read_results(self) -> RunResult:
+        """The stored results; raises PlanError where there are none."""
+        try:
+            return RunResult.model_validate_json((self.path / RESULTS).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise PlanError(f"{self.path} holds no results", why=str(error)) from error
+
+    def facts(self, subject: str) -> dict[str, str]:
+        """What a subject was built from; empty for one that was not built."""
+        path = self.subject(subject) / "build.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""Stored observations: what one is named by, and what is kept of it."""
+
+import shlex
+import shutil
+from pathlib import Path
+
+from harness.build import recipe
+from harness.build.emulator import Built
+from harness.build.kernel import Kernel
+from harness.guest import batch, outer
+from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, TRACE, Guest
+from harness.guest.workload import EVIDENCE, Provided
+from harness.host.store import Cache, digest
+from harness.machine.argv import Descriptors, Files, Program, build_argv, inner_argv
+from harness.run.folder import NOISE
+
+_FILES = (
+    *(recipe.BATCH, recipe.SCENARIO, CONSOLE, RECORDS, TRACE, NOISE, OUTCOME),
+    *(outer.CONSOLE, outer.ARGV),
+)
+
+
+def name_of(
+    guest: Guest,
+    kernel: Kernel,
+    *,
+    qemu: str,
+    emulator: Built | None,
+    provided: Provided | None,
+    repetition: int,
+) -> str:
+    """Everything that a guest's run depends on, as a name; a repetition has its own.
+
+    `qemu` is its version's line, `provided` what a guest over SSH gets.
+    """
+    facts = kernel.facts
+    nowhere = Files(
+        kernel=Path("kernel"),
+        initramfs=Path("initramfs"),
+        channel=Path("channel"),
+        program=Program(Path("qemu"), Path("firmware")) if emulator else None,
+        trace=batch.trace_of(guest.scenario, Path()),
+        outer=guest.outer.nowhere if guest.outer else None,
+    )
+    argv = build_argv(guest.machine, nowhere, Descriptors(console=3, monitor=4))
+    return digest(
+        facts["image_sha256"],
+        facts["observer_sha256"] if guest.scenario.observe else "",
+        guest.image.sha256,
+        recipe.batch(guest.scenario),
+        recipe.script(guest.scenario),
+        *_workload(guest, provided),
+        shlex.join(argv),
+        qemu,
+        *([emulator.digest] if emulator else []),
+        *([guest.outer.name, *inner_argv(guest.machine)] if guest.outer else []),
+        *([f"repetition {repetition}"] if repetition else []),
+    )
+
+
+def _workload(guest: Guest, provided: Provided | None) -> list[str]:
+    """What a tool's run depends on beside the kernel and the machine."""
+    tool = guest.scenario.tool
+    if tool is None or provided is None:
+        return []
+    return [tool.model_dump_json(), str(provided.disk), str(provided.selftests)]
+
+
+def keep(cache: Cache, place: Path, stored: Path, *, exact: bool) -> tuple[str, ...]:
+    """Store what a guest left; of an exact one that is stored, the files that differ from it."""
+    names = [name for name in _FILES if (place / name).exists()]
+    if exact and stored.exists():
+        return tuple(
+            name for name in names if (stored / name).read_bytes() != (place / name).read_bytes()
+        )
+    with cache.publish(stored) as new:
+        for name in names:
+            shutil.copyfile(place / name, new / name)
+        if (place / EVIDENCE).exists():
+            shutil.copytree(place / EVIDENCE, new / EVIDENCE)
+    return ()

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""A person's shell in a guest with perf, or a paused guest for a person's gdb."""
+
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.ask.catalog import Catalog
+from harness.build.emulator import provide_for
+from harness.build.kernel import IMAGE, VMLINUX, Kernel
+from harness.build.recipe import SHELL_BATCH
+from harness.errors import HostError, PlanError, SubjectError
+from harness.guest.batch import CONSOLE
+from harness.guest.live import Boot, Live, booted
+from harness.guest.ssh import SessionError
+from harness.host.progress import Progress
+from harness.host.store import Cache, default_runs
+from harness.machine.crash import clean, recognize
+from harness.model import GuestEnd, Role
+from harness.run.builders import builders_for
+from harness.run.request import Prepared
+
+_HARMLESS = (GuestEnd.DONE, GuestEnd.STOPPED_EARLY)
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is booted, and where its console and a debugger's socket are."""
+
+    boot: Boot
+    folder: Path
+    kernel: Kernel
+
+
+def prepare_place(
+    prepared: Prepared, catalog: Catalog, cache: Cache, progress: Progress, *, debug: bool
+) -> Place:
+    """Build what the candidate's guest needs; raises HarnessError."""
+    plan = prepared.plan
+    if plan.machine.outer:
+        raise PlanError(
+            f"no shell on {plan.machine.name}",
+            why="SSH does not reach into its outer system",
+            advice="choose another one with --machine",
+        )
+    emulator = provide_for(plan.machine, catalog, cache, progress)
+    builders = builders_for(prepared, catalog, cache, progress, debug=debug)
+    subject = plan.subjects[Role.CANDIDATE]
+    with progress.stage(f"build {subject.name}", builders.kernel.log):
+        kernel = builders.kernel.build(subject)
+    image, disk = builders.image.build(), builders.disk.build()
+    folder = _new_folder()
+    boot = Boot(
+        kernel=kernel.folder / IMAGE,
+        observer=None,
+        image=image,
+        disk=disk,
+        machine=plan.machine,
+        batch=SHELL_BATCH,
+        program=emulator.program if emulator else None,
+        gdb=folder / "gdb" if debug else None,
+        echo=_show_console if debug else _keep_quiet,
+    )
+    return Place(boot, folder, kernel)
+
+
+def _new_folder() -> Path:
+    place = default_runs().parent / "shells"
+    place.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=place, prefix=time.strftime("%Y%m%d-%H%M%S-")))
+
+
+def _show_console(data: bytes) -> None:
+    sys.stderr.write(clean(data))
+    sys.stderr.flush()
+
+
+def _keep_quiet(_: bytes) -> None:
+    pass
+
+
+def gdb_command(place: Place) -> str:
+    """What to type in another terminal."""
+    target = f"target remote {place.boot.gdb}"
+    return shlex.join(["gdb-multiarch", str(place.kernel.folder / VMLINUX), "-ex", target])
+
+
+def enter(
+    place: Place, command: tuple[str, ...], patience: float, say: Callable[[str], None]
+) -> int:
+    """Boot, and run a shell or a command there; its exit status.
+
+    Raises SubjectError when the kernel ends it, HostError when something else does.
+    """
+    limit_s = place.boot.machine.timeout_s * patience
+    with booted(place.boot, place.folder) as (live, _):
+        if place.boot.gdb:
+            say(f"the machine waits; attach with\n{gdb_command(place)}")
+        try:
+            if place.boot.gdb and not command:
+                return _watch(live)
+            session = live.connect(limit_s, patient=place.boot.gdb is not None)
+            status = session.attach(command)
+            live.finish(session)
+        except SessionError as error:
+            raise _blame(place, live, error) from error
+    return status
+
+
+def _watch(live: Live) -> int:
+    """Until the guest ends, or Ctrl-C ends it."""
+    with suppress(KeyboardInterrupt):
+        live.wait()
+    return 0
+
+
+def _blame(place: Place, live: Live, error: SessionError) -> HostError | SubjectError:
+    """Whose fault it is that a session ended: the console knows."""
+    live.wait(5)
+    console = place.folder / CONSOLE
+    outcome = recognize(console.read_bytes())
+    why = "\n".join(outcome.evidence)
+    if outcome.end in _HARMLESS:
+        return HostError(str(error), why=why, evidence=console)
+    return SubjectError(outcome.summary, why=why, evidence=console)
