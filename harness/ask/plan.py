@@ -118,6 +118,8 @@ def make_plan(
     scenarios: tuple[Scenario, ...],
     errata: tuple[Erratum, ...] = (),
     noise_limits: tuple[NoiseLimit, ...] = (),
+    strict: bool = False,
+    allow_unbuilt: bool = False,
 ) -> Plan:
     """Expand into cells, the reference's before the candidate's.
 
@@ -155,6 +157,8 @@ def make_plan(
         scenarios=scenarios,
         errata=errata,
         noise_limits=noise_limits,
+        strict=strict,
+        allow_unbuilt=allow_unbuilt,
         cells=cells,
     )
 

@@ -100,8 +100,6 @@ TICK_NS = 1_000_000
 
 # How a verdict begins that says nothing of the kernel: the guest did not get so far.
 NOT_MEASURED = "not measured: "
-# How one begins where the kernel refused an event.
-REFUSED = "perf_event_open refused "
 
 
 def milliseconds(ns: int) -> str:

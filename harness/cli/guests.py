@@ -92,6 +92,14 @@ from harness.source.kernel import Request, resolve
 @click.option(
     "--alone", is_flag=True, help="Without a reference: boot and test the candidate only."
 )
+@click.option(
+    "--strict", is_flag=True, help="What fails on the reference as well is a failure, too: exit 1."
+)
+@click.option(
+    "--allow-unbuilt",
+    is_flag=True,
+    help="Exit with 0 where nothing of the patch is in the machine's guests, instead of 3.",
+)
 @click.option("--rerun", is_flag=True, help="Boot again what an identical machine did before.")
 @click.option(
     "--repetitions",

@@ -65,7 +65,11 @@ class Cell(Frozen):
 
 
 class Plan(Frozen):
-    """Everything a run is going to do, decided before it begins."""
+    """Everything a run is going to do, decided before it begins.
+
+    With `strict`, what fails on the reference as well is a failure; with `allow_unbuilt`,
+    patches of which nothing is in a guest are none.
+    """
 
     source: str
     series: str
@@ -75,4 +79,6 @@ class Plan(Frozen):
     scenarios: tuple[Scenario, ...]
     errata: tuple[Erratum, ...] = ()
     noise_limits: tuple[NoiseLimit, ...] = ()
+    strict: bool = False
+    allow_unbuilt: bool = False
     cells: tuple[Cell, ...]

@@ -5,6 +5,7 @@ from harness.errors import Blame, HarnessError
 from harness.model import (
     Cell,
     CellResult,
+    Change,
     GuestEnd,
     Outcome,
     Plan,
@@ -14,7 +15,8 @@ from harness.model import (
     Status,
 )
 from harness.run.folder import RunFolder
-from harness.verdict.judge import Observed, judge_all, judge_repetitions, judge_run, noisy
+from harness.verdict.judge import Observed, judge_all, judge_repetitions, noisy
+from harness.verdict.status import judge_run
 
 
 def _results(
@@ -73,8 +75,11 @@ def conclude(
     """
     observed = {cell.id: folder.observed(cell) for cell in plan.cells}
     results = _results(plan, observed, cells)
-    status, headline, claim = judge_run(plan, results)
+    found = judge_run(plan, results)
+    status, headline = found.status, found.headline
+    changes = found.changes
     if failures:
+        changes = tuple(one for one in changes if one.change is not Change.UNDECIDED)
         subject = any(failure.blame is Blame.SUBJECT for failure in failures)
         status = Status.FAIL if subject else Status.ERROR
         headline = failures[0].what
@@ -85,7 +90,9 @@ def conclude(
         seconds=round(seconds, 2),
         status=status,
         headline=headline,
-        claim=claim,
+        claim=found.claim,
+        changes=changes,
+        strict=plan.strict,
         cells=results,
         failures=tuple("\n".join(failure.lines()) for failure in failures),
     )
@@ -110,7 +117,8 @@ def rejudge(folder: RunFolder) -> RunResult:
         },
     )
     if before.failures:
-        kept = {name: getattr(before, name) for name in ("status", "headline", "failures")}
+        names = ("status", "headline", "failures", "changes")
+        kept = {name: getattr(before, name) for name in names}
         result = result.model_copy(update=kept)
         folder.write_results(result)
     return result

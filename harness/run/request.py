@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.ask.catalog import Catalog, nearest
 from harness.ask.plan import make_plan, newest_fitting, stack, subject_of_series
-from harness.checks import CHECKS
+from harness.checks import ALWAYS, CHECKS
 from harness.errors import PlanError
 from harness.host.debian import Archive
 from harness.host.store import Cache
@@ -46,6 +46,8 @@ class Asked:
     alone: bool = False
     refresh: bool = False
     repetitions: int | None = None
+    strict: bool = False
+    allow_unbuilt: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         ),
         errata=tuple(catalog.errata.values()),
         noise_limits=_noise_limits(catalog, machine),
+        strict=asked.strict,
+        allow_unbuilt=asked.allow_unbuilt,
     )
     return Prepared(plan, source, archive)
 
@@ -130,7 +134,7 @@ def scenarios_for(catalog: Catalog, asked: Asked, machine: Machine) -> tuple[Sce
         return tuple(catalog.find("scenarios", name) for name in asked.scenarios)
     wanted = {name for check in asked.checks for name in _family(check)}
     able = [row for row in catalog.scenarios.values() if not row.lacks(machine)]
-    return tuple(row for row in able if not asked.checks or wanted & set(row.checks))
+    return tuple(row for row in able if not asked.checks or wanted & {*ALWAYS, *row.checks})
 
 
 def _family(name: str) -> list[str]:
@@ -181,4 +185,5 @@ def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
     words += ["--machine", cell.machine, "--scenario", cell.scenario, "--rerun"]
     if asked.repetitions is not None:
         words += ["--repetitions", str(asked.repetitions)]
-    return shlex.join([*words, *(["--alone"] if asked.alone else [])])
+    flags = {"--alone": asked.alone, "--strict": asked.strict}
+    return shlex.join([*words, *(flag for flag, given in flags.items() if given)])

@@ -15,7 +15,7 @@ from harness.errors import PlanError
 from harness.guest import batch
 from harness.host.progress import Progress
 from harness.host.store import Cache, write_json
-from harness.model import Emulator, Machine, Series, SeriesPatch, Status
+from harness.model import Change, Emulator, Machine, Series, SeriesPatch, Status
 from harness.run import pipeline
 from harness.run.conclusion import rejudge
 from harness.run.folder import RunFolder
@@ -115,23 +115,43 @@ def test_a_candidate_that_loses_its_counter_fails(world):
     world.add_series("bad", CLEAN, BEFORE)
     result = world(series="bad")
     assert result.status is Status.FAIL
-    assert "6.12+bad fails retention.release" in result.headline
+    assert "6.12+bad breaks retention.release" in result.headline
 
 
 def test_a_panic_is_the_candidates_if_the_reference_gets_through(world):
     (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
     world.add_series("bad", CLEAN, PANIC)
-    assert world(series="bad").headline == "6.12+bad fails kernel.health"
+    assert world(series="bad").headline == "6.12+bad breaks kernel.health"
 
 
 def test_a_panic_of_both_is_nobodys(world):
     (world.tree / "kernel" / "core.c").write_text(PANIC + "\n")
-    world.add_series("same", PANIC, PANIC + " too")
+    world.add_series("same", PANIC, f"print hello~{PANIC}")
     result = world(series="same")
     assert result.status is Status.ERROR
-    assert "the reference 6.12 does not get through" in result.headline or (
-        "no verdict" in result.headline
-    )
+    assert result.headline.startswith("no verdict: nothing was measured: panic")
+    assert [one.change for one in result.changes] == [Change.STILL_FAILING]
+
+
+def test_another_panic_than_the_references_is_the_candidates(world):
+    (world.tree / "kernel" / "core.c").write_text(PANIC + "\n")
+    world.add_series("other", PANIC, "print Kernel panic - not syncing: something else")
+    result = world(series="other")
+    assert (result.status, result.headline) == (Status.FAIL, "6.12+other breaks kernel.health")
+
+
+def test_an_old_defect_is_not_the_patchs_and_its_repair_is_one(world):
+    (world.tree / "kernel" / "core.c").write_text(BEFORE + "\n")
+    world.add_series("harmless", BEFORE, f"print hello~{BEFORE}")
+    result = world(series="harmless")
+    assert result.status is Status.PASS, result.headline
+    assert "not this patch's: retention.release" in result.headline
+    assert world(series="harmless", strict=True).status is Status.FAIL
+    world.add_series("repair", BEFORE, CLEAN)
+    result = world(series="repair")
+    assert result.status is Status.PASS, result.headline
+    assert "; fixed: retention.release" in result.headline
+    assert {one.change for one in result.changes} == {Change.FIXED}
 
 
 def test_a_reference_that_does_not_build_is_no_fault_of_the_candidate(world):
