@@ -13,8 +13,10 @@ from harness.model import (
     Repetition,
     RunResult,
     Status,
+    TouchedFile,
 )
 from harness.run.folder import RunFolder
+from harness.verdict.exercise import exercised
 from harness.verdict.judge import Observed, judge_all, judge_repetitions, noisy
 from harness.verdict.status import judge_run
 
@@ -68,16 +70,17 @@ def conclude(
     started: str,
     seconds: float,
     cells: dict[str, tuple[str, bool, float]],
+    touched: tuple[TouchedFile, ...] | None = None,
 ) -> RunResult:
     """Judge what lies on disk and write results.json.
 
-    `cells` has for each guest the command that repeats it, whether it was stored, its seconds.
+    `cells` has for each guest the command that repeats it, whether it was stored, its seconds;
+    `touched` the files that the candidate changes of its reference, None where nobody knows.
     """
     observed = {cell.id: folder.observed(cell) for cell in plan.cells}
     results = _results(plan, observed, cells)
-    found = judge_run(plan, results)
-    status, headline = found.status, found.headline
-    changes = found.changes
+    found = judge_run(plan, results, touched)
+    status, headline, changes = found.status, found.headline, found.changes
     if failures:
         changes = tuple(one for one in changes if one.change is not Change.UNDECIDED)
         subject = any(failure.blame is Blame.SUBJECT for failure in failures)
@@ -92,6 +95,8 @@ def conclude(
         headline=headline,
         claim=found.claim,
         changes=changes,
+        touched=touched or (),
+        exercised=touched is None or exercised(touched),
         strict=plan.strict,
         cells=results,
         failures=tuple("\n".join(failure.lines()) for failure in failures),
@@ -115,6 +120,7 @@ def rejudge(folder: RunFolder) -> RunResult:
             for cell in before.cells
             for guest in cell.guests
         },
+        touched=before.touched if before.touched or not before.exercised else None,
     )
     if before.failures:
         names = ("status", "headline", "failures", "changes")

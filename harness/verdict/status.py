@@ -4,7 +4,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.model import CellResult, Change, Changed, Plan, Role, Status, Verdict
+from harness.model import CellResult, Change, Changed, Plan, Role, Status, TouchedFile, Verdict
 from harness.verdict.blame import (
     allowed_now,
     by_check,
@@ -14,6 +14,7 @@ from harness.verdict.blame import (
     pairs,
     unmeasured,
 )
+from harness.verdict.exercise import exercised, unexercised, unjudged
 from harness.verdict.judge import HEALTH
 
 # Of so many checks the headline names each.
@@ -30,13 +31,19 @@ class RunVerdict:
     changes: tuple[Changed, ...] = ()
 
 
-def judge_run(plan: Plan, results: tuple[CellResult, ...]) -> RunVerdict:
+def judge_run(
+    plan: Plan, results: tuple[CellResult, ...], touched: tuple[TouchedFile, ...] | None = None
+) -> RunVerdict:
     """The verdict on a run whose subjects were all built.
 
     The candidate answers for what it broke, and without a reference for all that fails.
+    `touched` are the files that it changes of its reference, None where there is none.
     """
-    claim, changed = judge_claim(plan, results), changes(results)
     name = plan.subjects[Role.CANDIDATE].name
+    if touched is not None and not exercised(touched):
+        status = Status.PASS if plan.allow_unbuilt else Status.ERROR
+        return RunVerdict(status, unexercised(name, plan.machine.name, touched), {})
+    claim, changed = judge_claim(plan, results), changes(results)
     compared = Role.REFERENCE in plan.subjects
 
     def said(status: Status, headline: str) -> RunVerdict:
@@ -59,7 +66,7 @@ def judge_run(plan: Plan, results: tuple[CellResult, ...]) -> RunVerdict:
     still = _checks(changed, Change.STILL_FAILING)
     if still and plan.strict:
         return said(Status.FAIL, f"{name} fails, as its reference does, {_listed(still)}")
-    return said(Status.PASS, _praise(name, results, changed, claim))
+    return said(Status.PASS, _praise(name, results, changed, claim) + unjudged(touched or ()))
 
 
 def _praise(

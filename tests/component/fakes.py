@@ -15,6 +15,13 @@ $(O)/arch/arm64/boot/Image: kernel/core.c
 \t@grep -q 'error:' $< && { cat $<; exit 1; } || :
 \tcp $< $@
 \tcp $< $(O)/System.map
+\tmkdir -p $(O)/kernel
+\tprintf 'savedcmd_x := cc\\n\\nsource_x := %s\\n\\ndeps_x := \\\\\\n  %s \\\\\\n' \\
+\t\t$(CURDIR)/kernel/core.c $(CURDIR)/kernel/core.h > $(O)/kernel/.core.o.cmd
+%.o: %.c
+\t@grep -q 'error:' $< && { cat $<; exit 1; } || :
+\tmkdir -p $(O)/$(dir $@)
+\tcp $< $(O)/$@
 allnoconfig:
 \tgrep -v DROPPED $(KCONFIG_ALLCONFIG) > $(O)/.config
 modules:

@@ -15,13 +15,13 @@ from harness.errors import PlanError
 from harness.guest import batch
 from harness.host.progress import Progress
 from harness.host.store import Cache, write_json
-from harness.model import Change, Emulator, Machine, Series, SeriesPatch, Status
+from harness.model import Change, Emulator, Machine, Part, Series, SeriesPatch, Status
 from harness.run import pipeline
 from harness.run.conclusion import rejudge
 from harness.run.folder import RunFolder
 from harness.run.pipeline import Run, Settings
 from harness.run.request import Asked, prepare
-from tests.component.fakes import diff, make_qemu, make_tree
+from tests.component.fakes import added, diff, make_qemu, make_tree
 from tests.conftest import CAPTURES
 
 pytestmark = pytest.mark.needs("git", "make", "cpio", "setpriv", "aarch64-linux-gnu-gcc")
@@ -152,6 +152,79 @@ def test_an_old_defect_is_not_the_patchs_and_its_repair_is_one(world):
     assert result.status is Status.PASS, result.headline
     assert "; fixed: retention.release" in result.headline
     assert {one.change for one in result.changes} == {Change.FIXED}
+
+
+# --- what no guest has -------------------------------------------------------
+
+
+@pytest.fixture
+def patched(world, tmp_path):
+    """Judge a patch against the clean tree, which has a driver that no config builds."""
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    for path, text in {"kernel/core.h": "h", "drivers/spe.c": "fine", "MAINTAINERS": "me"}.items():
+        (world.tree / path).parent.mkdir(exist_ok=True)
+        (world.tree / path).write_text(text + "\n")
+
+    def judge(*diffs, **asked):
+        file = tmp_path / "my.patch"
+        file.write_text("".join(diffs))
+        return world(patches=(file,), **asked)
+
+    return judge
+
+
+BAD_DRIVER = diff("drivers/spe.c", "fine", "spe.c:1:1: error: x")
+ELSEWHERE = added("arch/x86/events/core.c", "this does not compile")
+
+
+@pytest.mark.parametrize(
+    ("patch", "said"),
+    [
+        (ELSEWHERE, "nothing of 6.12+my is in the guests of aarch64-tcg: arch/x86/events/core.c"),
+        (diff("drivers/spe.c", "fine", "finer"), "drivers/spe.c (this config leaves it out; comp"),
+        (diff("MAINTAINERS", "me", "you"), "6.12+my changes only what no kernel contains"),
+        (diff("kernel/core.h", "h", "i"), "6.12+my makes the same image as its reference"),
+    ],
+)
+def test_a_patch_that_no_guest_has_is_not_exercised(patched, world, patch, said):
+    result = patched(patch)
+    assert (result.status, result.exercised) == (Status.ERROR, False)
+    assert said in result.headline
+    assert result.changes == () and result.failures == ()
+    assert rejudge(RunFolder(world.folder)) == result
+    allowed = patched(patch, allow_unbuilt=True)
+    assert (allowed.status, allowed.exercised) == (Status.PASS, False)
+    assert allowed.headline == result.headline
+
+
+def test_what_the_config_leaves_out_has_to_compile_all_the_same(patched):
+    result = patched(BAD_DRIVER)
+    assert (result.status, result.exercised) == (Status.FAIL, True)
+    assert "drivers/spe.c does not compile, which this config leaves out" in result.headline
+    assert "spe.c:1:1: error: x" in result.failures[0]
+
+
+def test_what_the_reference_does_not_compile_either_is_no_fault(patched, world):
+    (world.tree / "drivers" / "spe.c").write_text("spe.c:1:1: error: x\n")
+    result = patched(diff("drivers/spe.c", "spe.c:1:1: error: x", "spe.c:1:1: error: y"))
+    assert (result.status, result.exercised) == (Status.ERROR, False)
+    assert "does not compile by itself, nor does the reference's" in result.headline
+
+
+def test_a_new_file_that_does_not_compile_by_itself_is_no_fault(patched):
+    """No reference says that it could be compiled under this config."""
+    result = patched(added("drivers/new.c", "new.c:1:1: error: x"))
+    assert (result.status, result.exercised) == (Status.ERROR, False)
+
+
+def test_a_patch_of_which_a_part_is_built_names_the_rest(patched):
+    result = patched(diff("kernel/core.c", CLEAN, f"print hello~{CLEAN}"), ELSEWHERE)
+    assert (result.status, result.exercised) == (Status.PASS, True)
+    assert result.headline.startswith("6.12+my passes every check; not built here, so not judged:")
+    assert {file.path: file.part for file in result.touched} == {
+        "kernel/core.c": Part.IMAGE,
+        "arch/x86/events/core.c": Part.NOT_BUILT,
+    }
 
 
 def test_a_reference_that_does_not_build_is_no_fault_of_the_candidate(world):
