@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from harness.build import kbuild
 from harness.build.kernel import Builder, Kernel
 from harness.errors import BuildError
-from harness.host.store import digest, write_json
+from harness.host.store import digest, write_json, write_text
 
 _RESULTS = "compiled.json"
 COMPILES = "compiles by itself"
@@ -36,8 +36,10 @@ def _compile(builder: Builder, reference: Kernel, candidate: Kernel, path: str) 
     try:
         _make(builder, candidate, path)
     except BuildError as error:
+        said = builder.log.read_text(errors="replace")
         if _compiles(builder, reference, path):
             error.what = f"{path} does not compile, which this config leaves out"
+            write_text(builder.log, said)
             raise
         return "does not compile by itself, nor does the reference's"
     return COMPILES

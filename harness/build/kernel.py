@@ -90,7 +90,6 @@ class Builder:
         files = kconfig.fragments_for(architecture.kconfig, source.version)
         files += (DEBUG,) if debug else ()
         self.fragment = "".join((configs / file).read_text(encoding="utf-8") for file in files)
-        self._trees: dict[str, tuple[str, str]] = {}
         # The one log of the build that runs now; the artifact gets a copy.
         self.log = self.folder / LOG
 
@@ -100,12 +99,12 @@ class Builder:
             self._patched(subject)
 
     def _patched(self, subject: Subject) -> tuple[str, str]:
-        """(pristine tree, patched tree) of a subject, worked out once."""
-        if subject.name not in self._trees:
-            self._trees[subject.name] = patched(
-                self.source.tree, self.source.pristine, subject.patches
-            )
-        return self._trees[subject.name]
+        """(pristine tree, patched tree) of a subject, as git knows them by now.
+
+        Of an archive that is ever more files: a tree of before lacks some, and to check it out
+        would remove them.
+        """
+        return patched(self.source.tree, self.source.pristine, subject.patches)
 
     def build(self, subject: Subject) -> Kernel:
         """The subject's kernel, from the store if it is there.
@@ -123,12 +122,9 @@ class Builder:
     def changes(self, reference: Subject, candidate: Subject) -> tuple[Change, ...]:
         """What the candidate's source changes of the reference's, path by path."""
         with self.source.locked(self.cache, self.say):
-            # Of an archive, git knows the files that were asked for by then.
-            self._patched(reference)
-            *_, (_, before), (_, after) = (
-                patched(self.source.tree, self.source.pristine, subject.patches)
-                for subject in (candidate, reference, candidate)
-            )
+            # Twice: of an archive, git knows only what it was asked for.
+            subjects = (candidate, reference, candidate)
+            _, (_, before), (_, after) = [self._patched(subject) for subject in subjects]
             return self.source.tree.changed(before, after)
 
     @contextmanager

@@ -161,22 +161,27 @@ class Run:
 
     def _kernel(self, builder: Builder, role: Role, subject: Subject) -> Kernel:
         """Build one subject, and keep what it was built from, or why not, in the run."""
-        try:
-            stage = self.progress.stage(f"build {subject.name}", builder.log)
-            with _blaming(role, subject), stage:
-                kernel = builder.build(subject)
-        except HarnessError as error:
-            place = self.folder.subject(subject.name)
-            place.mkdir(parents=True, exist_ok=True)
-            if builder.log.exists():
-                shutil.copyfile(builder.log, place / LOG)
-            error.evidence = place / LOG
-            raise
+        stage = self.progress.stage(f"build {subject.name}", builder.log)
+        with self._keeping_log(builder, subject), _blaming(role, subject), stage:
+            kernel = builder.build(subject)
         place = self.folder.subject(subject.name)
         place.mkdir(parents=True, exist_ok=True)
         for name in ("config", "build.json", LOG):
             shutil.copyfile(kernel.folder / name, place / name)
         return kernel
+
+    @contextmanager
+    def _keeping_log(self, builder: Builder, subject: Subject) -> Iterator[None]:
+        """The log of a build that fails is kept in the run: the build folder's is overwritten."""
+        try:
+            yield
+        except HarnessError as error:
+            place = self.folder.subject(subject.name)
+            place.mkdir(parents=True, exist_ok=True)
+            if builder.log.exists():
+                shutil.copyfile(builder.log, place / LOG)
+                error.evidence = place / LOG
+            raise
 
     def _start_guests(
         self, pool: ThreadPoolExecutor, role: Role, kernel: Kernel, parts: Parts
@@ -199,7 +204,8 @@ class Run:
     def _exercised(self, builder: Builder, reference: Own, candidate: Own) -> bool:
         """Whether a guest has anything of what the candidate changes; see `touched`."""
         elsewhere = machines_elsewhere(self.catalog, self.plan.machine)
-        with _blaming(Role.CANDIDATE, candidate.kernel.subject):
+        subject = candidate.kernel.subject
+        with self._keeping_log(builder, subject), _blaming(Role.CANDIDATE, subject):
             self.touched = touched_files(builder, reference, candidate, elsewhere)
         return exercised(self.touched)
 

@@ -22,11 +22,11 @@ class Own:
 
 
 def touched_files(
-    builder: Builder, before: Own, after: Own, elsewhere: Mapping[str, list[str]]
+    builder: Builder, before: Own, after: Own, elsewhere: Mapping[str, str]
 ) -> tuple[TouchedFile, ...]:
     """Each file that the candidate changes of its reference, and what of the guests it is.
 
-    `elsewhere` has the machines of other architectures.  What the config leaves out is compiled
+    `elsewhere` has a machine of each other architecture.  What the config leaves out is compiled
     by itself; raises BuildError where that fails.
     """
     reference, candidate = before.kernel, after.kernel
@@ -58,12 +58,12 @@ def _symbols(builder: Builder, kernel: Kernel, paths: list[str]) -> dict[str, li
     return found
 
 
-def machines_elsewhere(catalog: Catalog, machine: Machine) -> dict[str, list[str]]:
-    """The machines of other architectures, by the kernel's name of those; the plain ones."""
-    found: dict[str, list[str]] = {}
+def machines_elsewhere(catalog: Catalog, machine: Machine) -> dict[str, str]:
+    """A machine that is alike for each other architecture, by the kernel's name of that."""
+    found: dict[str, str] = {}
     for row in catalog.machines.values():
         kernel = catalog.architectures[row.architecture].kernel
         alike = row.accelerator == machine.accelerator and not row.outer
         if alike and row.architecture != machine.architecture:
-            found.setdefault(kernel, []).append(row.name)
+            found.setdefault(kernel, row.name)
     return found

@@ -24,14 +24,14 @@ class Builds:
     `inputs` are the files that either was made of; `selftests` is True if those that guests
     run differ; `alone` says of files that the config leaves out how
     they compiled by themselves; `symbols` what asks for them; `architecture` is the kernel's
-    name of the machine's, `elsewhere` has the machines of the others.
+    name of the machine's, `elsewhere` has a machine of each other.
     """
 
     same_image: bool
     inputs: frozenset[str]
     selftests: bool
     architecture: str
-    elsewhere: Mapping[str, Sequence[str]]
+    elsewhere: Mapping[str, str]
     symbols: Mapping[str, Sequence[str]]
     alone: Mapping[str, str]
 
@@ -69,7 +69,7 @@ def _touched(change: Change, builds: Builds) -> TouchedFile:
     if path.startswith(_SELFTESTS) and builds.selftests:
         return file(Part.SELFTESTS)
     if _is_no_kernels(path):
-        return file(Part.NO_KERNEL, "no kernel contains it")
+        return file(Part.NO_KERNEL)
     return file(Part.NOT_BUILT, _why_not_built(path, builds))
 
 
@@ -94,8 +94,8 @@ def _other_architecture(path: str, builds: Builds) -> str | None:
 def _why_not_built(path: str, builds: Builds) -> str:
     other = _other_architecture(path, builds)
     if other:
-        machines = ", ".join(builds.elsewhere.get(other, ()))
-        return f"for {other}; " + (f"--machine {machines}" if machines else "no machine has that")
+        machine = builds.elsewhere.get(other)
+        return f"for {other}, which {f'--machine {machine}' if machine else 'no machine'} builds"
     if path.endswith(".h"):
         return "nothing that this config builds includes it"
     symbols = " and ".join(builds.symbols.get(path, ()))
@@ -122,8 +122,9 @@ def unexercised(name: str, machine: str, files: Sequence[TouchedFile]) -> str:
 
 def _first(files: Sequence[TouchedFile]) -> str:
     first = files[0]
+    why = f" ({first.why})" if first.why else ""
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    return f"{first.path} ({first.why}){more}"
+    return f"{first.path}{why}{more}"
 
 
 def unjudged(files: Sequence[TouchedFile]) -> str:
