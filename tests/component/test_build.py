@@ -97,7 +97,7 @@ def test_what_does_not_compile_shows_the_compilers_words(place):
 
 def test_a_kconfig_symbol_that_is_lost_is_listed(place):
     (place.configs / "kconfig" / "arm64.config").write_text("CONFIG_DROPPED=y\n")
-    with pytest.raises(OwnPartError, match="kconfig is not for kernel 6.12.1") as raised:
+    with pytest.raises(OwnPartError, match="kconfig is not for kernel") as raised:
         place()
     assert raised.value.why == "CONFIG_DROPPED=y, got n"
     assert "configs/architectures.yaml" in raised.value.advice
