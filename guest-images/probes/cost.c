@@ -110,6 +110,7 @@ int main(int argc, char **argv)
 	number = atoi(argv[3]);
 	if (number > MAX_TICKS)
 		record_die("too many ticks");
+	record_clock();
 	open_ruler();
 	run("baseline", config, 0, number);
 	run("adjusting", config, frequency, number);

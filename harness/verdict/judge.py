@@ -42,12 +42,15 @@ class Observed:
 def judge_health(outcome: Outcome, reference: Outcome | None) -> Verdict:
     """Did the guest get through without panic, oops, WARN, stall or hang?
 
-    The subject is blamed only if the reference, where there is one, got through.
+    The subject is blamed only if the reference, where there is one, got through; for a step
+    of the harness's own that failed, only with a reference.
     """
     expected = "the batch done; no panic, oops, WARN, stall"
     if outcome.end is GuestEnd.DONE:
         return Verdict(check=HEALTH, status=Status.PASS, measured="done", expected=expected)
-    blamed = outcome.end not in _HOST_ENDS and (reference is None or reference.end is GuestEnd.DONE)
+    alone = reference is None and outcome.end is not GuestEnd.STEP_FAILED
+    got_through = alone or (reference is not None and reference.end is GuestEnd.DONE)
+    blamed = got_through and outcome.end not in _HOST_ENDS
     return Verdict(
         check=HEALTH,
         status=Status.FAIL if blamed else Status.ERROR,
@@ -70,7 +73,7 @@ def _obstacle(observed: Observed) -> str:
     if errors:
         first = errors[0]
         return f"the probe could not go on: {first.what}: {first.text} (errno {first.errno})"
-    if not records.complete:
+    if not records.complete or observed.outcome.end is GuestEnd.STEP_FAILED:
         return observed.outcome.summary
     lost = sum(record.lost for record in records.of(Lost))
     if lost:
@@ -158,10 +161,12 @@ def judge_cell(
             health,
             *(lacking.model_copy(update={"check": check}) for check in scenario.checks),
         )
-    mine = Observation(observed.records, plan.machine, scenario)
+    version = plan.subjects[cell.role].version
+    mine = Observation(observed.records, plan.machine, scenario, version)
     theirs = None
     if reference and not _obstacle(reference):
-        theirs = Observation(reference.records, plan.machine, scenario)
+        version = plan.subjects[Role.REFERENCE].version
+        theirs = Observation(reference.records, plan.machine, scenario, version)
     return (
         health,
         *(_judge_check(check, mine, theirs, plan, cell.role) for check in scenario.checks),

@@ -39,6 +39,11 @@ DONE = Outcome(end=GuestEnd.DONE, stage="batch", summary="done")
 PANIC = Outcome(end=GuestEnd.PANIC, stage="boot", summary="panic while booting: Kernel panic")
 LOST = Outcome(end=GuestEnd.QEMU_FAILED, stage="none", summary="QEMU ended with status 1")
 NOT_STARTED = Outcome(end=GuestEnd.NOT_STARTED, stage="none", summary="not started")
+FAILED_STEP = Outcome(
+    end=GuestEnd.STEP_FAILED,
+    stage="batch",
+    summary="step failed in step 2 (sysctl kernel/x 0): exit status 1",
+)
 FIXES = Claim(fixes=("retention.release", "retention.pairing", "retention.counter"))
 
 
@@ -53,6 +58,10 @@ FIXES = Claim(fixes=("retention.release", "retention.pairing", "retention.counte
         (PANIC, NOT_STARTED, Status.ERROR),
         (LOST, DONE, Status.ERROR),
         (NOT_STARTED, DONE, Status.ERROR),
+        (FAILED_STEP, None, Status.ERROR),
+        (FAILED_STEP, DONE, Status.FAIL),
+        (FAILED_STEP, FAILED_STEP, Status.ERROR),
+        (FAILED_STEP, PANIC, Status.ERROR),
     ],
 )
 def test_blame_for_a_guest(mine, reference, status):
@@ -262,6 +271,17 @@ def test_records_that_are_not_whole_are_an_error(plan, run, verdicts, record, sa
     status, headline, _ = run(plan(claim=Claim()), recorded(record), CLEAN)
     assert status is Status.ERROR
     assert headline.startswith("no verdict: retention.release, ")
+
+
+def test_a_step_that_failed_is_told_of_by_all_checks(plan, run):
+    """No check says that nothing was adjusted, where the guest did not get so far."""
+    failed = Observed(FAILED_STEP, Records([End(kind="end", steps=2)]))
+    status, headline, _ = run(plan(claim=Claim()), failed, CLEAN)
+    assert status is Status.FAIL
+    assert headline == "6.12+new fails kernel.health"
+    status, headline, _ = run(plan(claim=Claim()), failed, failed)
+    assert status is Status.ERROR
+    assert FAILED_STEP.summary in headline
 
 
 def test_all_that_the_rings_lost_is_added_up(verdicts):
