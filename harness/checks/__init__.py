@@ -11,6 +11,7 @@ from harness.checks import (
     programming,
     retention,
     sampling,
+    throttling,
     tool,
     trace,
 )
@@ -26,6 +27,7 @@ _FAMILIES = (
     control,
     sampling,
     overflow,
+    throttling,
     cost,
     tool,
 )

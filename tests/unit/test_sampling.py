@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Does each overflow give its sample in time: harness/checks/sampling.py and overflow.py."""
+"""Does each overflow give its sample in time: checks/sampling.py, overflow.py, throttling.py."""
 
 from itertools import pairwise
 
 import pytest
 
 from harness.guest.callback_records import Callback
-from harness.guest.records import Event, Phase, Read, Sample, Throttle
+from harness.guest.records import Clock, Event, Phase, Read, Sample, Throttle
 from harness.model import Status
 from tests.unit.changes import a, again, call, every, fault, judge, nth, shifted, undecided, without
 
@@ -170,7 +170,14 @@ def test_a_tick_may_take_what_is_allowed(observe):
     most = max(
         sum(begin <= sample.time < end for sample in taken) for begin, end in pairwise(ticks)
     )
-    assert most == observation.scenario.expect["samples_per_tick"] == 10
+    assert most == judge("sampling.throttle", observation).metrics["allowed"] == 10
+
+
+def test_a_longer_tick_is_allowed_more(observe):
+    """perf_event_max_sample_rate is 10000, a tick 4 ms: CONFIG_HZ_250."""
+    slow = Clock(kind="clock", tick_ns=4_000_000)
+    verdict = judge("sampling.throttle", observe(THROTTLED, lambda records: [slow, *records]))
+    assert verdict.metrics["allowed"] == 40
 
 
 def test_a_sibling_that_is_never_let_go(observe):
