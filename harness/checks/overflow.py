@@ -24,11 +24,31 @@ def _next_overflow(
 ) -> tuple[int, int, int] | None:
     """(count at the first overflow after the period was set, its least, its most)."""
     period = int(step.words[2])
-    later = [sample for sample in samples(observation, event.id) if sample.time > step.begin]
-    if not later:
+    counts = [
+        dict(sample.counts)[event.id]
+        for sample in samples(observation, event.id)
+        if sample.time > step.begin and not _ends_old_period(observation, event, step, sample)
+    ]
+    if not counts:
         return None
-    first = dict(later[0].counts)[event.id]
-    return first, step.before[event.id] + period, step.after[event.id] + period
+    return counts[0], step.before[event.id] + period, step.after[event.id] + period
+
+
+def _ends_old_period(
+    observation: Observation, event: Event, step: MainStep, sample: Sample
+) -> bool:
+    """True if a sample of the step is the one that was due before the step set another period.
+
+    The step begins before the system call does, and an overflow may come in between.
+    """
+    if not step.begin < sample.time <= step.end:
+        return False
+    orders = [s for s in main_steps(observation) if s.words[:2] == step.words[:2]]
+    before = [order for order in orders if order.begin < step.begin]
+    old = int(before[-1].words[2]) if before else event.period
+    since = before[-1].end if before else 0
+    last = [s for s in samples(observation, event.id) if since < s.time <= step.begin][-1:]
+    return any(dict(sample.counts)[event.id] == dict(s.counts)[event.id] + old for s in last)
 
 
 def _reprogram_fault(observation: Observation, event: Event, step: MainStep) -> str:

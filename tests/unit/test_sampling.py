@@ -222,6 +222,17 @@ def test_a_new_period_that_never_ends(observe):
     assert said == "fixed (id 4): no overflow after the period was set to 80000 at TIME"
 
 
+def test_an_overflow_may_come_between_the_steps_begin_and_its_system_call(observe):
+    """It ends the old period, and no new one."""
+    set_at = began(observe, "period fixed 50000")
+    last = a(Sample, id=FIXED, time=lambda time: time < set_at)
+    late = nth(-1, last, time=set_at + 16)
+    assert judge("sampling.reprogram", observe(IOCTL, late)).status is Status.PASS
+    early = nth(-1, last, time=set_at + 16, counts=shifted("counts", FIXED, -1))
+    said = fault("sampling.reprogram", observe(IOCTL, early))
+    assert said.startswith("fixed (id 4): the period was set to 50000 at TIME, when the count")
+
+
 def test_a_new_frequency_that_is_not_met(observe):
     set_at = began(observe, "period target 1000")
     first = a(Sample, id=FREQUENT, time=lambda time: time > set_at + 20_000_000)
