@@ -95,7 +95,7 @@ class Event(Frozen):
 
 
 class Refused(Frozen):
-    """perf_event_open(2) failed with `errno`; the scenario ended there."""
+    """perf_event_open(2) failed with `errno`, or a counter may not be read; the scenario ended."""
 
     kind: Literal["refused"]
     name: str

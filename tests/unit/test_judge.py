@@ -333,7 +333,7 @@ def test_an_event_that_is_refused(verdicts, reference, allowed, status):
     assert found.keys() == {"counting.exact"}
     assert found["counting.exact"].status is status
     assert found["counting.exact"].measured == (
-        "perf_event_open refused target: No such file or directory (errno 2)"
+        "the kernel refused target: No such file or directory (errno 2)"
     )
 
 
