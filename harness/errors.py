@@ -101,6 +101,13 @@ class HostError(HarnessError):
         )
 
 
+class OwnPartError(HostError):
+    """What the harness adds to a kernel, its config or its module, does not go with it.
+
+    A candidate's fault only where the reference took it: the run says so.
+    """
+
+
 class SubjectError(HarnessError):
     """The kernel under test is at fault: its patch, its build or its boot."""
 

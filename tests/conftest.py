@@ -65,15 +65,22 @@ def observe(catalog):
     Instead of a capture's name it may be records, with the name of their `scenario`.
     """
 
-    def make(source: str | Records, *changes, scenario: str = "") -> Observation:
+    def make(
+        source: str | Records, *changes, scenario: str = "", kernel: str = "6.12"
+    ) -> Observation:
         machine = "aarch64-tcg"
         if isinstance(source, str):
-            _, machine, named = place_of(source)
+            kernel, machine, named = place_of(source)
             scenario = scenario or named
             source = _parsed(source)
         records = list(source.all)
         for change in changes:
             records = change(records)
-        return Observation(Records(records), catalog.machines[machine], catalog.scenarios[scenario])
+        return Observation(
+            Records(records),
+            catalog.machines[machine],
+            catalog.scenarios[scenario],
+            kernel.partition("+")[0],
+        )
 
     return make

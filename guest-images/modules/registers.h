@@ -51,16 +51,29 @@ static inline void read_registers(struct registers *to)
 #elif defined(CONFIG_X86)
 
 #include <asm/cpufeature.h>
-#include <asm/msr.h>
+#include <asm/msr-index.h>
 #include <asm/perf_event.h>
 #include <asm/processor.h>
 
+/*
+ * The instructions themselves: the kernel's rdmsrl() became rdmsrq() in 6.16, c435e608cf59
+ * (x86/msr: Rename 'rdmsrl()' to 'rdmsrq()'), and cpuid() went to another header.
+ */
 static inline u64 read_msr(u32 number)
 {
-	u64 value;
+	u32 low, high;
 
-	rdmsrl(number, value);
-	return value;
+	asm volatile("rdmsr" : "=a" (low), "=d" (high) : "c" (number));
+	return (u64)high << 32 | low;
+}
+
+/* Intel SDM 2A, CPUID leaf 0AH: the architectural PMU, in EAX and EDX. */
+static inline void read_leaf_10(u32 *eax, u32 *edx)
+{
+	u32 ebx, ecx = 0;
+
+	*eax = 10;
+	asm volatile("cpuid" : "+a" (*eax), "=b" (ebx), "+c" (ecx), "=d" (*edx));
 }
 
 /* One that has an event select register: AMD APM 2, 13.2.1; Intel SDM 3, 20.2.1. */
@@ -90,10 +103,10 @@ static inline void read_amd(struct registers *to)
 /* Intel SDM 3, 20.2.2: four bits of control for each fixed counter. */
 static inline void read_intel(struct registers *to)
 {
-	u32 eax, ebx, ecx, edx;
+	u32 eax, edx;
 	u64 control;
 
-	cpuid(10, &eax, &ebx, &ecx, &edx);
+	read_leaf_10(&eax, &edx);
 	for (int i = 0; i < ((eax >> 8) & 0xff); i++)
 		add_selected(to, MSR_ARCH_PERFMON_PERFCTR0 + i, MSR_ARCH_PERFMON_EVENTSEL0 + i, i);
 	if ((eax & 0xff) < 2 || !(edx & 0x1f))

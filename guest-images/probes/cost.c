@@ -9,6 +9,7 @@
  * target only counts ("baseline") and while it is in frequency mode and
  * adjusted at each tick ("adjusting").
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -71,6 +72,11 @@ static void open_ruler(void)
 	if (!open_counter(&ruler, "ruler", &attr, &self, NULL))
 		record_die("perf_event_open of the ruler");
 	map_counter(&ruler, 0);
+	if (!ruler.page->cap_user_rdpmc) {
+		record("{\"kind\":\"refused\",\"name\":\"ruler\",\"errno\":%d,"
+		       "\"text\":\"user space may not read it, cap_user_rdpmc is 0\"}", EOPNOTSUPP);
+		exit(0);
+	}
 	if (!is_readable(page_index(&ruler)))
 		record_die("user space cannot read the ruler");
 	if (!clock_frequency(ruler.page))
@@ -110,6 +116,7 @@ int main(int argc, char **argv)
 	number = atoi(argv[3]);
 	if (number > MAX_TICKS)
 		record_die("too many ticks");
+	record_clock();
 	open_ruler();
 	run("baseline", config, 0, number);
 	run("adjusting", config, frequency, number);

@@ -36,6 +36,7 @@
 
 struct running_task {
 	pid_t pid;		/* of a process; 0 for a thread */
+	bool killed;		/* by us */
 	pthread_t thread;
 	int start;		/* written to, to let a waiting one run */
 };
@@ -182,10 +183,17 @@ static void run_task(int number)
 
 static void wait_for(int number)
 {
-	if (running[number].pid)
-		waitpid(running[number].pid, NULL, 0);
-	else
+	int status = 0;
+
+	if (!running[number].pid)
 		pthread_join(running[number].thread, NULL);
+	else if (waitpid(running[number].pid, &status, 0) < 0)
+		record_die("waitpid");
+	errno = 0;
+	if (WIFSIGNALED(status) && !running[number].killed)
+		record_die("a task was ended by a signal");
+	if (WIFEXITED(status) && WEXITSTATUS(status))
+		record_die("a task ended with an error");
 }
 
 /* Fork, before any event is there, the tasks that events name. */
@@ -386,9 +394,11 @@ static bool task_step(const struct step *step)
 		run_task(find_task(step->words[1]));
 	else if (!strcmp(verb, "wait"))
 		wait_for(find_task(step->words[1]));
-	else if (!strcmp(verb, "kill"))
-		kill(running[find_task(step->words[1])].pid, SIGKILL);
-	else if (!strcmp(verb, "thread")) {
+	else if (!strcmp(verb, "kill")) {
+		number = find_task(step->words[1]);
+		running[number].killed = true;
+		kill(running[number].pid, SIGKILL);
+	} else if (!strcmp(verb, "thread")) {
 		number = find_task(step->words[1]);
 		if (pthread_create(&running[number].thread, NULL, thread_main,
 				   &script->tasks[number]))
@@ -437,6 +447,7 @@ int main(int argc, char **argv)
 		perform(&script->tasks[find_task(argv[1])], atoi(argv[2]));
 		return 0;
 	}
+	record_clock();
 	start_named_tasks();
 	for (int i = 0; i < script->events_number; i++)
 		open_event(i);

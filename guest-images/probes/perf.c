@@ -25,6 +25,16 @@ uint64_t monotonic_ns(void)
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
+void record_clock(void)
+{
+	struct timespec tick;
+
+	/* Only the tick advances it: KTIME_LOW_RES in kernel/time/posix-timers.c. */
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick))
+		record_die("clock_getres");
+	record("{\"kind\":\"clock\",\"tick_ns\":%ld}", tick.tv_nsec);
+}
+
 struct perf_event_attr new_attr(uint32_t type, uint64_t config)
 {
 	struct perf_event_attr attr = {

@@ -40,6 +40,9 @@ struct group_values {
 
 uint64_t monotonic_ns(void);
 
+/* Say how long the kernel's tick is: {"kind":"clock"}. */
+void record_clock(void);
+
 /* An attr that every probe starts from: disabled, CLOCK_MONOTONIC stamps. */
 struct perf_event_attr new_attr(uint32_t type, uint64_t config);
 

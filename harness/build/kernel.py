@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.build import kbuild, kconfig
 from harness.build.compile import LOG, run_step
-from harness.errors import BuildError
+from harness.errors import BuildError, OwnPartError
 from harness.host import sandbox
 from harness.host.process import version
 from harness.host.store import Cache, digest, file_digest, update_files, write_json, write_text
@@ -109,7 +109,7 @@ class Builder:
     def build(self, subject: Subject) -> Kernel:
         """The subject's kernel, from the store if it is there.
 
-        Raises PatchError or BuildError, with the log as evidence.
+        Raises PatchError, BuildError or OwnPartError, with the log as evidence.
         """
         with self.source.locked(self.cache, self.say):
             pristine, tree = self._patched(subject)
@@ -205,20 +205,28 @@ class Builder:
         got = (self.folder / ".config").read_text(encoding="utf-8")
         lost = kconfig.lost(self.fragment, got)
         if lost:
-            raise BuildError(
-                "kconfig: what was asked for did not survive",
+            raise OwnPartError(
+                f"the harness's kconfig is not for kernel {self.source.version}",
                 why="\n".join(lost),
                 evidence=self.folder / ".config",
-                advice="this kernel lacks a symbol, or a dependency of it is not set: see "
-                "configs/kconfig",
+                advice="it lacks a symbol, or a dependency of it is not set: give the fragment of "
+                "configs/kconfig a range in configs/architectures.yaml",
             )
         write_text(stamp, key)
 
     def _observer(self) -> Path:
-        """Build the observer module against this subject."""
+        """Build the observer module against this subject; raises OwnPartError."""
         place = self.folder / "observer"
         update_files(self.modules, place)
-        self.make("observer module", f"M={place}", "modules")
+        try:
+            self.make("observer module", f"M={place}", "modules")
+        except BuildError as error:
+            raise OwnPartError(
+                f"the harness's observer module does not compile for kernel {self.source.version}",
+                why=error.why,
+                evidence=error.evidence,
+                advice="make guest-images/modules go with what this kernel changed",
+            ) from error
         return place / OBSERVER
 
     def make(

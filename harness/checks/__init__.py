@@ -12,6 +12,7 @@ from harness.checks import (
     programming,
     retention,
     sampling,
+    throttling,
     tool,
     trace,
 )
@@ -28,6 +29,7 @@ _FAMILIES = (
     control,
     sampling,
     overflow,
+    throttling,
     cost,
     tool,
 )

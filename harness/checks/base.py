@@ -4,17 +4,27 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.guest.records import Records
+from harness.guest.records import Clock, Records
 from harness.model import Machine, Scenario, Status, Verdict
 
 
 @dataclass(frozen=True)
 class Observation:
-    """The records of one cell, and where they were made."""
+    """The records of one cell, where they were made, and by which kernel release."""
 
     records: Records
     machine: Machine
     scenario: Scenario
+    version: str
+
+    @property
+    def tick_ns(self) -> int:
+        """From one tick to the next, as the guest's clock tells it.
+
+        Earlier guests did not say; theirs was CONFIG_HZ_1000.
+        """
+        clocks = self.records.of(Clock)
+        return clocks[0].tick_ns if clocks else 1_000_000
 
 
 Judge = Callable[[Observation, Observation | None], Verdict]
@@ -94,9 +104,6 @@ class Check:
     judge: Judge
     test: Test
 
-
-# CONFIG_HZ_1000 in configs/kconfig/base.config.
-TICK_NS = 1_000_000
 
 # How a verdict begins that says nothing of the kernel: the guest did not get so far.
 NOT_MEASURED = "not measured: "

@@ -24,13 +24,13 @@ def failed_call(records: Records) -> str:
 
 
 def refused_event(records: Records) -> str:
-    """The event that the kernel refused to open, with its errno; empty if there is none."""
+    """What the kernel refused that a scenario may lack, with its errno; empty if nothing."""
     refused = records.of(Refused)
     if not refused:
         return ""
     first = refused[0]
     number = errorcode.get(first.errno, str(first.errno))
-    return f"perf_event_open of {first.name}: {first.text} ({number})"
+    return f"the kernel refused {first.name}: {first.text} ({number})"
 
 
 def _reached(records: Records) -> int:
@@ -62,7 +62,7 @@ def judge_calls(observation: Observation, reference: Observation | None) -> Verd
         )
     said = failed or refused
     if reference and _got_past(reference.records, records):
-        fault = f"the kernel refused what its reference allows: {said}; the reference: success"
+        fault = f"{said}; the reference's same guest got past that"
         return verdict(CALLS, [fault], measured=said, expected=_EXPECTED, metrics=metrics)
     lacking = bool(refused) and records.of(Refused)[0].name in observation.scenario.may_lack
     return Verdict(

@@ -21,7 +21,7 @@ from harness.checks.points import (
     points,
     samples,
 )
-from harness.guest.records import Event, Signals
+from harness.guest.records import Event, Sample, Signals
 from harness.model import Verdict
 
 CONTROL = "counting.control"
@@ -167,9 +167,7 @@ def _period_after_reset(
 ) -> list[str]:
     if not event.period:
         return []
-    taken = samples(observation, event.id)
-    earlier = [sample for sample in taken if sample.time < step.begin]
-    later = [sample for sample in taken if sample.time >= step.begin]
+    earlier, later = _around_reset(observation, event, step)
     if not earlier or not later:
         return [f"no sample on both sides of RESET at {milliseconds(step.begin)}"]
     last, first = dict(earlier[-1].counts)[event.id], dict(later[0].counts)[event.id]
@@ -188,6 +186,24 @@ def _period_after_reset(
             f"{second - first} behind the first"
         )
     return faults
+
+
+def _around_reset(
+    observation: Observation, event: Event, step: MainStep
+) -> tuple[list[Sample], list[Sample]]:
+    """An event's samples before and behind a RESET.
+
+    The step begins before the system call does, and a sample may come in between: the first
+    one behind it is the one whose count is less than that of the sample before it.
+    """
+    taken = samples(observation, event.id)
+    counts = [dict(sample.counts)[event.id] for sample in taken]
+    begun = sum(sample.time < step.begin for sample in taken)
+    fallen = (
+        place for place in range(max(begun, 1), len(taken)) if counts[place] < counts[place - 1]
+    )
+    first = next(fallen, begun)
+    return taken[:first], taken[first:]
 
 
 def _late_starts(observation: Observation) -> tuple[int, list[str]]:

@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import pairwise
 from statistics import median
 
-from harness.checks.base import TICK_NS, Check, NoMore, Observation, inconclusive, verdict
+from harness.checks.base import Check, NoMore, Observation, inconclusive, verdict
 from harness.guest.records import Interruption
 from harness.guest.trace_records import Access
 from harness.model import Verdict
@@ -62,7 +62,7 @@ def cost_of_adjustment(observation: Observation) -> dict[str, float]:
     adjusting = _user_speed(observation, "adjusting")
     if baseline is None or adjusting is None:
         return {}
-    return {"cost": (baseline - adjusting) * TICK_NS}
+    return {"cost": (baseline - adjusting) * observation.tick_ns}
 
 
 def judge_cost(observation: Observation, reference: Observation | None) -> Verdict:

@@ -1,102 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""Overflow: each one gives its sample in time, is throttled and let go, and can be set anew."""
-
-from itertools import pairwise
+"""Overflow: each one gives its sample in time, and can be set anew."""
 
 from harness.checks.adjustments import event_names
 from harness.checks.base import (
     Check,
     Equivalence,
     Observation,
-    Recurrence,
     inconclusive,
     milliseconds,
     named,
     verdict,
 )
 from harness.checks.points import MainStep, events, lateness, main_steps, number_in, samples
-from harness.guest.records import Event, Sample, Throttle
+from harness.guest.records import Event, Sample
 from harness.model import Verdict
 
-THROTTLE = "sampling.throttle"
 REPROGRAM = "sampling.reprogram"
 OVERFLOW = "sampling.overflow"
-
-
-def _alternation_faults(
-    throttles: list[Throttle], ticks: list[int], name: str, end: int
-) -> list[str]:
-    """THROTTLE and UNTHROTTLE of one event that do not take turns, or come too late.
-
-    What is late is told by the ticks that came: a host may hold back a tick.
-    """
-    faults = []
-    if throttles[0].kind != "throttle":
-        faults.append(f"{name}: UNTHROTTLE first, at {milliseconds(throttles[0].time)}")
-    for before, after in pairwise(throttles):
-        if before.kind == after.kind:
-            faults.append(f"{name}: {after.kind.upper()} twice, at {milliseconds(after.time)}")
-        elif before.kind == "throttle" and _ticks_in(ticks, before.time, after.time) > 2:
-            faults.append(
-                f"{name}: throttled at {milliseconds(before.time)}, let go at "
-                f"{milliseconds(after.time)}, two ticks later"
-            )
-    last = throttles[-1]
-    if last.kind == "throttle" and _ticks_in(ticks, last.time, end) > 2:
-        faults.append(
-            f"{name}: throttled at {milliseconds(last.time)} and never let go, though it was "
-            f"enabled until {milliseconds(end)}"
-        )
-    return faults
-
-
-def _ticks_in(ticks: list[int], begin: int, end: int) -> int:
-    """How many ticks came in a time."""
-    return sum(begin < time <= end for time in ticks)
-
-
-def _crowded_ticks(ticks: list[int], taken: list[Sample], name: str, allowed: int) -> list[str]:
-    """Ticks in which an event took more samples than perf_event_max_sample_rate allows."""
-    return [
-        f"{name}: {number} samples in the tick from {milliseconds(begin)}"
-        for begin, end in pairwise(ticks)
-        if (number := number_in(taken, begin, end)) > allowed
-    ]
-
-
-def judge_throttle(observation: Observation, _: Observation | None) -> Verdict:
-    """A tick takes no more samples than allowed, and the next one lets the event go on."""
-    expected = "THROTTLE and UNTHROTTLE by turns; samples a tick <= allowed; it goes on"
-    records = observation.records
-    names = event_names(records)
-    allowed = int(observation.scenario.expect.get("samples_per_tick", 0))
-    steps = main_steps(observation)
-    ticks = [call.time for call in records.calls if call.call == "tick"]
-    faults, number = [], 0
-    for event in events(observation).values():
-        throttles = [throttle for throttle in records.of(Throttle) if throttle.stream == event.id]
-        taken = samples(observation, event.id)
-        name = named(names, event.id)
-        faults += _crowded_ticks(ticks, taken, name, allowed)
-        if not throttles:
-            continue
-        number += sum(throttle.kind == "throttle" for throttle in throttles)
-        end = next((s.begin for s in steps if s.words[0] == "disable"), steps[-1].end)
-        faults += _alternation_faults(throttles, ticks, name, end)
-        released = [throttle for throttle in throttles if throttle.kind == "unthrottle"]
-        if released and not number_in(taken, released[0].time, end):
-            faults.append(
-                f"{name}: no sample after {milliseconds(released[0].time)}: it never went on"
-            )
-    if not number and not faults:
-        return inconclusive(THROTTLE, "no event was throttled", expected)
-    return verdict(
-        THROTTLE,
-        faults,
-        measured=f"throttled {number} times, {len(faults)} faults",
-        expected=expected,
-        metrics={"throttled": number, "allowed": allowed},
-    )
 
 
 def _next_overflow(
@@ -104,11 +24,31 @@ def _next_overflow(
 ) -> tuple[int, int, int] | None:
     """(count at the first overflow after the period was set, its least, its most)."""
     period = int(step.words[2])
-    later = [sample for sample in samples(observation, event.id) if sample.time > step.begin]
-    if not later:
+    counts = [
+        dict(sample.counts)[event.id]
+        for sample in samples(observation, event.id)
+        if sample.time > step.begin and not _ends_old_period(observation, event, step, sample)
+    ]
+    if not counts:
         return None
-    first = dict(later[0].counts)[event.id]
-    return first, step.before[event.id] + period, step.after[event.id] + period
+    return counts[0], step.before[event.id] + period, step.after[event.id] + period
+
+
+def _ends_old_period(
+    observation: Observation, event: Event, step: MainStep, sample: Sample
+) -> bool:
+    """True if a sample of the step is the one that was due before the step set another period.
+
+    The step begins before the system call does, and an overflow may come in between.
+    """
+    if not step.begin < sample.time <= step.end:
+        return False
+    orders = [s for s in main_steps(observation) if s.words[:2] == step.words[:2]]
+    before = [order for order in orders if order.begin < step.begin]
+    old = int(before[-1].words[2]) if before else event.period
+    since = before[-1].end if before else 0
+    last = [s for s in samples(observation, event.id) if since < s.time <= step.begin][-1:]
+    return any(dict(sample.counts)[event.id] == dict(s.counts)[event.id] + old for s in last)
 
 
 def _reprogram_fault(observation: Observation, event: Event, step: MainStep) -> str:
@@ -271,13 +211,6 @@ def judge_overflow(observation: Observation, _: Observation | None) -> Verdict:
 
 
 CHECKS = (
-    Check(
-        THROTTLE,
-        "Is a throttled event let go again, and none too early?",
-        judge_throttle,
-        # An NMI may come where the tick has begun and its samples are not yet counted anew.
-        Recurrence(),
-    ),
     Check(
         REPROGRAM,
         "Does a new period begin when it is set?",

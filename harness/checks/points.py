@@ -59,7 +59,14 @@ def lateness(observation: Observation, event: Event) -> int:
         other.period == event.period and _KINDS.get((other.type, other.config)) == "cycles"
         for other in groups(observation)[event.leader]
     )
-    return kernel if paced else max(kernel, observation.machine.late_overflow.get(kind, 0))
+    return kernel if paced else max(kernel, _noticed_late(observation, kind))
+
+
+def _noticed_late(observation: Observation, kind: str) -> int:
+    """By how many counts at most the machine notices the overflow of a kind of event late."""
+    machine = observation.machine
+    late = machine.late_overflow.get(kind, 0)
+    return observation.tick_ns * machine.cycles_per_ns if late == "tick" else late
 
 
 def groups(observation: Observation) -> dict[int, list[Event]]:

@@ -11,7 +11,6 @@ from harness.checks.adjustments import (
 )
 from harness.checks.base import (
     FEW,
-    TICK_NS,
     Check,
     Equivalence,
     Observation,
@@ -44,7 +43,7 @@ def _settled(observation: Observation) -> tuple[float, list[tuple[Event, int]]]:
     Nothing where there is no such step, or no such event.  Events whose overflow may be
     noticed a tick late are left out.
     """
-    tick = TICK_NS * observation.machine.cycles_per_ns
+    tick = observation.tick_ns * observation.machine.cycles_per_ns
     long = [s for s in main_steps(observation) if s.end - s.begin >= _SETTLING_NS]
     wanted_events = [
         event

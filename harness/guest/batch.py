@@ -18,7 +18,7 @@ from harness.guest.trace import accesses
 from harness.machine import qemu
 from harness.machine.argv import CHANNEL_BYTES, Files, Program, Trace
 from harness.machine.console import Watch, watch
-from harness.machine.crash import locate, recognize
+from harness.machine.crash import locate, recognize, step_failed
 from harness.model import GuestEnd, Machine, Outcome, Scenario
 
 CONSOLE = "console.log"
@@ -186,7 +186,7 @@ def leave_records(
 ) -> Outcome:
     """Store the records, what tools and a register trace say first.
 
-    A guest that ended well left whole ones.
+    A guest that ended well left whole ones, and none of a step that failed.
     """
     with channel.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         _, length = HEADER.unpack_from(view)
@@ -194,11 +194,15 @@ def leave_records(
     try:
         lines = from_tools + _traced(outcome, folder) + channel_bytes(held)
         (folder / RECORDS).write_bytes(lines)
-        complete = parse(lines).complete
+        records = parse(lines)
     except RecordsError as error:
         return Outcome(end=GuestEnd.STOPPED_EARLY, stage="batch", summary=str(error))
-    if outcome.end is GuestEnd.DONE and not complete:
+    if outcome.end is not GuestEnd.DONE:
+        return outcome
+    if not records.complete:
         return Outcome(
             end=GuestEnd.STOPPED_EARLY, stage="batch", summary="the records end too early"
         )
+    if records.failure:
+        return step_failed((folder / CONSOLE).read_bytes(), records.failure)
     return outcome

@@ -49,6 +49,13 @@ class ProbeError(Frozen):
     text: str
 
 
+class Clock(Frozen):
+    """How long the kernel's tick is: the resolution of CLOCK_MONOTONIC_COARSE."""
+
+    kind: Literal["clock"]
+    tick_ns: int = Field(ge=1)
+
+
 class Event(Frozen):
     """An event that a probe opened; `frequency` (Hz) and `period` are 0 unless it samples.
 
@@ -88,7 +95,7 @@ class Event(Frozen):
 
 
 class Refused(Frozen):
-    """perf_event_open(2) failed with `errno`; the scenario ended there."""
+    """perf_event_open(2) failed with `errno`, or a counter may not be read; the scenario ended."""
 
     kind: Literal["refused"]
     name: str
@@ -231,6 +238,7 @@ Record = Annotated[
     Step
     | End
     | ProbeError
+    | Clock
     | Event
     | Refused
     | Phase
@@ -284,6 +292,14 @@ class Records:
     def complete(self) -> bool:
         """True if the guest said that this is all."""
         return bool(self.all) and isinstance(self.all[-1], End)
+
+    @property
+    def failure(self) -> str:
+        """What a probe could not do, or how a step of the batch failed; or nothing."""
+        for error in self.of(ProbeError):
+            return f"{error.what}: {error.text} (errno {error.errno})"
+        failed = next((step.status for step in self.of(Step) if step.status), 0)
+        return f"exit status {failed}" if failed else ""
 
     def event(self, name: str) -> Event | None:
         """The first event that a probe opened under a name."""

@@ -169,6 +169,21 @@ def recognize(
     )
 
 
+def step_failed(console: bytes, why: str) -> Outcome:
+    """How a guest ended whose batch did not come further than a step that failed.
+
+    The step's own words are the evidence.
+    """
+    text = _STAMP.sub("", clean(console))
+    said = _STEP.split(text)[-1].partition(DONE)[0].splitlines()
+    return Outcome(
+        end=GuestEnd.STEP_FAILED,
+        stage="batch",
+        summary=f"{GuestEnd.STEP_FAILED.value} {_where(text)}: {why}",
+        evidence=tuple(line for line in said if line)[-_EVIDENCE_LINES:],
+    )
+
+
 def _where(text: str) -> str:
     steps = _STEP.findall(text)
     if steps:

@@ -79,8 +79,8 @@ class Machine(Frozen):
     with steady-cycles); `skew_ns` how far from its count a record's times are taken, at
     the most; `pause_ns` how long a guest stands still in an interrupt while its clock
     goes on; `largest_left` and `least_left` how far from its wrap a counter is
-    programmed; `late_overflow` by how many counts at most an emulator notices the
-    overflow of an event too late (docs/errata.md); `trace_events` is how QEMU calls the
+    programmed; `late_overflow` by how many counts at most, or those of a tick, an emulator
+    notices the overflow of an event too late (docs/errata.md); `trace_events` is how QEMU calls the
     events of its register trace, * being one of Traced.
     """
 
@@ -116,7 +116,7 @@ class Machine(Frozen):
     widths_vary: bool = False
     # hw.idx is the counter's bit in the hardware's enable registers.
     index_is_bit: bool = False
-    late_overflow: dict[str, int] = {}
+    late_overflow: dict[str, int | Literal["tick"]] = {}
     trace_events: str = ""
     timeout_s: int = Field(ge=1)
 

@@ -47,6 +47,7 @@ class GuestEnd(Enum):
     HANG = "hang"
     FLOOD = "flood"
     INIT_FAILED = "init failed"
+    STEP_FAILED = "step failed"
     STOPPED_EARLY = "stopped early"
     QEMU_FAILED = "qemu failed"
     HARNESS_FAILED = "harness failed"

@@ -20,7 +20,7 @@ from harness.build import selftests
 from harness.build.compile import LOG
 from harness.build.emulator import Built
 from harness.build.kernel import Builder, Kernel
-from harness.errors import BuildError, HarnessError, HostError, SubjectError
+from harness.errors import BuildError, HarnessError, HostError, OwnPartError, SubjectError
 from harness.host import process, sandbox
 from harness.host.progress import Progress
 from harness.host.store import Cache
@@ -133,7 +133,7 @@ class Run:
         builders = builders_for(self.prepared, self.catalog, self.cache, self.progress)
         builder = builders.kernel
         for role, subject in self.plan.subjects.items():
-            with _blaming(role, subject):
+            with _blaming(self.plan, role):
                 builder.check(subject)
         pool = ThreadPoolExecutor(max_workers=self.settings.jobs, thread_name_prefix="guest")
         try:
@@ -162,7 +162,7 @@ class Run:
     def _kernel(self, builder: Builder, role: Role, subject: Subject) -> Kernel:
         """Build one subject, and keep what it was built from, or why not, in the run."""
         stage = self.progress.stage(f"build {subject.name}", builder.log)
-        with self._keeping_log(builder, subject), _blaming(role, subject), stage:
+        with self._keeping_log(builder, subject), _blaming(self.plan, role), stage:
             kernel = builder.build(subject)
         place = self.folder.subject(subject.name)
         place.mkdir(parents=True, exist_ok=True)
@@ -178,9 +178,7 @@ class Run:
         except HarnessError as error:
             place = self.folder.subject(subject.name)
             place.mkdir(parents=True, exist_ok=True)
-            if builder.log.exists():
-                shutil.copyfile(builder.log, place / LOG)
-                error.evidence = place / LOG
+            error.evidence = _kept(error.evidence or builder.log, place)
             raise
 
     def _start_guests(
@@ -198,14 +196,14 @@ class Run:
         if "selftests" not in asked_tools(self.plan):
             return None
         stage = self.progress.stage(f"build selftests of {subject.name}", builder.log)
-        with _blaming(role, subject), stage:
+        with _blaming(self.plan, role), stage:
             return selftests.build(builder, subject)
 
     def _exercised(self, builder: Builder, reference: Own, candidate: Own) -> bool:
         """Whether a guest has anything of what the candidate changes; see `touched`."""
         elsewhere = machines_elsewhere(self.catalog, self.plan.machine)
         subject = candidate.kernel.subject
-        with self._keeping_log(builder, subject), _blaming(Role.CANDIDATE, subject):
+        with self._keeping_log(builder, subject), _blaming(self.plan, Role.CANDIDATE):
             self.touched = touched_files(builder, reference, candidate, elsewhere)
         return exercised(self.touched)
 
@@ -215,17 +213,38 @@ def asked_tools(plan: Plan) -> set[str]:
     return {scenario.tool.run for scenario in plan.scenarios if scenario.tool}
 
 
+def _kept(evidence: Path, place: Path) -> Path:
+    """A copy in the run's folder of what shows why a build failed, if it is there."""
+    copy = place / evidence.name.lstrip(".")
+    if evidence.exists():
+        shutil.copyfile(evidence, copy)
+    return copy
+
+
 @contextmanager
-def _blaming(role: Role, subject: Subject) -> Iterator[None]:
-    """A reference that cannot be made is nobody's fault but the host's or the plan's."""
+def _blaming(plan: Plan, role: Role) -> Iterator[None]:
+    """A reference that cannot be made is nobody's fault but the host's or the plan's.
+
+    What the harness adds to a kernel is a candidate's fault where the reference took it.
+    """
+    name = plan.subjects[role].name
     try:
         yield
+    except OwnPartError as error:
+        if role is Role.REFERENCE or Role.REFERENCE not in plan.subjects:
+            raise
+        raise BuildError(
+            f"{name}: {error.what}",
+            why=error.why,
+            evidence=error.evidence,
+            advice="the reference takes it: see what the patch changes there",
+        ) from error
     except SubjectError as error:
         if role is Role.CANDIDATE:
-            error.what = f"{subject.name}: {error.what}"
+            error.what = f"{name}: {error.what}"
             raise
         raise HostError.instead_of(
-            error, f"the reference {subject.name}", "the patch under test is not to blame"
+            error, f"the reference {name}", "the patch under test is not to blame"
         ) from error
 
 

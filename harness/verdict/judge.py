@@ -42,14 +42,21 @@ class Observed:
 # --- one cell ----------------------------------------------------------------
 
 
-def judge_health(outcome: Outcome) -> Verdict:
-    """Did the guest get through without panic, oops, WARN, stall or hang?"""
+def judge_health(outcome: Outcome, reference: Outcome | None) -> Verdict:
+    """Did the guest get through without panic, oops, WARN, stall or hang?
+
+    A step of the harness's own that failed is the kernel's fault only where the reference's
+    did not.
+    """
     expected = "the batch done; no panic, oops, WARN, stall"
     if outcome.end is GuestEnd.DONE:
         return Verdict(check=HEALTH, status=Status.PASS, measured="done", expected=expected)
+    ours = outcome.end in _HOST_ENDS
+    if outcome.end is GuestEnd.STEP_FAILED:
+        ours = reference is None or reference.end is not GuestEnd.DONE
     return Verdict(
         check=HEALTH,
-        status=Status.ERROR if outcome.end in _HOST_ENDS else Status.FAIL,
+        status=Status.ERROR if ours else Status.FAIL,
         measured=outcome.summary,
         expected=expected,
         evidence=outcome.evidence,
@@ -67,7 +74,7 @@ def _not_measured(check: str, why: str) -> Verdict:
 def _cut_short(observed: Observed) -> str:
     """Why a cell's records do not tell all; empty if they do."""
     records = observed.records
-    if not records.complete:
+    if not records.complete or observed.outcome.end is GuestEnd.STEP_FAILED:
         return observed.outcome.summary
     lost = sum(record.lost for record in records.of(Lost))
     if lost:
@@ -89,15 +96,18 @@ def judge_cell(
 ) -> tuple[Verdict, ...]:
     """The verdict of each of the scenario's checks, of its calls, the kernel's health first."""
     scenario = next(s for s in plan.scenarios if s.name == cell.scenario)
-    health = judge_health(observed.outcome)
+    health = judge_health(observed.outcome, reference.outcome if reference else None)
     asked = scenario.checks if scenario.tool else (*ALWAYS, *scenario.checks)
     # A probe that could not go on is for kernel.calls to judge.
     cut = "" if failed_call(observed.records) else _cut_short(observed)
     if cut:
         return (health, *(_not_measured(check, cut) for check in asked))
-    mine = Observation(observed.records, plan.machine, scenario)
-    whole = reference is not None and bool(reference.records.all)
-    theirs = Observation(reference.records, plan.machine, scenario) if reference and whole else None
+    version = plan.subjects[cell.role].version
+    mine = Observation(observed.records, plan.machine, scenario, version)
+    theirs = None
+    if reference and reference.records.all:
+        version = plan.subjects[Role.REFERENCE].version
+        theirs = Observation(reference.records, plan.machine, scenario, version)
     calls = [_judge_check(CALLS, mine, theirs, plan, cell.role)] if not scenario.tool else []
     if reference is not None and _obstacle(reference):
         theirs = None

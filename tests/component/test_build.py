@@ -8,7 +8,7 @@ import pytest
 
 from harness.build.alone import compile_alone
 from harness.build.kernel import Builder
-from harness.errors import BuildError, HostError
+from harness.errors import BuildError, HostError, OwnPartError
 from harness.host import sandbox
 from harness.host.store import Cache
 from harness.model import PatchFile, Subject
@@ -26,8 +26,9 @@ def place(tmp_path, catalog):
     cache = Cache(tmp_path / "cache")
     configs = tmp_path / "configs"
     (configs / "kconfig").mkdir(parents=True)
-    for name in ("base", "arm64", "arm64-pmuv3"):
-        (configs / "kconfig" / f"{name}.config").write_text(f"CONFIG_{name.upper()[:4]}=y\n")
+    for fragment in catalog.architectures["arm64"].kconfig:
+        name = Path(fragment.file).stem.upper().replace("-", "_")
+        (configs / fragment.file).write_text(f"CONFIG_{name}=y\n")
     modules = tmp_path / "modules"
     modules.mkdir()
     (modules / "pmu_observer.c").write_text("observer\n")
@@ -115,9 +116,20 @@ def test_what_does_not_compile_shows_the_compilers_words(place):
 
 def test_a_kconfig_symbol_that_is_lost_is_listed(place):
     (place.configs / "kconfig" / "arm64.config").write_text("CONFIG_DROPPED=y\n")
-    with pytest.raises(BuildError) as raised:
+    with pytest.raises(OwnPartError, match="kconfig is not for kernel") as raised:
         place()
     assert raised.value.why == "CONFIG_DROPPED=y, got n"
+    assert "configs/architectures.yaml" in raised.value.advice
+
+
+def test_an_observer_that_does_not_compile_is_no_kernels_fault(place):
+    fails = "@test -z '$(M)' || { echo 'pmu_observer.c:1:1: error: no'; exit 1; }"
+    makefile = place.user / "Makefile"
+    makefile.write_text(makefile.read_text() + rule(fails))
+    with pytest.raises(OwnPartError, match="observer module does not compile for") as raised:
+        place()
+    assert raised.value.why == "pmu_observer.c:1:1: error: no"
+    assert raised.value.evidence.exists()
 
 
 def test_a_full_disk_is_the_hosts_fault(place):

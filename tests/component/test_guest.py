@@ -73,6 +73,30 @@ def test_every_end_has_its_name(run, script, end, said):
     assert not (folder / "channel").exists() and not (folder / "initramfs.cpio").exists()
 
 
+REFUSED = "print sh: can't create /proc/sys/kernel/x: nonexistent directory"
+STEP = '{"kind":"step","number":2,"status":1}'
+WORD = '{"kind":"error","what":"perf ioctl","errno":22,"text":"Invalid argument"}'
+
+
+@pytest.mark.parametrize(
+    ("records", "why"),
+    [
+        (STEP, "exit status 1"),
+        (f"{WORD}\\n{STEP}", "perf ioctl: Invalid argument (errno 22)"),
+        (WORD, "perf ioctl: Invalid argument (errno 22)"),  # in a task that nobody waits for
+    ],
+)
+def test_a_step_that_failed_is_seen(run, records, why):
+    """The batch ends there; what was observed before is no measurement."""
+    end = '{"kind":"end","steps":2}'
+    script = f"print pmu-harness: ready\nprint pmu-harness: step 2: sysctl kernel/x 0\n{REFUSED}\n"
+    script += f"records {records}\\n{end}\\n\nprint pmu-harness: done\n"
+    outcome, _ = run(script)
+    assert outcome.end is GuestEnd.STEP_FAILED
+    assert outcome.summary == f"step failed in step 2 (sysctl kernel/x 0): {why}"
+    assert outcome.evidence == (REFUSED.removeprefix("print "),)
+
+
 def test_the_batch_is_what_the_scenario_says(run):
     _, folder = run(DONE)
     lines = (folder / "batch").read_text().splitlines()

@@ -245,6 +245,55 @@ def test_a_candidate_that_does_not_build_keeps_the_references_cells(world):
     assert [cell.outcome.end.value for cell in result.cells] == ["done", "not started"]
 
 
+# An observer that does not compile for a kernel whose one file has a word.
+PICKY = """
+modules: picky
+picky:
+\t@test -z "$(M)" || ! grep -q unlike kernel/core.c || { echo "o.c:1:1: error: x"; exit 1; }
+.PHONY: picky
+"""
+
+
+def test_an_observer_that_does_not_compile_is_the_harness_own_fault(world):
+    """Without a reference, or for the reference as well."""
+    makefile = world.tree / "Makefile"
+    makefile.write_text(makefile.read_text() + PICKY)
+    (world.tree / "kernel" / "core.c").write_text("unlike\n")
+    world.add_series("same", "unlike", "unlike too")
+    for asked in ({}, {"series": "same"}):
+        result = world(**asked)
+        assert result.status is Status.ERROR
+        assert result.headline == (
+            "the harness's observer module does not compile for kernel 6.12.1"
+        )
+        (failure,) = result.failures
+        assert [line.split()[0] for line in failure.splitlines()] == [
+            *("error:", "why:", "evidence:", "next:")
+        ]
+        assert (world.folder / "subjects" / "6.12" / "build.log").exists()
+
+
+def test_an_observer_that_only_the_candidate_does_not_take_is_its_fault(world):
+    makefile = world.tree / "Makefile"
+    makefile.write_text(makefile.read_text() + PICKY)
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    world.add_series("other", CLEAN, "unlike")
+    result = world(series="other")
+    assert result.status is Status.FAIL
+    assert result.headline.startswith("6.12+other: the harness's observer module does not compile")
+    assert "the reference takes it" in result.failures[0]
+
+
+def test_a_symbol_that_a_kernel_lacks_is_the_harness_own_fault(world):
+    makefile = world.tree / "Makefile"
+    makefile.write_text(makefile.read_text().replace("DROPPED", "CONFIG_PERF_EVENTS"))
+    result = world()
+    assert result.status is Status.ERROR
+    assert result.headline == "the harness's kconfig is not for kernel 6.12.1"
+    assert "CONFIG_PERF_EVENTS=y, got n" in result.failures[0]
+    assert str(world.folder / "subjects" / "6.12" / "config") in result.failures[0]
+
+
 def test_a_reference_whose_patch_does_not_apply_is_no_fault_of_the_candidate(world):
     world.add_series("old", "something else", BEFORE)
     world.add_series("new", BEFORE, CLEAN, stands_on="old", fixes=CLAIM)

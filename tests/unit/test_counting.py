@@ -289,6 +289,20 @@ def test_reset_that_begins_the_period_anew(observe):
     assert ", as if the count had been " in said
 
 
+@pytest.mark.parametrize(("name", "words"), [(CONTROL, "reset target"), (GROUP, "reset leader")])
+def test_a_sample_may_come_between_the_steps_begin_and_its_system_call(observe, name, words):
+    """It is one before RESET, and no first one behind it."""
+    reset = step(observe, name, words)
+    event = 3 if name == CONTROL else 2
+    late = nth(
+        -1,
+        a(Sample, id=event, time=lambda time: time < reset),
+        time=reset + 16,
+        enabled=lambda sample: sample.enabled + reset + 16 - sample.time,
+    )
+    assert judge("counting.control", observe(name, late)).status is Status.PASS
+
+
 @pytest.mark.parametrize("later", [True, False])
 def test_reset_without_samples_around_it(observe, later):
     reset = step(observe, CONTROL, "reset target")

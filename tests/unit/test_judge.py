@@ -42,20 +42,31 @@ DONE = Outcome(end=GuestEnd.DONE, stage="batch", summary="done")
 PANIC = Outcome(end=GuestEnd.PANIC, stage="boot", summary="panic while booting: Kernel panic")
 LOST = Outcome(end=GuestEnd.QEMU_FAILED, stage="none", summary="QEMU ended with status 1")
 NOT_STARTED = Outcome(end=GuestEnd.NOT_STARTED, stage="none", summary="not started")
+FAILED_STEP = Outcome(
+    end=GuestEnd.STEP_FAILED,
+    stage="batch",
+    summary="step failed in step 2 (sysctl kernel/x 0): exit status 1",
+)
 FIXES = Claim(fixes=("retention.release", "retention.pairing", "retention.counter"))
 
 
 @pytest.mark.parametrize(
-    ("outcome", "status"),
+    ("mine", "reference", "status"),
     [
-        (DONE, Status.PASS),
-        (PANIC, Status.FAIL),
-        (LOST, Status.ERROR),
-        (NOT_STARTED, Status.ERROR),
+        (DONE, None, Status.PASS),
+        (DONE, PANIC, Status.PASS),
+        (PANIC, None, Status.FAIL),
+        (PANIC, PANIC, Status.FAIL),
+        (LOST, DONE, Status.ERROR),
+        (NOT_STARTED, DONE, Status.ERROR),
+        (FAILED_STEP, None, Status.ERROR),
+        (FAILED_STEP, DONE, Status.FAIL),
+        (FAILED_STEP, FAILED_STEP, Status.ERROR),
+        (FAILED_STEP, PANIC, Status.ERROR),
     ],
 )
-def test_blame_for_a_guest(outcome, status):
-    assert judge_health(outcome).status is status
+def test_blame_for_a_guest(mine, reference, status):
+    assert judge_health(mine, reference).status is status
 
 
 @pytest.mark.parametrize(
@@ -292,6 +303,16 @@ def test_records_that_are_not_whole_are_an_error(plan, run, verdicts, record, sa
     assert found.headline.startswith("no verdict: kernel.calls, retention.release, ")
 
 
+def test_a_step_that_failed_is_told_of_by_all_checks(plan, run):
+    """No check says that nothing was adjusted, where the guest did not get so far."""
+    failed = Observed(FAILED_STEP, Records([End(kind="end", steps=2)]))
+    found = run(plan(claim=Claim()), failed, CLEAN)
+    assert (found.status, found.headline) == (Status.FAIL, f"6.12+new breaks {HEALTH}")
+    found = run(plan(claim=Claim()), failed, failed)
+    assert found.status is Status.ERROR
+    assert found.headline.startswith(f"no verdict: {HEALTH}, ")
+
+
 def test_all_that_the_rings_lost_is_added_up(verdicts):
     lost = [Lost(kind="lost", id=number, lost=number) for number in (2, 3)]
     assert "5 records lost" in verdicts(recorded(*lost))["retention.release"].measured
@@ -343,7 +364,7 @@ def test_an_event_that_is_refused(plan, results, reference, allowed, status, cal
         reference=reference is not None,
     )
     found = {v.check: v for v in results(planned, REFUSED, reference)[-1].verdicts}
-    said = "perf_event_open of target: No such file or directory (ENOENT)"
+    said = "the kernel refused target: No such file or directory (ENOENT)"
     assert list(found) == [*GIVEN, "counting.exact"]
     assert found["counting.exact"].status is status
     assert said in found["counting.exact"].measured
@@ -382,9 +403,7 @@ def test_a_call_that_the_reference_allows_is_the_candidates_fault(plan, run, res
     step = mine.records.of(Phase)[-1].name
     said = f"PERF_EVENT_IOC_PERIOD of target: Bad address (EFAULT), in step '{step}'"
     assert calls.measured == said
-    assert calls.evidence == (
-        f"the kernel refused what its reference allows: {said}; the reference: success",
-    )
+    assert calls.evidence == (f"{said}; the reference's same guest got past that",)
 
 
 def test_a_reference_that_stops_at_the_same_call_blames_nobody(plan, run, load):

@@ -54,6 +54,23 @@ def test_fragments_are_for_versions():
     assert kconfig.fragments_for(fragments, "6.12.9") == ("base", "new")
 
 
+@pytest.mark.parametrize(
+    ("version", "preemption", "sysctl"),
+    [
+        ("5.10.262", "CONFIG_PREEMPT_NONE", "CONFIG_PROC_SYSCTL"),
+        ("6.19.11", "CONFIG_PREEMPT_NONE", "CONFIG_PROC_SYSCTL"),
+        ("7.2.13", "CONFIG_PREEMPT_LAZY", "CONFIG_PROC_SYSCTL"),
+        ("7.3.0", "CONFIG_PREEMPT_LAZY", "CONFIG_SYSCTL"),
+    ],
+)
+def test_a_kernel_is_asked_for_the_symbols_that_it_has(catalog, version, preemption, sysctl):
+    for architecture in catalog.architectures.values():
+        files = kconfig.fragments_for(architecture.kconfig, version)
+        asked = kconfig.parse("".join((catalog.configs / file).read_text() for file in files))
+        assert [s for s in asked if s.startswith("CONFIG_PREEMPT")] == [preemption]
+        assert [s for s in asked if s.endswith("SYSCTL")] == [sysctl]
+
+
 def test_what_a_patch_touches():
     assert touched((patch(),)) == ["kernel/a.c", "new.c"]
 

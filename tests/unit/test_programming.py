@@ -20,6 +20,11 @@ TARGET = 5
         (nth(3, call("start", TARGET), state=(0, 0)), "start of a running event (start from perf_"),
         (nth(3, call("start", TARGET), state=(3, 1)), "hw.state is 1 after start"),
         (nth(3, call("stop", TARGET), state=(0, 1)), "hw.state is 1 after stop"),
+        (nth(3, call("stop", TARGET), flags=0, state=(0, 2)), "hw.state is 2 after stop"),
+        (
+            nth(3, call("start", TARGET), state=(1, 0)),
+            "start reloads a counter that was not read (start from perf_",
+        ),
         (
             nth(3, call("stop", TARGET), state=(3, 3), count=(1, 2)),
             "stop of a stopped event changed its count",
@@ -38,6 +43,13 @@ def test_calls_out_of_order(observe, change, said):
 def test_an_event_may_be_stopped_twice(observe):
     twice = again(3, call("stop", TARGET), state=(3, 3), count=lambda stop: (stop.count[1],) * 2)
     assert judge("retention.order", observe(CLEAN, twice)).status is Status.PASS
+
+
+def test_a_stop_that_is_not_told_to_need_not_read_the_counter(observe):
+    """x86_pmu_stop(event, 0), as the throttling of 6.16 and newer calls it."""
+    still = nth(3, call("stop", TARGET), flags=0, state=(0, 1))
+    started = nth(3, call("start", TARGET), flags=0, state=(1, 0))
+    assert judge("retention.order", observe(CLEAN, still, started)).status is Status.PASS
 
 
 def test_a_throttled_event_may_be_started_though_it_runs(observe):

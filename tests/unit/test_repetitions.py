@@ -2,6 +2,7 @@
 """From repetitions to one verdict: every rule, with every outcome that it has."""
 
 import re
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 
@@ -341,7 +342,7 @@ def noisy(observe, catalog):
     def make(name, *changes):
         seen = observe(name, *changes)
         machine = catalog.machines["aarch64-tcg-noisy"]
-        return type(seen)(seen.records, machine, seen.scenario)
+        return replace(seen, machine=machine)
 
     return make
 
@@ -446,9 +447,7 @@ def test_perf_record_is_measured(catalog, observe, step, failed, lost, status):
     ]
     seen = observe(Records(records), scenario="perf-record")
     machine = catalog.machines["aarch64-tcg-noisy"]
-    verdict = judge_one(
-        CHECKS["tool.record"], type(seen)(seen.records, machine, seen.scenario), None
-    )
+    verdict = judge_one(CHECKS["tool.record"], replace(seen, machine=machine), None)
     assert verdict.status is status
 
 
@@ -463,9 +462,7 @@ def test_a_cost_is_measured(noisy):
 def test_a_machine_without_a_tolerance_decides_nothing(noisy):
     seen = noisy("6.12/cycles-cpu")
     bare = seen.machine.model_copy(update={"tolerances": {}})
-    verdict = judge_one(
-        CHECKS["sampling.rate"], type(seen)(seen.records, bare, seen.scenario), None
-    )
+    verdict = judge_one(CHECKS["sampling.rate"], replace(seen, machine=bare), None)
     assert verdict.status is INCONCLUSIVE
     assert verdict.measured == "aarch64-tcg-noisy has no tolerance for it"
 
@@ -477,7 +474,7 @@ def test_a_branch_that_is_taken_by_chance_is_asked_of_many_drops_only(noisy, obs
     assert judge(observe("6.12/cycles-cpu", early), None).status is INCONCLUSIVE
     seen = noisy("6.12/cycles-cpu", early)
     assert judge(seen, None).status is PASS
-    many = type(seen)(seen.records, seen.machine, catalog.scenarios["drops"])
+    many = replace(seen, scenario=catalog.scenarios["drops"])
     assert judge(many, None).status is INCONCLUSIVE
 
 
@@ -491,13 +488,13 @@ def test_what_the_narrowest_counter_cannot_hold_is_not_judged_where_widths_vary(
     judge = CHECKS["retention.reload"].judge
     assert judge(observe("6.12/cycles-cpu", wide), None).status is FAIL
     seen = observe("6.12/cycles-cpu", wide)
-    on_hardware = type(seen)(seen.records, catalog.machines["aarch64-kvm"], seen.scenario)
+    on_hardware = replace(seen, machine=catalog.machines["aarch64-kvm"])
     assert judge(on_hardware, None).status is PASS
 
 
 def test_a_skid_leaves_a_rate_to_be_judged(catalog, observe):
     seen = observe("6.12/cycles-cpu")
-    on_hardware = type(seen)(seen.records, catalog.machines["x86_64-kvm"], seen.scenario)
+    on_hardware = replace(seen, machine=catalog.machines["x86_64-kvm"])
     assert CHECKS["sampling.rate"].test.measure(on_hardware)["target"] == pytest.approx(0, abs=0.02)
 
 

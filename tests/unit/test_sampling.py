@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Does each overflow give its sample in time: harness/checks/sampling.py and overflow.py."""
+"""Does each overflow give its sample in time: checks/sampling.py, overflow.py, throttling.py."""
 
 from itertools import pairwise
 
 import pytest
 
 from harness.guest.callback_records import Callback
-from harness.guest.records import Event, Phase, Read, Sample, Throttle
+from harness.guest.records import Clock, Event, Phase, Read, Sample, Throttle
 from harness.model import Status
 from tests.unit.changes import a, again, call, every, fault, judge, nth, shifted, undecided, without
 
@@ -170,7 +170,14 @@ def test_a_tick_may_take_what_is_allowed(observe):
     most = max(
         sum(begin <= sample.time < end for sample in taken) for begin, end in pairwise(ticks)
     )
-    assert most == observation.scenario.expect["samples_per_tick"] == 10
+    assert most == judge("sampling.throttle", observation).metrics["allowed"] == 10
+
+
+def test_a_longer_tick_is_allowed_more(observe):
+    """perf_event_max_sample_rate is 10000, a tick 4 ms: CONFIG_HZ_250."""
+    slow = Clock(kind="clock", tick_ns=4_000_000)
+    verdict = judge("sampling.throttle", observe(THROTTLED, lambda records: [slow, *records]))
+    assert verdict.metrics["allowed"] == 40
 
 
 def test_a_sibling_that_is_never_let_go(observe):
@@ -213,6 +220,17 @@ def test_a_new_period_that_never_ends(observe):
     none = without(a(Sample, id=FIXED, time=lambda time: time > set_at))
     said = fault("sampling.reprogram", observe(IOCTL, none))
     assert said == "fixed (id 4): no overflow after the period was set to 80000 at TIME"
+
+
+def test_an_overflow_may_come_between_the_steps_begin_and_its_system_call(observe):
+    """It ends the old period, and no new one."""
+    set_at = began(observe, "period fixed 50000")
+    last = a(Sample, id=FIXED, time=lambda time: time < set_at)
+    late = nth(-1, last, time=set_at + 16)
+    assert judge("sampling.reprogram", observe(IOCTL, late)).status is Status.PASS
+    early = nth(-1, last, time=set_at + 16, counts=shifted("counts", FIXED, -1))
+    said = fault("sampling.reprogram", observe(IOCTL, early))
+    assert said.startswith("fixed (id 4): the period was set to 50000 at TIME, when the count")
 
 
 def test_a_new_frequency_that_is_not_met(observe):
@@ -289,7 +307,8 @@ def test_the_last_sample_that_is_missing(observe):
 def test_an_overflow_that_the_emulator_notices_late(observe):
     """docs/errata.md, qemu-late-overflow: by a tick at most, and never early."""
     observation = observe(LATE)
-    assert observation.machine.late_overflow == {"instructions": 1_000_000}
+    assert observation.machine.late_overflow == {"instructions": "tick"}
+    assert observation.tick_ns == 1_000_000
     skids = [dict(sample.counts)[2] % 100_000 for sample in observation.records.of(Sample)]
     assert any(skids)
     early = nth(3, a(Sample, id=2), counts=lambda s: ((2, 100_000), *s.counts[1:]))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The checks of the real tools against every outcome, on records of our own guests."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness.checks import CHECKS
@@ -160,7 +162,7 @@ def test_what_is_known_is_excused(observe, catalog):
         update={"tool": scenario.tool.model_copy(update={"known": known})}
     )
     observation = observe(Records([ok("a"), bad("b")]), scenario="perf-test")
-    observation = type(observation)(observation.records, observation.machine, scenario)
+    observation = replace(observation, scenario=scenario)
     verdict = CHECKS["tool.test"].judge(observation, None)
     assert verdict.status is Status.PASS
     assert verdict.evidence == ("b: failed: no objdump",)
