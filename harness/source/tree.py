@@ -36,6 +36,19 @@ _BUILD_PRODUCTS = (
 )
 
 
+@dataclass(frozen=True)
+class Change:
+    """One path that two trees differ in, as git names the difference.
+
+    `status` is A (added), D (deleted), M (content or mode) or T (another kind of file).
+    A byte of `path` that is no UTF-8 is a lone surrogate (PEP 383).
+    """
+
+    path: str
+    status: str
+    mode_only: bool = False
+
+
 class Tree:
     """A work tree, and a git store beside it that knows the files that patches touch.
 
@@ -66,7 +79,13 @@ class Tree:
                 "GIT_CONFIG_NOSYSTEM": "1",
             }
         )
-        return capture(["git", *argv], cwd=work or self.work, env=env, stdin=stdin)
+        return capture(
+            ["git", *argv],
+            cwd=work or self.work,
+            env=env,
+            stdin=stdin,
+            errors="surrogateescape",
+        )
 
     def unpack(self, tarball: Path) -> None:
         """Fill a new tree from an archive, without its top folder; raises HostError."""
@@ -193,6 +212,15 @@ class Tree:
         compare = ["diff-tree", "-r", "--no-renames", pristine, tree, "--", *below]
         rows = self._git(*compare).splitlines()
         return digest(*sorted(rows))
+
+    def changed(self, pristine: str, tree: str) -> tuple[Change, ...]:
+        """What differs between two trees, path by path; a rename is a deletion and an addition."""
+        said = self._git("diff-tree", "-r", "-z", "--no-renames", pristine, tree).split("\0")
+        changes = []
+        for row, path in zip(said[0:-1:2], said[1::2], strict=True):
+            _, _, before, after, status = row.split(" ")
+            changes.append(Change(path, status, mode_only=before == after))
+        return tuple(changes)
 
     def kconfig_digest(self, tree: str) -> str:
         """Digest of the Kconfig files that git knows in a tree."""

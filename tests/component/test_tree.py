@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import PatchError
 from harness.model import PatchFile
-from harness.source.tree import Tree, patched
+from harness.source.tree import Change, Tree, patched
 from tests.component.fakes import added, diff, make_tree
 
 pytestmark = pytest.mark.needs("git", "setpriv")
@@ -83,6 +83,45 @@ def test_the_same_change_is_the_same_difference(tree):
     pristine, one = patched(tree, None, (ONE, TWO))
     _, squashed = patched(tree, None, (patch(diff("kernel/core.c", "one", "three")),))
     assert tree.difference(pristine, one) == tree.difference(pristine, squashed)
+
+
+GONE = """\
+diff --git a/gone.c b/gone.c
+deleted file mode 100644
+--- a/gone.c
++++ /dev/null
+@@ -1 +0,0 @@
+-gone
+diff --git a/plain.sh b/plain.sh
+old mode 100644
+new mode 100755
+diff --git a/moved.c b/n/moved.c
+similarity index 100%
+rename from moved.c
+rename to n/moved.c
+diff --git "a/caf\\351.c" "b/caf\\351.c"
+new file mode 100644
+--- /dev/null
++++ "b/caf\\351.c"
+@@ -0,0 +1 @@
++x
+"""
+
+
+def test_what_a_patch_changed_is_told_path_by_path(tree):
+    for name in ("gone.c", "plain.sh", "moved.c"):
+        (tree.work / name).write_text("gone\n")
+    pristine, result = patched(tree, None, (ONE, NEW, patch(GONE)))
+    assert set(tree.changed(pristine, result)) == {
+        Change("kernel/core.c", "M"),
+        Change("n.c", "A"),
+        Change("gone.c", "D"),
+        Change("plain.sh", "M", mode_only=True),
+        Change("moved.c", "D"),
+        Change("n/moved.c", "A"),
+        Change("caf\udce9.c", "A"),
+    }
+    assert tree.changed(pristine, pristine) == ()
 
 
 def test_a_patch_that_does_not_apply_shows_its_hunk(tree):
