@@ -1,42 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Kconfig text and patch text."""
-
-import pytest
+"""Kconfig text, compilers' words."""
 
 from harness.build import kconfig
 from harness.build.compile import compiler_errors
-from harness.errors import PatchError
-from harness.model import KconfigFragment, PatchFile, VersionRange
-from harness.source.patches import rejected_hunk, touched
-
-PATCH = """\
-Subject: [PATCH] two hunks
-
----
-diff --git a/kernel/a.c b/kernel/a.c
---- a/kernel/a.c
-+++ b/kernel/a.c
-@@ -1,3 +1,3 @@
- one
--two
-+TWO
- three
-@@ -10,3 +10,3 @@
- ten
--eleven
-+ELEVEN
- twelve
-diff --git a/new.c b/new.c
-new file mode 100644
---- /dev/null
-+++ b/new.c
-@@ -0,0 +1 @@
-+new
-"""
-
-
-def patch(text=PATCH):
-    return PatchFile(path="my.patch", text=text)
+from harness.model import KconfigFragment, VersionRange
 
 
 def test_what_did_not_survive_is_listed():
@@ -52,26 +19,6 @@ def test_fragments_are_for_versions():
     )
     assert kconfig.fragments_for(fragments, "6.1.9") == ("base",)
     assert kconfig.fragments_for(fragments, "6.12.9") == ("base", "new")
-
-
-def test_what_a_patch_touches():
-    assert touched((patch(),)) == ["kernel/a.c", "new.c"]
-
-
-def test_the_rejected_hunk_is_shown():
-    hunk = rejected_hunk(patch(), "error: patch failed: kernel/a.c:10\nerror: does not apply")
-    assert hunk.splitlines()[0].startswith("@@ -10,3 +10,3 @@")
-    assert "+ELEVEN" in hunk and "+TWO" not in hunk
-
-
-def test_no_hunk_is_shown_where_git_names_none():
-    assert rejected_hunk(patch(), "error: kernel/b.c: No such file or directory") == ""
-
-
-@pytest.mark.parametrize("text", ["", "hello\n", "@@ -1 +1 @@\n-a\n+b\n"])
-def test_what_is_no_patch_is_refused(text):
-    with pytest.raises(PatchError, match=r"my\.patch is not a patch"):
-        touched((patch(text),))
 
 
 def test_compiler_errors_are_found_in_a_log():
