@@ -17,7 +17,8 @@ from harness.host import sandbox
 from harness.host.process import version
 from harness.host.store import Cache, digest, file_digest, update_files, write_json, write_text
 from harness.model import Architecture, Subject
-from harness.source.tree import Change, Source, patched
+from harness.source.apply import patched
+from harness.source.tree import Change, Source
 
 # Fixed, so that a patch that changes no code gives the identical image.
 REPRODUCIBLE = {

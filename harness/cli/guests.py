@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Commands that boot guests: run, mutants, shell."""
 
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -41,6 +40,7 @@ from harness.run.request import (
     PROGRAM,
     Asked,
     Prepared,
+    command_line,
     prepare,
     repeat_command,
 )
@@ -182,7 +182,7 @@ def _execute(
         folder=folder,
         progress=progress,
         settings=settings,
-        command=shlex.join([PROGRAM, *sys.argv[1:]]),
+        command=command_line([PROGRAM, *sys.argv[1:]]),
         repeat=lambda cell: repeat_command(prepared.plan, asked, cell),
     ).execute()
 

@@ -2,14 +2,15 @@
 """From what a person asked for to a plan, with its kernel source resolved."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.ask.catalog import Catalog, nearest
 from harness.ask.plan import make_plan, newest_fitting, stack, subject_of_series
 from harness.checks import ALWAYS, CHECKS
-from harness.errors import PlanError
+from harness.errors import PatchError, PlanError
 from harness.host.debian import Archive
 from harness.host.store import Cache
 from harness.model import (
@@ -24,13 +25,18 @@ from harness.model import (
     Series,
     Subject,
 )
+from harness.source.apply import patched
 from harness.source.kernel import Request, offered_versions, resolve
+from harness.source.patches import LIMIT, read_patch
+from harness.source.paths import printable
 from harness.source.tree import Source
 
 PROGRAM = "./pmu-harness"
 DEFAULT_SERIES = "start-stop-callbacks"
 DEFAULT_SOURCE = "debian:auto"
 DEFAULT_MACHINE = "aarch64-tcg"
+# A folder's name has 255 at the most, and a subject's has more in it.
+_NAME_BYTES = 100
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,8 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         )
     source = resolve(spec, request)
     candidate, reference = _subjects(catalog, series, source, machine, asked)
+    if asked.patches:
+        _see_that_patches_are_sound(candidate, source, cache, say)
     plan = make_plan(
         source=source.spec,
         series=series.name if series else "",
@@ -155,24 +163,59 @@ def _subjects(
     """(candidate, reference); a tree as it is has no reference."""
     layers = stack(series, catalog.series) if series else []
     target = (source.version, machine.architecture)
-    files = {file for layer in layers for file in layer.patches_for(*target)}
-    texts = {file: Path(file).read_text(encoding="utf-8") for file in files}
+    names = {name for layer in layers for name in layer.patches_for(*target)}
+    files = {name: _patch(Path(name)) for name in names}
 
     def subject(of: Series | None) -> Subject:
-        return subject_of_series(of, source.spec, *target, catalog=catalog.series, texts=texts)
+        return subject_of_series(of, source.spec, *target, catalog=catalog.series, files=files)
 
     if asked.patches:
         bare = subject(None)
-        patches = tuple(
-            PatchFile(path=str(path), text=path.read_text(encoding="utf-8", errors="replace"))
-            for path in asked.patches
-        )
-        name = f"{bare.name}+{asked.patches[-1].stem}"
+        patches = tuple(map(_patch, asked.patches))
+        name = f"{bare.name}+{_short(asked.patches[-1].stem)}"
         return bare.model_copy(update={"name": name, "patches": patches}), bare
     if series is None:
         return subject(None), None
     below = catalog.series[series.stands_on] if series.stands_on else None
     return subject(series), subject(below)
+
+
+def _patch(path: Path) -> PatchFile:
+    """A patch from its file, of which no more is read than may be; raises PlanError."""
+    name = printable(str(path))
+    try:
+        with path.open("rb") as file:
+            return read_patch(name, file.read(LIMIT + 1))
+    except OSError as error:
+        raise PlanError(f"cannot read {name}", why=str(error)) from error
+
+
+def _see_that_patches_are_sound(
+    subject: Subject, source: Source, cache: Cache, say: Callable[[str], None]
+) -> None:
+    """Raise PlanError for a file that is no patch, or a damaged one.
+
+    That a sound one does not apply is for the run to say: it is a verdict.
+    """
+    with source.locked(cache, say), suppress(PatchError):
+        patched(source.tree, source.pristine, subject.patches)
+
+
+def _short(name: str) -> str:
+    """A file's name as it may be in a subject's, which is a folder's in a run."""
+    safe = "".join(char if char.isprintable() else "_" for char in name)
+    return safe.encode()[:_NAME_BYTES].decode(errors="ignore")
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Words as a shell takes them; bytes that are no UTF-8 as bash writes them."""
+    return " ".join(
+        shlex.quote(word) if word.isprintable() else f"$'{_escaped(word)}'" for word in words
+    )
+
+
+def _escaped(word: str) -> str:
+    return printable(word.replace("\\", r"\\").replace("'", r"\'"))
 
 
 def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
@@ -186,4 +229,4 @@ def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
     if asked.repetitions is not None:
         words += ["--repetitions", str(asked.repetitions)]
     flags = {"--alone": asked.alone, "--strict": asked.strict}
-    return shlex.join([*words, *(flag for flag, given in flags.items() if given)])
+    return command_line([*words, *(flag for flag, given in flags.items() if given)])

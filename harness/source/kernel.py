@@ -17,6 +17,8 @@ from harness.errors import PlanError
 from harness.host.debian import Archive, extract, package_version
 from harness.host.process import capture
 from harness.host.store import Cache, digest, file_digest, write_json
+from harness.source import archive
+from harness.source.developer import snapshot
 from harness.source.tree import Source, Tree
 
 _MAKEFILE_VERSION = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL) = (\d+)$", re.MULTILINE)
@@ -110,7 +112,7 @@ def _unpack(package: Path, name: str, tree: Tree) -> str:
     unpacked = tree.folder / "package"
     extract(package, unpacked)
     tarball = unpacked / "usr" / "src" / f"{name}.tar.xz"
-    tree.unpack(tarball)
+    archive.unpack(tree, tarball)
     sha256 = file_digest(tarball)
     capture(["rm", "-r", str(unpacked)])
     return sha256
@@ -123,7 +125,7 @@ def _from_path(directory: str, request: Request) -> Source:
     with request.cache.lock(f"source-{tree.folder.name}"):
         tree.prepare()
         request.say(f"reading {user_tree}")
-        pristine = tree.snapshot(user_tree)
+        pristine = snapshot(tree, user_tree)
     return Source(
         spec=f"path:{user_tree}",
         version=version,

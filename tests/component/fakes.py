@@ -156,10 +156,12 @@ def make_qemu(folder: Path) -> Path:
     return script
 
 
-def diff(path: str, old: str, new: str) -> str:
-    """A patch that changes the first line of a file."""
+def diff(path: str, old: str, new: str, *below: str) -> str:
+    """A patch that changes the first line of a file, with lines of context below it."""
     head = f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n"
-    return f"{head}@@ -1 +1 @@\n-{old}\n+{new}\n"
+    count = f",{1 + len(below)}" if below else ""
+    context = "".join(f" {line}\n" for line in below)
+    return f"{head}@@ -1{count} +1{count} @@\n-{old}\n+{new}\n{context}"
 
 
 def added(path: str, line: str = "x", mode: str = "100644") -> str:

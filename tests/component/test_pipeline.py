@@ -20,7 +20,7 @@ from harness.run import pipeline
 from harness.run.conclusion import rejudge
 from harness.run.folder import RunFolder
 from harness.run.pipeline import Run, Settings
-from harness.run.request import Asked, prepare
+from harness.run.request import Asked, prepare, repeat_command
 from tests.component.fakes import added, diff, make_qemu, make_tree
 from tests.conftest import CAPTURES
 
@@ -300,6 +300,44 @@ def test_a_reference_whose_patch_does_not_apply_is_no_fault_of_the_candidate(wor
     result = world(series="new")
     assert result.status is Status.ERROR
     assert "the reference 6.12+old: " in result.headline
+
+
+def test_a_patch_that_does_not_apply_is_the_candidates_fault(world, tmp_path):
+    file = tmp_path / "my.patch"
+    file.write_text(diff("kernel/core.c", "something else", BEFORE))
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    result = world(patches=(file,))
+    assert (result.status, result.headline) == (
+        Status.FAIL,
+        f"6.12+my: {file} does not apply",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("", "is not a patch"), (diff("kernel/core.c", "x", "y", "cut")[:-5], "was damaged")],
+)
+def test_a_file_that_is_no_patch_is_refused_before_anything_is_done(world, tmp_path, text, what):
+    file = tmp_path / "my.patch"
+    file.write_text(text)
+    with pytest.raises(PlanError, match=what):
+        world(patches=(file,))
+    assert not world.folder.exists()
+
+
+@pytest.mark.parametrize("name", ["n" * 230, "caf\udce9", "\x1b[2J", "two\nlines", "[bold]"])
+def test_a_patch_may_have_any_name(world, tmp_path, name):
+    """A byte of its lines is built as it is, too, whatever its encoding."""
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    file = tmp_path / f"{name}.patch"
+    file.write_bytes(added("kernel/n.c", "caf#").encode().replace(b"#", b"\xe9"))
+    result = world(patches=(file,), allow_unbuilt=True)
+    assert result.status is Status.PASS, result.headline
+    (built,) = world.cache.sources.glob("*/tree/kernel/n.c")
+    assert built.read_bytes() == b"caf\xe9\n"
+    assert rejudge(RunFolder(world.folder)) == result
+    plan = RunFolder(world.folder).read_plan()
+    repeat_command(plan, Asked(patches=(file,)), plan.cells[0]).encode("utf-8")
 
 
 def test_a_folder_of_an_earlier_run_is_replaced_and_no_other(world):

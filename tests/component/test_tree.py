@@ -7,7 +7,9 @@ import pytest
 
 from harness.errors import PatchError
 from harness.model import PatchFile
-from harness.source.tree import Change, Tree, patched
+from harness.source.apply import patched
+from harness.source.developer import snapshot
+from harness.source.tree import Change, Tree
 from tests.component.fakes import added, diff, make_tree
 
 pytestmark = pytest.mark.needs("git", "setpriv")
@@ -73,7 +75,7 @@ def test_a_file_that_someone_changed_is_written_anew(tree):
 def test_an_interrupted_checkout_heals(tree):
     _, one = patched(tree, None, (ONE,))
     tree.checkout(one)
-    (tree.git_dir / "checked-out").unlink()
+    (tree.git.folder / "checked-out").unlink()
     (tree.work / "kernel" / "core.c").write_text("half writ")
     tree.checkout(one)
     assert core(tree) == "two\n"
@@ -171,7 +173,7 @@ def test_a_users_tree_is_only_read(tmp_path, managed):
     before = sorted((path, path.stat().st_mtime_ns) for path in user.rglob("*"))
     tree = Tree(tmp_path / "source")
     tree.prepare()
-    pristine = tree.snapshot(user)
+    pristine = snapshot(tree, user)
     _, one = patched(tree, pristine, (ONE,))
     tree.checkout(one)
     assert core(tree) == "two\n"
@@ -185,11 +187,11 @@ def test_a_users_change_and_removal_are_followed(tmp_path):
     (user / "gone.c").write_text("")
     tree = Tree(tmp_path / "source")
     tree.prepare()
-    first = tree.snapshot(user)
-    assert tree.snapshot(user) == first
+    first = snapshot(tree, user)
+    assert snapshot(tree, user) == first
     (user / "kernel" / "core.c").write_text("changed\n")
     (user / "gone.c").unlink()
-    second = tree.snapshot(user)
+    second = snapshot(tree, user)
     tree.checkout(first)
     tree.checkout(second)
     assert core(tree) == "changed\n"

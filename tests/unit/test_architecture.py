@@ -14,6 +14,7 @@ PURE = (
     "model",
     "ask.plan",
     "source.patches",
+    "source.paths",
     "build.kconfig",
     "build.recipe",
     "machine.argv",
