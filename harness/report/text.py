@@ -24,6 +24,7 @@ from harness.report.terminal import CHANGE_STYLES, STYLES, line
 from harness.verdict.judge import HEALTH
 
 _EVIDENCE_LINES = 4
+_ALIKE = (Change.STILL_FAILING, Change.STILL_PASSING)
 
 
 class Detail(Enum):
@@ -127,14 +128,17 @@ def _table(result: RunResult, detail: Detail) -> list[ConsoleRenderable]:
 def _evidence(result: RunResult) -> list[Text]:
     """What was seen where something is not as it should be, for each subject and check once.
 
-    First of what the candidate broke.
+    First of what the candidate broke; of what is alike on both, the candidate's only.
     """
     broken = {(one.scenario, one.check) for one in result.changes if one.change is Change.BROKEN}
+    alike = {(row.scenario, row.check) for row in rows(result) if row.change in _ALIKE}
     faulty: dict[tuple[bool, str, str, Status], list[tuple[Cell, Verdict]]] = {}
     for cell in result.cells:
         for verdict in cell.verdicts:
             if verdict.status is not Status.PASS and verdict.evidence:
                 mine = cell.cell.role is Role.CANDIDATE
+                if not mine and (cell.cell.scenario, verdict.check) in alike:
+                    continue
                 first = mine and (cell.cell.scenario, verdict.check) in broken
                 kind = (not first, cell.cell.subject, verdict.check, verdict.status)
                 faulty.setdefault(kind, []).append((cell.cell, verdict))

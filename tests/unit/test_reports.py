@@ -195,15 +195,28 @@ def test_a_run_without_a_reference_has_one_column(wide):
 
 def test_evidence_is_shown_once_for_each_subject_and_check(wide):
     said = lines(printed(wide, detail=Detail.NORMAL))
-    assert said.count("first line") == 2
-    at = said.index("fail 6.12/aarch64-tcg/fails b")
+    at = said.index("fail 6.12+new/aarch64-tcg/fails b")
     assert said[at : at + 3] == [
-        "fail 6.12/aarch64-tcg/fails b",
+        "fail 6.12+new/aarch64-tcg/fails b",
         "first line",
         "as well in fails-too",
     ]
-    assert "fail 6.12+new/aarch64-tcg/fails b" in said
     assert "skip 6.12+new/aarch64-tcg/skips a" in said
+    # What the reference says as well is not said twice.
+    assert said.count("first line") == 1
+    assert not any(line.startswith("skip 6.12/") for line in said)
+
+
+def test_what_the_candidate_broke_is_shown_first(result):
+    broken = Changed(
+        change=Change.BROKEN, scenario="cycles-task", check="b", reference="pass", candidate="fail"
+    )
+    said = lines(printed(result.model_copy(update={"changes": (broken,)})))
+    titles = [line for line in said if line.startswith("fail 6.12") and "/" in line]
+    assert titles == [
+        "fail 6.12+new/aarch64-tcg/cycles-task b",
+        "fail 6.12/aarch64-tcg/cycles-task a",
+    ]
 
 
 def test_the_time_is_the_guests_and_the_whole(wide):
