@@ -40,7 +40,7 @@ OWNERS = {
     "cryptography": {"guest.ssh"},
     "qemu": {"machine.qemu"},
     "filelock": {"host.store"},
-    "click": {"cli", "cli.guests", "cli.host", "cli.options", "cli.results"},
+    "click": {"cli", "cli.guests", "cli.host", "cli.options", "cli.results", "cli.streams"},
     "platformdirs": {"host.store"},
     "unidiff": {"source.patches"},
     "junitparser": {"report.junit"},
