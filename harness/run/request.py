@@ -26,7 +26,7 @@ from harness.model import (
     Subject,
 )
 from harness.source.apply import patched
-from harness.source.kernel import Request, offered_versions, resolve
+from harness.source.kernel import Request, kind_of, offered_versions, resolve
 from harness.source.patches import LIMIT, read_patch
 from harness.source.paths import printable
 from harness.source.tree import Source
@@ -128,7 +128,7 @@ def _series(catalog: Catalog, asked: Asked) -> Series | None:
     """The series that was asked for; none for a patch, or for a tree as it is."""
     if asked.patches and asked.series:
         raise PlanError("--patch and --series exclude each other")
-    if asked.patches or (asked.series is None and asked.source.startswith("path:")):
+    if asked.patches or (asked.series is None and kind_of(asked.source)[0] != "debian"):
         return None
     found: Series = catalog.find("series", asked.series or DEFAULT_SERIES)
     return found

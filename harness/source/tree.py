@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.host.process import CommandError
 from harness.host.store import Cache, digest, write_text
+from harness.source.clone import Clone
 from harness.source.git import Store
 from harness.source.paths import Paths
 
@@ -42,9 +43,9 @@ class Tree:
         """Names the git tree that the work tree holds; absent while that is in doubt."""
         return self.git.folder / "checked-out"
 
-    def prepare(self) -> None:
-        """Make the git store, once."""
-        self.git.prepare()
+    def prepare(self, clone: Clone | None = None) -> None:
+        """Make the git store, once; with a clone's objects in it, which are not copied."""
+        self.git.prepare(clone)
 
     def forget(self) -> None:
         """Have the next checkout look at every file that git knows."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A tiny kernel tree that kbuild's targets build in no time, and a QEMU that is a script."""
 
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -154,6 +155,13 @@ def make_qemu(folder: Path) -> Path:
     script.write_text(QEMU.format(python=sys.executable))
     script.chmod(0o755)
     return script
+
+
+def git(folder: Path, *argv: str) -> str:
+    """What a git command says in a folder."""
+    identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "protocol.file.allow=always"]
+    done = subprocess.run(["git", *identity, *argv], cwd=folder, check=True, capture_output=True)
+    return done.stdout.decode().strip()
 
 
 def diff(path: str, old: str, new: str, *below: str) -> str:

@@ -9,7 +9,7 @@ from harness.errors import PatchError, PlanError
 from harness.model import PatchFile
 from harness.source.apply import patched
 from harness.source.archive import MANIFEST, held, unpack
-from harness.source.developer import snapshot
+from harness.source.kernel.path import snapshot
 from harness.source.tree import Change, Tree
 from tests.component.fakes import added, diff, make_tree
 
@@ -52,7 +52,7 @@ def as_archive(folder, user):
 def as_path(folder, user):
     tree = Tree(folder / "source")
     tree.prepare()
-    return tree, snapshot(tree, user)
+    return tree, snapshot(tree, user, None)
 
 
 def patch(text, path="my.patch"):

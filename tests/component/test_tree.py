@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: MIT
 """A tree of the harness's own: git switches it, the user's is only read."""
 
-import subprocess
-
 import pytest
 
 from harness.errors import PatchError
 from harness.model import PatchFile
 from harness.source.apply import patched
-from harness.source.developer import snapshot
+from harness.source.clone import Clone
+from harness.source.kernel.path import snapshot
 from harness.source.tree import Change, Tree
-from tests.component.fakes import added, diff, make_tree
+from tests.component.fakes import added, diff, git, make_tree
 
 pytestmark = pytest.mark.needs("git", "setpriv")
 
@@ -155,11 +154,6 @@ def test_a_patch_cannot_follow_a_link_out(tree, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def git(folder, *argv):
-    identity = ["-c", "user.name=t", "-c", "user.email=t@t"]
-    subprocess.run(["git", *identity, *argv], cwd=folder, check=True, capture_output=True)
-
-
 @pytest.mark.parametrize("managed", [True, False])
 def test_a_users_tree_is_only_read(tmp_path, managed):
     user = make_tree(tmp_path / "user", "one\n")
@@ -172,8 +166,9 @@ def test_a_users_tree_is_only_read(tmp_path, managed):
     (user / "kernel" / "added.c").write_text("uncommitted\n")
     before = sorted((path, path.stat().st_mtime_ns) for path in user.rglob("*"))
     tree = Tree(tmp_path / "source")
-    tree.prepare()
-    pristine = snapshot(tree, user)
+    clone = Clone(user) if managed else None
+    tree.prepare(clone)
+    pristine = snapshot(tree, user, clone)
     _, one = patched(tree, pristine, (ONE,))
     tree.checkout(one)
     assert core(tree) == "two\n"
@@ -187,11 +182,11 @@ def test_a_users_change_and_removal_are_followed(tmp_path):
     (user / "gone.c").write_text("")
     tree = Tree(tmp_path / "source")
     tree.prepare()
-    first = snapshot(tree, user)
-    assert snapshot(tree, user) == first
+    first = snapshot(tree, user, None)
+    assert snapshot(tree, user, None) == first
     (user / "kernel" / "core.c").write_text("changed\n")
     (user / "gone.c").unlink()
-    second = snapshot(tree, user)
+    second = snapshot(tree, user, None)
     tree.checkout(first)
     tree.checkout(second)
     assert core(tree) == "changed\n"
