@@ -27,6 +27,7 @@ from harness.host.process import environment
 from harness.host.store import Cache
 from harness.machine.argv import CHANNEL_BYTES, Descriptors, Files, build_argv
 from harness.machine.crash import DONE
+from harness.source.archive import track
 from harness.source.tree import Tree
 
 KERNEL = "6.12"
@@ -108,7 +109,7 @@ def own_tree(folder):
     """A developer's tree: the unpacked Debian source under git, as it comes."""
     source = next(Cache().sources.glob(f"debian-{KERNEL}-*/tree"))
     pristine = Tree(source.parent)
-    pristine.checkout(pristine.track([]))
+    pristine.checkout(track(pristine, set()))
     tree = folder / "linux"
     subprocess.run(["cp", "-a", source, tree], check=True)
     identity = ["-c", "user.name=b", "-c", "user.email=b@localhost", "-c", "core.compression=0"]

@@ -16,6 +16,7 @@ class Exit(IntEnum):
     PLAN = 2
     ERROR = 3
     INTERRUPTED = 130
+    UNREAD = 141  # As SIGPIPE ends who writes to a pipe that nobody reads.
 
 
 class Blame(Enum):

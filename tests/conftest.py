@@ -18,6 +18,12 @@ DATA = Path(__file__).parent / "data"
 CAPTURES = DATA / "records"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--make-anew", action="store_true", help="put today's outputs into README.md and docs/"
+    )
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test that names commands needs them: without, it skips, and in CI it fails."""
     for marker in item.iter_markers("needs"):

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* perf_event_open(2) as the probes use it; see perf.h. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -114,10 +115,35 @@ void map_counter(struct counter *counter, size_t pages)
 		record_die("mmap of a perf ring");
 }
 
+static const char *request_name(unsigned long request)
+{
+	switch (request) {
+	case PERF_EVENT_IOC_ENABLE:
+		return "PERF_EVENT_IOC_ENABLE";
+	case PERF_EVENT_IOC_DISABLE:
+		return "PERF_EVENT_IOC_DISABLE";
+	case PERF_EVENT_IOC_REFRESH:
+		return "PERF_EVENT_IOC_REFRESH";
+	case PERF_EVENT_IOC_RESET:
+		return "PERF_EVENT_IOC_RESET";
+	case PERF_EVENT_IOC_PERIOD:
+		return "PERF_EVENT_IOC_PERIOD";
+	default:
+		return "ioctl";
+	}
+}
+
 void control_counter(const struct counter *counter, unsigned long request, unsigned long argument)
 {
-	if (ioctl(counter->fd, request, argument))
-		record_die("perf ioctl");
+	char what[128];
+	int error;
+
+	if (!ioctl(counter->fd, request, argument))
+		return;
+	error = errno;
+	snprintf(what, sizeof(what), "%s of %s", request_name(request), counter->name);
+	errno = error;
+	record_die(what);
 }
 
 struct group_values read_group(const struct counter *leader)

@@ -152,11 +152,7 @@ class Catalog:
                 advice="add them, or take the key `patches` out of configs/emulators.yaml",
             )
         return tuple(
-            PatchFile(
-                path=str(file.relative_to(self.root)),
-                text=file.read_text(encoding="utf-8", errors="replace"),
-            )
-            for file in files
+            PatchFile.of(str(file.relative_to(self.root)), file.read_bytes()) for file in files
         )
 
     @cached_property

@@ -83,9 +83,9 @@ def subject_of_series(
     architecture: str,
     *,
     catalog: dict[str, Series],
-    texts: dict[str, str],
+    files: dict[str, PatchFile],
 ) -> Subject:
-    """The subject that a series makes of a source; `texts` maps patch files to their text.
+    """The subject that a series makes of a source, of patch `files` by their names.
 
     Raises PlanError when the series has no patch for this kernel.
     """
@@ -94,14 +94,14 @@ def subject_of_series(
         return Subject(name=base, source=source, version=version, patches=())
     patches = []
     for layer in stack(series, catalog):
-        files = layer.patches_for(version, architecture)
-        if not files:
+        names = layer.patches_for(version, architecture)
+        if not names:
             raise PlanError(
                 f"series {layer.name} has no patch for kernel {version} on {architecture}",
                 why=f"it is for {_ranges(layer)}",
                 advice="choose a kernel with --source, or add a patch to its series.yaml",
             )
-        patches += [PatchFile(path=file, text=texts[file]) for file in files]
+        patches += [files[name] for name in names]
     return Subject(
         name=f"{base}+{series.name}", source=source, version=version, patches=tuple(patches)
     )
@@ -118,6 +118,8 @@ def make_plan(
     scenarios: tuple[Scenario, ...],
     errata: tuple[Erratum, ...] = (),
     noise_limits: tuple[NoiseLimit, ...] = (),
+    strict: bool = False,
+    allow_unbuilt: bool = False,
 ) -> Plan:
     """Expand into cells, the reference's before the candidate's.
 
@@ -155,6 +157,8 @@ def make_plan(
         scenarios=scenarios,
         errata=errata,
         noise_limits=noise_limits,
+        strict=strict,
+        allow_unbuilt=allow_unbuilt,
         cells=cells,
     )
 

@@ -22,8 +22,9 @@ from harness.host.progress import Progress
 from harness.host.store import Cache, digest, file_digest, write_json, write_text
 from harness.machine.argv import Program
 from harness.model import Emulator, Firmware, Machine, PatchFile
+from harness.source.apply import patched
 from harness.source.emulator import Fetcher
-from harness.source.tree import Source, patched
+from harness.source.tree import Source
 
 COMPILER = "gcc"
 FIRMWARE = "firmware"

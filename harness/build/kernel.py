@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build import kconfig
+from harness.build import kbuild, kconfig
 from harness.build.compile import LOG, run_step
 from harness.errors import BuildError, OwnPartError
 from harness.host import sandbox
 from harness.host.process import version
 from harness.host.store import Cache, digest, file_digest, update_files, write_json, write_text
 from harness.model import Architecture, Subject
-from harness.source.tree import Source, patched
+from harness.source.apply import patched
+from harness.source.tree import Change, Source
 
 # Fixed, so that a patch that changes no code gives the identical image.
 REPRODUCIBLE = {
@@ -30,6 +31,9 @@ IMAGE = "Image"
 OBSERVER = "pmu_observer.ko"
 SYMBOLS = "System.map"
 VMLINUX = "vmlinux"
+INPUTS = "inputs"
+# What an artifact holds: another one is made where this changes.
+_LAYOUT = "with inputs"
 DEBUG = "kconfig/debug.config"
 
 
@@ -45,6 +49,12 @@ class Kernel:
     def facts(self) -> dict[str, str]:
         """`image_sha256`, `observer_sha256`, `toolchain`, `sandbox`, ..."""
         return dict(json.loads((self.folder / "build.json").read_text(encoding="utf-8")))
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """Paths below the tree of the files that it was made of."""
+        text = (self.folder / INPUTS).read_text(encoding="utf-8", errors="surrogateescape")
+        return frozenset(text.splitlines())
 
 
 def toolchain(architecture: Architecture) -> str:
@@ -81,7 +91,6 @@ class Builder:
         files = kconfig.fragments_for(architecture.kconfig, source.version)
         files += (DEBUG,) if debug else ()
         self.fragment = "".join((configs / file).read_text(encoding="utf-8") for file in files)
-        self._trees: dict[str, tuple[str, str]] = {}
         # The one log of the build that runs now; the artifact gets a copy.
         self.log = self.folder / LOG
 
@@ -91,12 +100,12 @@ class Builder:
             self._patched(subject)
 
     def _patched(self, subject: Subject) -> tuple[str, str]:
-        """(pristine tree, patched tree) of a subject, worked out once."""
-        if subject.name not in self._trees:
-            self._trees[subject.name] = patched(
-                self.source.tree, self.source.pristine, subject.patches
-            )
-        return self._trees[subject.name]
+        """(pristine tree, patched tree) of a subject, as git knows them by now.
+
+        Of an archive that is ever more files: a tree of before lacks some, and to check it out
+        would remove them.
+        """
+        return patched(self.source.tree, self.source.pristine, subject.patches)
 
     def build(self, subject: Subject) -> Kernel:
         """The subject's kernel, from the store if it is there.
@@ -110,6 +119,27 @@ class Builder:
                 self.source.tree.checkout(tree)
                 self._make(kernel, tree)
         return kernel
+
+    def changes(self, reference: Subject, candidate: Subject) -> tuple[Change, ...]:
+        """What the candidate's source changes of the reference's, path by path."""
+        with self.source.locked(self.cache, self.say):
+            # Twice: of an archive, git knows only what it was asked for.
+            subjects = (candidate, reference, candidate)
+            _, (_, before), (_, after) = [self._patched(subject) for subject in subjects]
+            return self.source.tree.changed(before, after)
+
+    @contextmanager
+    def configured(self, subject: Subject) -> Iterator[Path]:
+        """The work tree with a subject's sources, and the build folder with its .config.
+
+        Both to ourselves; raises BuildError.
+        """
+        with self.trees(subject) as (_, tree):
+            self.source.tree.checkout(tree)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.log.unlink(missing_ok=True)
+            self._configure(tree)
+            yield self.source.tree.work
 
     @contextmanager
     def trees(self, subject: Subject) -> Iterator[tuple[str, str]]:
@@ -126,6 +156,7 @@ class Builder:
             self.fragment,
             self.toolchain,
             json.dumps(REPRODUCIBLE),
+            _LAYOUT,
             *modules,
         )
         return Kernel(subject, self.cache.artifacts / f"kernel-{name}", name)
@@ -145,6 +176,8 @@ class Builder:
             for name, target in [*kept, *([(VMLINUX, VMLINUX)] if self.debug else [])]:
                 shutil.copyfile(self.folder / name, new / target)
             shutil.copyfile(self.log, new / LOG)
+            made_of = "\n".join(kbuild.inputs(self.folder, self.source.tree.work))
+            write_text(new / INPUTS, made_of)
             write_json(
                 new / "build.json",
                 {

@@ -2,6 +2,7 @@
 """Checks: pure functions from observations to verdicts, and the table of them all."""
 
 from harness.checks import (
+    calls,
     competition,
     conservation,
     control,
@@ -18,6 +19,7 @@ from harness.checks import (
 from harness.checks.base import Check, Observation
 
 _FAMILIES = (
+    calls,
     retention,
     competition,
     programming,
@@ -34,4 +36,7 @@ _FAMILIES = (
 
 CHECKS: dict[str, Check] = {check.name: check for module in _FAMILIES for check in module.CHECKS}
 
-__all__ = ["CHECKS", "Check", "Observation"]
+# What every scenario with a probe is asked, whether it names it or not.
+ALWAYS = (calls.CALLS,)
+
+__all__ = ["ALWAYS", "CHECKS", "Check", "Observation"]

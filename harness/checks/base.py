@@ -107,8 +107,6 @@ class Check:
 
 # How a verdict begins that says nothing of the kernel: the guest did not get so far.
 NOT_MEASURED = "not measured: "
-# How one begins where the kernel refused an event, or what a probe needs of one.
-REFUSED = "the kernel refused "
 
 
 def milliseconds(ns: int) -> str:

@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from harness import __version__
-from harness.cli import guests, host, results
+from harness.cli import guests, host, results, streams
 from harness.errors import Exit, HarnessError, HostError
 from harness.host import process
 from harness.run.request import PROGRAM
@@ -41,7 +41,7 @@ Exit status:
 """
 
 
-@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=streams.Group, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="pmu-harness")
 def cli() -> None:
     """The group that holds the commands."""
@@ -69,8 +69,19 @@ def _interrupt(*_: object) -> NoReturn:
 
 def main() -> NoReturn:
     """Run the command line; turn every failure into a message and an exit code."""
+    streams.open_closed()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
+    try:
+        with streams.naming_closed_pipes():
+            _run()
+    except streams.UnreadError:
+        process.stop_all()
+        streams.let_go()
+        sys.exit(Exit.UNREAD)
+
+
+def _run() -> NoReturn:
     try:
         cli.main(prog_name=PROGRAM, standalone_mode=False)
         sys.exit(Exit.PASS)

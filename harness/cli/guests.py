@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Commands that boot guests: run, mutants, shell."""
 
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -41,6 +40,7 @@ from harness.run.request import (
     PROGRAM,
     Asked,
     Prepared,
+    command_line,
     prepare,
     repeat_command,
 )
@@ -91,6 +91,14 @@ from harness.source.kernel import Request, resolve
 )
 @click.option(
     "--alone", is_flag=True, help="Without a reference: boot and test the candidate only."
+)
+@click.option(
+    "--strict", is_flag=True, help="What fails on the reference as well is a failure, too: exit 1."
+)
+@click.option(
+    "--allow-unbuilt",
+    is_flag=True,
+    help="Exit with 0 where nothing of the patch is in the machine's guests, instead of 3.",
 )
 @click.option("--rerun", is_flag=True, help="Boot again what an identical machine did before.")
 @click.option(
@@ -174,7 +182,7 @@ def _execute(
         folder=folder,
         progress=progress,
         settings=settings,
-        command=shlex.join([PROGRAM, *sys.argv[1:]]),
+        command=command_line([PROGRAM, *sys.argv[1:]]),
         repeat=lambda cell: repeat_command(prepared.plan, asked, cell),
     ).execute()
 

@@ -25,6 +25,8 @@ LIMIT_BYTES = 16 << 20
 _CHUNK = 1 << 16
 _BY_SIGNAL = 255
 _TYPE = b"ssh-ed25519"
+# What paramiko raises where the other side is gone.
+_GONE = (paramiko.SSHException, EOFError, OSError)
 
 # What paramiko has to say it raises as well; without a handler Python prints it.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -105,7 +107,7 @@ def _naming_ends() -> Iterator[None]:
         raise BoundsError(f"no such file in the guest: {error}") from error
     except TimeoutError as error:
         raise TimeLimitError("the guest's SSH server does not answer") from error
-    except (paramiko.SSHException, EOFError, OSError) as error:
+    except _GONE as error:
         raise LostError(f"the SSH session ended: {str(error) or type(error).__name__}") from error
 
 
@@ -156,7 +158,7 @@ class Session:
             try:
                 yield channel
             finally:
-                with suppress(paramiko.SSHException, EOFError, OSError):
+                with suppress(*_GONE):
                     channel.close()
 
     def run(self, argv: Sequence[str], limit_s: float | None = None) -> Finished:
@@ -193,25 +195,29 @@ class Session:
         return bytes(out), bytes(err)
 
     def attach(self, argv: Sequence[str]) -> int:
-        """A command, or a login shell, at this process's own terminal; its exit status.
+        """A command, or a login shell, at this process's own terminal or pipes; its exit status.
 
-        A shell that a person sits at gets a terminal.  Raises LostError.
+        A shell that a person types into gets a terminal.  Raises LostError, OutputError.
         """
         person = terminal.is_terminal() and not argv
         with self.open() as channel:
+
+            def resize(columns: int, lines: int) -> None:
+                with suppress(*_GONE):  # The shell may be ending.
+                    channel.resize_pty(columns, lines)
+
             with ExitStack() as stack:
                 if person:
                     columns, lines = terminal.size()
                     kind = os.environ.get("TERM", "vt100")
                     channel.get_pty(kind, columns, lines)
-                    stack.enter_context(terminal.forwarded_size(channel))
+                    stack.enter_context(terminal.forwarded_size(resize))
                     stack.enter_context(terminal.raw())
                 if argv:
                     channel.exec_command(shlex.join(argv))
                 else:
                     channel.invoke_shell()
-                terminal.relay(channel)
-            status = channel.recv_exit_status()
+                status = terminal.relay(channel)
         if status == -1:
             self._transport()
         return status if status >= 0 else _BY_SIGNAL

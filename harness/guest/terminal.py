@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""A person's terminal, or a pipe, at a command in a guest: raw, with its size, until it ends."""
+"""A person's terminal, or pipes, at a command in a guest: every byte both ways, until it ends."""
 
 import os
 import select
 import signal
 import termios
+import threading
 import tty
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 _CHUNK = 1 << 15
@@ -17,39 +18,38 @@ _STDIN, _STDOUT, _STDERR = 0, 1, 2
 class Channel(Protocol):
     """The part of an SSH channel that a terminal needs."""
 
-    def fileno(self) -> int:
-        """Readable when the guest said something, or ended."""
-
-    def recv_ready(self) -> bool:
-        """True if there is standard output to read."""
-
     def recv(self, nbytes: int) -> bytes:
         """Standard output; waits, and is empty at the end."""
 
-    def recv_stderr_ready(self) -> bool:
-        """True if there is standard error to read."""
-
     def recv_stderr(self, nbytes: int) -> bytes:
-        """Standard error."""
+        """Standard error; waits, and is empty at the end."""
 
     def sendall(self, s: bytes) -> None:
-        """Type."""
+        """Type; waits for a guest that does not read."""
 
     def shutdown_write(self) -> None:
         """Say that nothing more will be typed."""
 
-    def resize_pty(self, width: int = ..., height: int = ...) -> None:
-        """Tell the terminal's size."""
+    def recv_exit_status(self) -> int:
+        """Wait for the command's end; -1 where it has no status."""
+
+
+class OutputError(Exception):
+    """What the guest says cannot be written to standard output."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def is_terminal() -> bool:
-    """True if a person sits at both ends."""
-    return os.isatty(_STDIN) and os.isatty(_STDOUT)
+    """True if a person types, whoever reads."""
+    return os.isatty(_STDIN)
 
 
 def size() -> tuple[int, int]:
     """Columns and lines."""
-    columns, lines = os.get_terminal_size(_STDOUT)
+    columns, lines = os.get_terminal_size(_STDIN)
     return columns, lines
 
 
@@ -58,55 +58,115 @@ def raw() -> Iterator[None]:
     """Every key goes to the guest, Ctrl-C too; the terminal is as it was afterwards."""
     before = termios.tcgetattr(_STDIN)
     try:
-        tty.setraw(_STDIN)
+        tty.setraw(_STDIN, termios.TCSADRAIN)
         yield
     finally:
         termios.tcsetattr(_STDIN, termios.TCSADRAIN, before)
 
 
 @contextmanager
-def forwarded_size(channel: Channel) -> Iterator[None]:
+def forwarded_size(resize: Callable[[int, int], None]) -> Iterator[None]:
     """The guest's terminal is as large as ours, also when that changes."""
-
-    def resize(*_: object) -> None:
-        columns, lines = size()
-        channel.resize_pty(width=columns, height=lines)
-
-    before = signal.signal(signal.SIGWINCH, resize)
+    before = signal.signal(signal.SIGWINCH, lambda *_: resize(*size()))
     try:
         yield
     finally:
         signal.signal(signal.SIGWINCH, before)
 
 
+def relay(channel: Channel) -> int:
+    """Carry bytes both ways until the command ends; its exit status.
+
+    Each way has a thread of its own, so that none waits for another: not for a guest that
+    does not read, nor for a reader of ours that is slow.  What was typed and not read when
+    the command ends is lost, as in a pipe.  Raises OutputError.
+    """
+    outputs = _Way(channel.recv, _show), _Way(channel.recv_stderr, _show_errors)
+    with _typing(channel):
+        for way in outputs:
+            way.start()
+        for way in outputs:
+            way.finish()
+        return channel.recv_exit_status()
+
+
+class _Way(threading.Thread):
+    """One way out of the guest, until it has no more to say."""
+
+    def __init__(self, receive: Callable[[int], bytes], show: Callable[[bytes], None]) -> None:
+        super().__init__(daemon=True)
+        self._receive = receive
+        self._show = show
+        self._fault: Exception | None = None
+
+    def run(self) -> None:
+        """Pass on what comes."""
+        try:
+            while data := self._receive(_CHUNK):
+                self._show(data)
+        except Exception as error:
+            self._fault = error
+
+    def finish(self) -> None:
+        """Wait for the end; raises what ended it early."""
+        self.join()
+        if self._fault:
+            raise self._fault
+
+
+def _show(data: bytes) -> None:
+    try:
+        _write(_STDOUT, data)
+    except OSError as error:
+        raise OutputError(error) from error
+
+
+def _show_errors(data: bytes) -> None:
+    # A command goes on whose errors nobody reads.
+    with suppress(OSError):
+        _write(_STDERR, data)
+
+
 def _write(fd: int, data: bytes) -> None:
+    """All of it, also to a pipe that another process made non-blocking."""
     while data:
-        data = data[os.write(fd, data) :]
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            select.select([], [fd], [])
 
 
-def relay(channel: Channel) -> None:
-    """Carry bytes both ways until the guest's side ends."""
-    sources: Sequence[int] = (channel.fileno(), _STDIN)
+@contextmanager
+def _typing(channel: Channel) -> Iterator[None]:
+    """Pass standard input on, until its end or that of the block."""
+    woken, wake = os.pipe()
+    typist = threading.Thread(target=_type, args=(channel, woken), daemon=True)
+    typist.start()
+    try:
+        yield
+    finally:
+        os.close(wake)
+
+
+def _type(channel: Channel, woken: int) -> None:
+    # A command that ends early reads no more; who waits for its end tells of any other cause.
+    with os.fdopen(woken), suppress(Exception):
+        while typed := _typed(woken):
+            channel.sendall(typed)
+        channel.shutdown_write()
+
+
+def _typed(woken: int) -> bytes:
+    """Some bytes of standard input; none at its end, or when the thread is woken.
+
+    Its end is also where it cannot be read: nohup(1) leaves one that can only be written.
+    """
     while True:
-        ready = select.select(sources, [], [])[0]
-        if _STDIN in ready:
-            typed = os.read(_STDIN, _CHUNK)
-            if typed:
-                channel.sendall(typed)
-            else:
-                channel.shutdown_write()
-                sources = (channel.fileno(),)
-        if channel.fileno() in ready and not _show(channel):
-            return
-
-
-def _show(channel: Channel) -> bool:
-    """Pass on what the guest said; False once it says no more."""
-    if channel.recv_stderr_ready():
-        _write(_STDERR, channel.recv_stderr(_CHUNK))
-        return True
-    data = channel.recv(_CHUNK)
-    _write(_STDOUT, data)
-    while not data and channel.recv_stderr_ready():
-        _write(_STDERR, channel.recv_stderr(_CHUNK))
-    return bool(data)
+        try:
+            if woken in select.select([_STDIN, woken], [], [])[0]:
+                return b""
+            return os.read(_STDIN, _CHUNK)
+        except BlockingIOError:  # Another process that shares it was faster.
+            continue
+        except OSError:
+            return b""

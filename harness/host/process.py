@@ -175,8 +175,11 @@ def capture(
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
     seconds: float | None = None,
+    errors: str = "replace",
 ) -> str:
     """Run a short command; return its standard output, decoded.
+
+    `errors` says what becomes of bytes that are no UTF-8, as of bytes.decode().
 
     Raises CommandError, with standard error as its output, for a status other than 0,
     HostError where it takes longer than it may.
@@ -198,7 +201,7 @@ def capture(
             status = end(child)
     if status:
         raise CommandError(argv, status, err.decode(errors="replace"))
-    return out.decode(errors="replace")
+    return out.decode(errors=errors)
 
 
 def version(command: str) -> str:

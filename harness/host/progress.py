@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress as Bars
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 
 class Progress:
@@ -22,9 +22,9 @@ class Progress:
         if console.is_terminal:
             self.bars = Bars(
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 TimeElapsedColumn(),
-                TextColumn("[dim]{task.fields[log]}"),
+                TextColumn("{task.fields[log]}", style="dim", markup=False),
                 console=console,
                 transient=True,
             )
@@ -41,7 +41,8 @@ class Progress:
     def say(self, text: str) -> None:
         """One line that stays, with the time since the start."""
         elapsed = time.monotonic() - self.began
-        self.console.print(f"[dim]{elapsed:7.1f} s[/]  {escape(text)}", soft_wrap=True)
+        words = Text.assemble((f"{elapsed:7.1f} s", "dim"), f"  {text}")
+        self.console.print(words, soft_wrap=True, highlight=False)
 
     @contextmanager
     def stage(self, title: str, log: Path | None = None) -> Iterator[Callable[[str], None]]:
@@ -53,13 +54,13 @@ class Progress:
         place = f"log: {log}" if log else ""
         task = None
         if self.bars:
-            task = self.bars.add_task(escape(title), total=None, log=escape(place))
+            task = self.bars.add_task(title, total=None, log=place)
         elif log:
             self.say(f"{title} ... {place}")
 
         def note(text: str) -> None:
             if self.bars and task is not None:
-                self.bars.update(task, description=escape(f"{title} {text}"))
+                self.bars.update(task, description=f"{title} {text}")
 
         try:
             yield note

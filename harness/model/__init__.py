@@ -17,7 +17,17 @@ from harness.model.host import (
 )
 from harness.model.noise import Noise, NoiseLimit
 from harness.model.plan import Cell, PatchFile, Plan, Role, Subject
-from harness.model.results import CellResult, Kill, KillMatrix, Repetition, RunResult
+from harness.model.results import (
+    CellResult,
+    Change,
+    Changed,
+    Kill,
+    KillMatrix,
+    Part,
+    Repetition,
+    RunResult,
+    TouchedFile,
+)
 from harness.model.rows import (
     Accelerator,
     Architecture,
@@ -53,6 +63,8 @@ __all__ = [
     "Boot",
     "Cell",
     "CellResult",
+    "Change",
+    "Changed",
     "Choice",
     "Claim",
     "Counters",
@@ -80,6 +92,7 @@ __all__ = [
     "Outcome",
     "Outer",
     "Package",
+    "Part",
     "PatchFile",
     "Plan",
     "Regime",
@@ -94,6 +107,7 @@ __all__ = [
     "Subject",
     "Tool",
     "Topic",
+    "TouchedFile",
     "Traced",
     "Trial",
     "Verdict",

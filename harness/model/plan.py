@@ -2,6 +2,7 @@
 """What a run is made of, decided before it begins."""
 
 from enum import Enum
+from typing import Literal
 
 from pydantic import Field
 
@@ -14,10 +15,28 @@ from harness.model.verdict import Erratum
 
 
 class PatchFile(Frozen):
-    """One patch: its path as given, and its text."""
+    """One patch: its path as given, and its text.
+
+    What is no UTF-8 is read as ISO-8859-1, in which each byte is a character: so each patch
+    is kept, and built, byte for byte.
+    """
 
     path: str
     text: str
+    encoding: Literal["utf-8", "iso-8859-1"] = "utf-8"
+
+    @classmethod
+    def of(cls, path: str, data: bytes) -> "PatchFile":
+        """A patch from what is in its file."""
+        try:
+            return cls(path=path, text=data.decode())
+        except UnicodeDecodeError:
+            return cls(path=path, text=data.decode("iso-8859-1"), encoding="iso-8859-1")
+
+    @property
+    def data(self) -> bytes:
+        """What is in its file."""
+        return self.text.encode(self.encoding)
 
 
 class Subject(Frozen):
@@ -65,7 +84,11 @@ class Cell(Frozen):
 
 
 class Plan(Frozen):
-    """Everything a run is going to do, decided before it begins."""
+    """Everything a run is going to do, decided before it begins.
+
+    With `strict`, what fails on the reference as well is a failure; with `allow_unbuilt`,
+    patches of which nothing is in a guest are none.
+    """
 
     source: str
     series: str
@@ -75,4 +98,6 @@ class Plan(Frozen):
     scenarios: tuple[Scenario, ...]
     errata: tuple[Erratum, ...] = ()
     noise_limits: tuple[NoiseLimit, ...] = ()
+    strict: bool = False
+    allow_unbuilt: bool = False
     cells: tuple[Cell, ...]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What comes out of a run, and of many: what results.json and mutants.json hold."""
 
+from enum import Enum
 from typing import Literal
 
 from harness.model.base import Frozen
@@ -50,8 +51,58 @@ class CellResult(Frozen):
         return self.guests[0].cell
 
 
+class Change(Enum):
+    """What became of a check in a scenario, from the reference to the candidate."""
+
+    BROKEN = "broken"
+    FIXED = "fixed"
+    STILL_FAILING = "still failing"
+    # The reference's was not measured, or skipped; the candidate's passes.
+    NEW = "new"
+    # The candidate's is skipped, and the reference's was not.
+    GONE = "gone"
+    # One of the two does not decide.
+    UNDECIDED = "undecided"
+    STILL_PASSING = "still passing"
+
+
+class Changed(Frozen):
+    """One check in one scenario that does not just go on passing."""
+
+    change: Change
+    scenario: str
+    check: str
+    reference: str
+    candidate: str
+
+
+class Part(Enum):
+    """What of a machine's guests a changed file is a part of."""
+
+    IMAGE = "in the image"
+    SELFTESTS = "in the selftests"
+    # Compiled into the image, which is the reference's, byte for byte.
+    WITHOUT_EFFECT = "built, without effect"
+    NOT_BUILT = "not built"
+    # Documentation, tools, a file's mode.
+    NO_KERNEL = "in no kernel"
+
+
+class TouchedFile(Frozen):
+    """A file that the candidate's patches change, and what of the guests it is a part of."""
+
+    path: str
+    part: Part
+    why: str = ""
+
+
 class RunResult(Frozen):
-    """The whole run: what `results.json` holds."""
+    """The whole run: what `results.json` holds.
+
+    `changes` has what did not just go on passing, where there is a reference; `touched` the
+    files that the candidate changes of it, where both were built; `exercised` is False where
+    nothing of them is in a guest, so that nothing was judged; `strict` is the plan's.
+    """
 
     schema_version: Literal[1] = 1
     command: str
@@ -61,6 +112,10 @@ class RunResult(Frozen):
     status: Status
     headline: str
     claim: dict[str, bool]
+    changes: tuple[Changed, ...] = ()
+    touched: tuple[TouchedFile, ...] = ()
+    exercised: bool = True
+    strict: bool = False
     cells: tuple[CellResult, ...]
     failures: tuple[str, ...] = ()
 

@@ -20,13 +20,18 @@ class Status(Enum):
 
 
 class Verdict(Frozen):
-    """What one check found in one cell."""
+    """What one check found in one cell.
+
+    `evidence` has the first lines of what was found, `faults` says how many there are of each
+    kind in all (harness/verdict/faults.py).
+    """
 
     check: str
     status: Status
     measured: str
     expected: str
     evidence: tuple[str, ...] = ()
+    faults: dict[str, int] = {}
     metrics: dict[str, int | float] = {}
 
 
@@ -60,8 +65,8 @@ class Outcome(Frozen):
 class Erratum(Frozen):
     """A known defect of kernels or emulators that is not a patch's fault.
 
-    `excuses` maps scenarios (or any) to the checks that it makes fail; each line of
-    evidence must match `matching` (a regular expression) for it to be that.
+    `excuses` maps scenarios (or any) to the checks that it makes fail; it explains the lines
+    of evidence that match `matching` (a regular expression), and no others.
     It may be one `architecture`'s, or one `machine`'s, only.
     What shows `by_chance` need not show in the reference as well.
     """
@@ -76,14 +81,16 @@ class Erratum(Frozen):
     matching: str
     by_chance: bool = False
 
-    def covers(self, scenario: str, verdict: Verdict, version: str, machine: Machine) -> bool:
-        """True if a failed verdict on a kernel release is this defect and nothing else."""
+    def concerns(self, scenario: str, check: str, version: str, machine: Machine) -> bool:
+        """True if it may make a check fail there, on a kernel release."""
         excused = self.excuses.get(scenario, ()) + self.excuses.get("any", ())
         return (
             version in self.versions
             and self.architecture in (None, machine.architecture)
             and self.machine in (None, machine.name)
-            and bool(verdict.evidence)
-            and verdict.check in excused
-            and all(re.search(self.matching, line) for line in verdict.evidence)
+            and check in excused
         )
+
+    def explains(self, line: str) -> bool:
+        """True if a line of evidence tells of this defect."""
+        return re.search(self.matching, line) is not None

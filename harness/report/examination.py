@@ -4,11 +4,13 @@
 from itertools import groupby
 
 from rich.console import Console
+from rich.text import Text
 
 from harness.model import Diagnosis, Finding
-from harness.report.text import plain, safe
+from harness.report import terminal
+from harness.report.terminal import line
 
-_MARKS = {True: "[green]yes[/]", False: "[bold red]no[/] "}
+_MARKS = {True: ("yes", "green"), False: ("no ", "bold red")}
 
 
 def _when(finding: Finding) -> str:
@@ -18,33 +20,33 @@ def _when(finding: Finding) -> str:
     return f" ({finding.seconds:.1f} s{', remembered' if finding.remembered else ''})"
 
 
-def _lines(finding: Finding, width: int) -> list[str]:
+def _lines(finding: Finding, width: int) -> list[Text]:
     """What is said; if it is not good, also why, where the evidence lies, what to do."""
     stage = f"at stage {finding.stage.value}: " if finding.stage else ""
-    name = f"{finding.name:<{width}}"
     said = f"{stage}{finding.said}{_when(finding)}"
-    lines = [f"  {_MARKS[finding.good]}  {safe(name)}  {safe(said)}"]
+    lines = [line("  ", _MARKS[finding.good], f"  {finding.name:<{width}}  {said}")]
     if finding.good:
         return lines
     margin = " " * (width + 9)
-    lines += [f"{margin}[dim]{safe(line)}[/]" for line in finding.details]
+    lines += [line(margin, (detail, "dim")) for detail in finding.details]
     labelled = {"evidence": finding.evidence, "next": finding.advice}
-    texts = [f"[dim]{label + ':':<9}[/] {safe(text)}" for label, text in labelled.items() if text]
-    return lines + [margin + text for text in texts]
+    return lines + [
+        line(margin, (f"{label + ':':<9}", "dim"), f" {text}")
+        for label, text in labelled.items()
+        if text
+    ]
 
 
-def render(diagnosis: Diagnosis) -> list[str]:
-    """Lines of markup: findings by topic, and the sum of them."""
+def render(diagnosis: Diagnosis) -> list[Text]:
+    """Findings by topic, and the sum of them."""
     width = max((len(finding.name) for finding in diagnosis.findings), default=0)
     lines = []
     for topic, found in groupby(diagnosis.findings, lambda finding: finding.topic):
-        lines.append(f"[bold]{topic}[/]")
-        lines += [line for finding in found for line in _lines(finding, width)]
-    style = "green" if diagnosis.able else "bold red"
-    return [*lines, f"[{style}]{safe(diagnosis.headline)}[/]"]
+        lines.append(line((topic, "bold")))
+        lines += [row for finding in found for row in _lines(finding, width)]
+    return [*lines, line((diagnosis.headline, "green" if diagnosis.able else "bold red"))]
 
 
 def show(console: Console, diagnosis: Diagnosis) -> None:
     """Print it; a path or a command stays on its line, to be copied."""
-    for line in render(diagnosis):
-        plain(console).print(line, highlight=False, soft_wrap=True)
+    terminal.show(console, *render(diagnosis), fold=False)

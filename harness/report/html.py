@@ -8,7 +8,8 @@ from importlib.resources import files
 from jinja2 import Environment
 
 from harness.guest.records import Records
-from harness.model import Repetition, Role, RunResult, Scenario, Status
+from harness.model import Change, Repetition, Role, RunResult, Scenario, Status
+from harness.report.outline import changed, moved, unbuilt
 from harness.report.periods import HEIGHT, WIDTH, Chart, chart
 from harness.report.table import Row, by_scenario, counts, rows, subject_names, times
 from harness.report.timeline import Timeline, timeline
@@ -27,7 +28,7 @@ class Group:
 
 
 def _groups(result: RunResult, scenarios: Mapping[str, Scenario]) -> dict[str, Group]:
-    """The scenarios in order, those first in which the candidate is in trouble."""
+    """The scenarios in order, those first in which the candidate is in trouble of its own."""
     found = {}
     compared = Role.REFERENCE in subject_names(result)
     guests: dict[str, list[Repetition]] = {}
@@ -41,10 +42,17 @@ def _groups(result: RunResult, scenarios: Mapping[str, Scenario]) -> dict[str, G
             rows=members,
             tallies=tallies,
             times=times(members),
-            troubled=bool(tallies["candidate"].keys() - {Status.PASS.value, Status.SKIP.value}),
+            troubled=any(_is_trouble(row) for row in members),
             repetitions=guests[scenario],
         )
     return dict(sorted(found.items(), key=lambda item: not item[1].troubled))
+
+
+def _is_trouble(row: Row) -> bool:
+    """True if a row is the candidate's fault, or does not decide."""
+    if row.change is None:
+        return row.candidate.status not in (Status.PASS, Status.SKIP)
+    return row.change in (Change.BROKEN, Change.UNDECIDED)
 
 
 def _lanes(
@@ -90,6 +98,9 @@ def render(
     return template.render(
         result=result,
         scenarios=_groups(result, scenarios),
+        changes=changed(result),
+        moved=moved(result),
+        unbuilt=unbuilt(result),
         names={role.value: name for role, name in names.items()},
         compared=Role.REFERENCE in names,
         repeated=any(len(cell.guests) > 1 for cell in result.cells),

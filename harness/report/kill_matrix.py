@@ -6,13 +6,14 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.model import Kill, KillMatrix
-from harness.report.text import plain, safe
+from harness.report import terminal
+from harness.report.terminal import line
 
 
-def _mark(kill: Kill, check: str) -> str:
+def _mark(kill: Kill, check: str) -> Text:
     if check in kill.turned:
-        return "[green]X[/]"
-    return "[bold red]![/]" if check in kill.missed else "[dim].[/]"
+        return line(("X", "green"))
+    return line(("!", "bold red")) if check in kill.missed else line((".", "dim"))
 
 
 def _matrix(kills: tuple[Kill, ...], checks: list[str]) -> Table:
@@ -23,16 +24,16 @@ def _matrix(kills: tuple[Kill, ...], checks: list[str]) -> Table:
         table.add_column(str(number), justify="right", no_wrap=True)
     for kill in kills:
         marks = [_mark(kill, check) for check in checks]
-        table.add_row(kill.saboteur, kill.kernel.rpartition(":")[2], *marks)
+        table.add_row(line(kill.saboteur), line(kill.kernel.rpartition(":")[2]), *marks)
     return table
 
 
-def _explanations(matrix: KillMatrix) -> list[str]:
+def _explanations(matrix: KillMatrix) -> list[Text]:
     """One saboteur a paragraph: what it does, and what told."""
     lines = []
     for kill in matrix.kills:
-        lines.append(f"[bold]{kill.saboteur}[/] on {kill.kernel}: {safe(kill.title)}")
-        lines.append(f"    {safe(kill.explanation or 'nothing told')}")
+        lines.append(line((kill.saboteur, "bold"), f" on {kill.kernel}: {kill.title}"))
+        lines.append(line(f"    {kill.explanation or 'nothing told'}"))
     return lines
 
 
@@ -46,29 +47,23 @@ def _survivor(kill: Kill) -> str:
 def render(matrix: KillMatrix, folder: str) -> ConsoleRenderable:
     """Explanations, the matrix with its legend, survivors, false alarms, the sum of it."""
     checks = list(dict.fromkeys(check for kill in matrix.kills for check in kill.checks))
-    legend = [f"[dim]{number:>3}[/] {check}" for number, check in enumerate(checks, 1)]
-    parts: list[ConsoleRenderable] = [Text.from_markup(x) for x in _explanations(matrix)]
-    parts += [Text(""), _matrix(matrix.kills, checks), Text("")]
-    parts += [Text.from_markup(line) for line in legend]
-    parts.append(Text.from_markup("[dim]X turned, ! meant to turn and did not[/]\n"))
-    parts += [
-        Text.from_markup(f"[bold red]survivor[/]  {safe(_survivor(k))}") for k in matrix.survivors
-    ]
-    parts += [
-        Text.from_markup(f"[bold red]false alarm[/]  {safe(alarm)}")
-        for alarm in matrix.false_alarms
-    ]
     killed = len(matrix.kills) - len(matrix.survivors)
-    parts.append(
-        Text.from_markup(
-            f"[bold]{killed} of {len(matrix.kills)} killed as meant[/], "
-            f"{len(matrix.false_alarms)} false alarms on the clean kernels; "
-            f"evidence: {safe(folder)}"
-        )
+    return Group(
+        *_explanations(matrix),
+        Text(""),
+        _matrix(matrix.kills, checks),
+        Text(""),
+        *(line((f"{number:>3}", "dim"), f" {check}") for number, check in enumerate(checks, 1)),
+        line(("X turned, ! meant to turn and did not\n", "dim")),
+        *(line(("survivor", "bold red"), f"  {_survivor(kill)}") for kill in matrix.survivors),
+        *(line(("false alarm", "bold red"), f"  {alarm}") for alarm in matrix.false_alarms),
+        line(
+            (f"{killed} of {len(matrix.kills)} killed as meant", "bold"),
+            f", {len(matrix.false_alarms)} false alarms on the clean kernels; evidence: {folder}",
+        ),
     )
-    return Group(*parts)
 
 
 def show(console: Console, matrix: KillMatrix, folder: str) -> None:
     """Print it; where nobody looks at a terminal, lines are not folded."""
-    plain(console).print(render(matrix, folder), highlight=False)
+    terminal.show(console, render(matrix, folder))

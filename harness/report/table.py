@@ -4,20 +4,26 @@
 from dataclasses import dataclass
 
 from harness.checks.base import NOT_MEASURED
-from harness.model import CellResult, Role, RunResult, Status, Verdict
+from harness.model import CellResult, Change, GuestEnd, Role, RunResult, Status, Verdict
+from harness.verdict.blame import change
+
+_SCENARIO = "--scenario "
 
 
 @dataclass(frozen=True)
 class Row:
     """One check in one scenario; `reference` is None where nothing is compared.
 
-    `seconds` are those of each role's guests, None for what was not run again.
+    `started` is False if nobody got as far as the candidate's guest; `seconds` are those of
+    each role's guests, None for what was not run again.
     """
 
     scenario: str
     check: str
     reference: Verdict | None
     candidate: Verdict
+    change: Change | None
+    started: bool
     repeat: str
     seconds: dict[Role, float | None]
 
@@ -56,6 +62,30 @@ def rows(result: RunResult) -> list[Row]:
     return found
 
 
+def repeats(result: RunResult) -> list[str]:
+    """The command that repeats what is the candidate's fault, or does not decide.
+
+    One for all scenarios, where their commands differ in nothing else.
+    """
+    blamed = (Change.BROKEN, Change.UNDECIDED, None)
+    wanted = [
+        row.repeat
+        for row in rows(result)
+        if row.candidate.status not in (Status.PASS, Status.SKIP)
+        and row.change in blamed
+        and row.measured
+        and row.started
+    ]
+    together: dict[tuple[str, str], list[str]] = {}
+    for command in dict.fromkeys(wanted):
+        before, option, after = command.partition(_SCENARIO)
+        name, _, rest = after.partition(" ")
+        together.setdefault((before, rest), []).append(f"{option}{name}")
+    return [
+        f"{before}{' '.join(names)} {rest}".strip() for (before, rest), names in together.items()
+    ]
+
+
 def by_scenario(shown: list[Row]) -> dict[str, list[Row]]:
     """Rows by their scenario, in order."""
     found: dict[str, list[Row]] = {}
@@ -89,6 +119,8 @@ def _cell_rows(candidate: CellResult, reference: CellResult | None) -> list[Row]
             check=verdict.check,
             reference=before.get(verdict.check),
             candidate=verdict,
+            change=change(before.get(verdict.check), verdict) if reference else None,
+            started=candidate.outcome.end is not GuestEnd.NOT_STARTED,
             repeat=candidate.repeat,
             seconds={
                 result.cell.role: None if result.reused else result.seconds

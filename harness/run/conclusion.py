@@ -5,6 +5,7 @@ from harness.errors import Blame, HarnessError
 from harness.model import (
     Cell,
     CellResult,
+    Change,
     GuestEnd,
     Outcome,
     Plan,
@@ -12,9 +13,12 @@ from harness.model import (
     Repetition,
     RunResult,
     Status,
+    TouchedFile,
 )
 from harness.run.folder import RunFolder
-from harness.verdict.judge import Observed, judge_all, judge_repetitions, judge_run, noisy
+from harness.verdict.exercise import exercised
+from harness.verdict.judge import Observed, judge_all, judge_repetitions, noisy
+from harness.verdict.status import judge_run
 
 
 def _results(
@@ -66,15 +70,19 @@ def conclude(
     started: str,
     seconds: float,
     cells: dict[str, tuple[str, bool, float]],
+    touched: tuple[TouchedFile, ...] | None = None,
 ) -> RunResult:
     """Judge what lies on disk and write results.json.
 
-    `cells` has for each guest the command that repeats it, whether it was stored, its seconds.
+    `cells` has for each guest the command that repeats it, whether it was stored, its seconds;
+    `touched` the files that the candidate changes of its reference, None where nobody knows.
     """
     observed = {cell.id: folder.observed(cell) for cell in plan.cells}
     results = _results(plan, observed, cells)
-    status, headline, claim = judge_run(plan, results)
+    found = judge_run(plan, results, touched)
+    status, headline, changes = found.status, found.headline, found.changes
     if failures:
+        changes = tuple(one for one in changes if one.change is not Change.UNDECIDED)
         subject = any(failure.blame is Blame.SUBJECT for failure in failures)
         status = Status.FAIL if subject else Status.ERROR
         headline = failures[0].what
@@ -85,7 +93,11 @@ def conclude(
         seconds=round(seconds, 2),
         status=status,
         headline=headline,
-        claim=claim,
+        claim=found.claim,
+        changes=changes,
+        touched=touched or (),
+        exercised=touched is None or exercised(touched),
+        strict=plan.strict,
         cells=results,
         failures=tuple("\n".join(failure.lines()) for failure in failures),
     )
@@ -108,9 +120,11 @@ def rejudge(folder: RunFolder) -> RunResult:
             for cell in before.cells
             for guest in cell.guests
         },
+        touched=before.touched if before.touched or not before.exercised else None,
     )
     if before.failures:
-        kept = {name: getattr(before, name) for name in ("status", "headline", "failures")}
+        names = ("status", "headline", "failures", "changes")
+        kept = {name: getattr(before, name) for name in names}
         result = result.model_copy(update=kept)
         folder.write_results(result)
     return result

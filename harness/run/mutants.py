@@ -7,9 +7,11 @@ from pathlib import Path
 
 from harness.ask.catalog import Catalog
 from harness.ask.plan import fits
+from harness.checks import ALWAYS
 from harness.errors import PlanError
 from harness.model import Kill, KillMatrix, Machine, Role, RunResult, Series, Status
-from harness.verdict.judge import HEALTH, by_check
+from harness.verdict.blame import by_check
+from harness.verdict.judge import HEALTH
 
 SABOTEURS = "saboteurs/"
 
@@ -41,7 +43,7 @@ def on_machine(series: Series, machine: Machine, catalog: Catalog) -> Series | N
         for name in claim.scenarios or catalog.scenarios
         if not catalog.scenarios[name].lacks(machine)
     ]
-    asked = {HEALTH} if able else set()
+    asked = {HEALTH, *ALWAYS} if able else set()
     asked |= {check for scenario in able for check in scenario.checks}
     breaks = tuple(check for check in claim.breaks if check in asked)
     if series.claim.breaks and not breaks:

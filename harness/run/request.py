@@ -2,14 +2,15 @@
 """From what a person asked for to a plan, with its kernel source resolved."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.ask.catalog import Catalog, nearest
 from harness.ask.plan import make_plan, newest_fitting, stack, subject_of_series
-from harness.checks import CHECKS
-from harness.errors import PlanError
+from harness.checks import ALWAYS, CHECKS
+from harness.errors import PatchError, PlanError
 from harness.host.debian import Archive
 from harness.host.store import Cache
 from harness.model import (
@@ -25,13 +26,18 @@ from harness.model import (
     Series,
     Subject,
 )
-from harness.source.kernel import Request, offered_versions, resolve
+from harness.source.apply import patched
+from harness.source.kernel import Request, kind_of, offered_versions, resolve
+from harness.source.patches import LIMIT, read_patch
+from harness.source.paths import printable
 from harness.source.tree import Source
 
 PROGRAM = "./pmu-harness"
 DEFAULT_SERIES = "start-stop-callbacks"
 DEFAULT_SOURCE = "debian:auto"
 DEFAULT_MACHINE = "aarch64-tcg"
+# A folder's name has 255 at the most, and a subject's has more in it.
+_NAME_BYTES = 100
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ class Asked:
     alone: bool = False
     refresh: bool = False
     repetitions: int | None = None
+    strict: bool = False
+    allow_unbuilt: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,8 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         )
     source = resolve(spec, request)
     candidate, reference = _subjects(catalog, series, source, machine, asked)
+    if asked.patches:
+        _see_that_patches_are_sound(candidate, source, cache, say)
     plan = make_plan(
         source=source.spec,
         series=series.name if series else "",
@@ -86,6 +96,8 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         ),
         errata=_errata(catalog, series),
         noise_limits=_noise_limits(catalog, machine),
+        strict=asked.strict,
+        allow_unbuilt=asked.allow_unbuilt,
     )
     return Prepared(plan, source, archive)
 
@@ -124,7 +136,7 @@ def _series(catalog: Catalog, asked: Asked) -> Series | None:
     """The series that was asked for; none for a patch, or for a tree as it is."""
     if asked.patches and asked.series:
         raise PlanError("--patch and --series exclude each other")
-    if asked.patches or (asked.series is None and asked.source.startswith("path:")):
+    if asked.patches or (asked.series is None and kind_of(asked.source)[0] != "debian"):
         return None
     found: Series = catalog.find("series", asked.series or DEFAULT_SERIES)
     return found
@@ -138,7 +150,7 @@ def scenarios_for(catalog: Catalog, asked: Asked, machine: Machine) -> tuple[Sce
         return tuple(catalog.find("scenarios", name) for name in asked.scenarios)
     wanted = {name for check in asked.checks for name in _family(check)}
     able = [row for row in catalog.scenarios.values() if not row.lacks(machine)]
-    return tuple(row for row in able if not asked.checks or wanted & set(row.checks))
+    return tuple(row for row in able if not asked.checks or wanted & {*ALWAYS, *row.checks})
 
 
 def _family(name: str) -> list[str]:
@@ -159,24 +171,59 @@ def _subjects(
     """(candidate, reference); a tree as it is has no reference."""
     layers = stack(series, catalog.series) if series else []
     target = (source.version, machine.architecture)
-    files = {file for layer in layers for file in layer.patches_for(*target)}
-    texts = {file: Path(file).read_text(encoding="utf-8") for file in files}
+    names = {name for layer in layers for name in layer.patches_for(*target)}
+    files = {name: _patch(Path(name)) for name in names}
 
     def subject(of: Series | None) -> Subject:
-        return subject_of_series(of, source.spec, *target, catalog=catalog.series, texts=texts)
+        return subject_of_series(of, source.spec, *target, catalog=catalog.series, files=files)
 
     if asked.patches:
         bare = subject(None)
-        patches = tuple(
-            PatchFile(path=str(path), text=path.read_text(encoding="utf-8", errors="replace"))
-            for path in asked.patches
-        )
-        name = f"{bare.name}+{asked.patches[-1].stem}"
+        patches = tuple(map(_patch, asked.patches))
+        name = f"{bare.name}+{_short(asked.patches[-1].stem)}"
         return bare.model_copy(update={"name": name, "patches": patches}), bare
     if series is None:
         return subject(None), None
     below = catalog.series[series.stands_on] if series.stands_on else None
     return subject(series), subject(below)
+
+
+def _patch(path: Path) -> PatchFile:
+    """A patch from its file, of which no more is read than may be; raises PlanError."""
+    name = printable(str(path))
+    try:
+        with path.open("rb") as file:
+            return read_patch(name, file.read(LIMIT + 1))
+    except OSError as error:
+        raise PlanError(f"cannot read {name}", why=str(error)) from error
+
+
+def _see_that_patches_are_sound(
+    subject: Subject, source: Source, cache: Cache, say: Callable[[str], None]
+) -> None:
+    """Raise PlanError for a file that is no patch, or a damaged one.
+
+    That a sound one does not apply is for the run to say: it is a verdict.
+    """
+    with source.locked(cache, say), suppress(PatchError):
+        patched(source.tree, source.pristine, subject.patches)
+
+
+def _short(name: str) -> str:
+    """A file's name as it may be in a subject's, which is a folder's in a run."""
+    safe = "".join(char if char.isprintable() else "_" for char in name)
+    return safe.encode()[:_NAME_BYTES].decode(errors="ignore")
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Words as a shell takes them; bytes that are no UTF-8 as bash writes them."""
+    return " ".join(
+        shlex.quote(word) if word.isprintable() else f"$'{_escaped(word)}'" for word in words
+    )
+
+
+def _escaped(word: str) -> str:
+    return printable(word.replace("\\", r"\\").replace("'", r"\'"))
 
 
 def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
@@ -189,4 +236,5 @@ def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
     words += ["--machine", cell.machine, "--scenario", cell.scenario, "--rerun"]
     if asked.repetitions is not None:
         words += ["--repetitions", str(asked.repetitions)]
-    return shlex.join([*words, *(["--alone"] if asked.alone else [])])
+    flags = {"--alone": asked.alone, "--strict": asked.strict}
+    return command_line([*words, *(flag for flag, given in flags.items() if given)])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A person's shell in a guest with perf, or a paused guest for a person's gdb."""
 
+import errno
 import shlex
 import sys
 import tempfile
@@ -14,10 +15,11 @@ from harness.ask.catalog import Catalog
 from harness.build.emulator import provide_for
 from harness.build.kernel import IMAGE, VMLINUX, Kernel
 from harness.build.recipe import SHELL_BATCH
-from harness.errors import HostError, PlanError, SubjectError
+from harness.errors import Exit, HostError, PlanError, SubjectError
 from harness.guest.batch import CONSOLE
 from harness.guest.live import Boot, Live, booted
-from harness.guest.ssh import SessionError
+from harness.guest.ssh import Session, SessionError
+from harness.guest.terminal import OutputError
 from harness.host.progress import Progress
 from harness.host.store import Cache, default_runs
 from harness.machine.crash import clean, recognize
@@ -105,11 +107,22 @@ def enter(
             if place.boot.gdb and not command:
                 return _watch(live)
             session = live.connect(limit_s, patient=place.boot.gdb is not None)
-            status = session.attach(command)
-            live.finish(session)
+            status = _perform(session, command)
         except SessionError as error:
             raise _blame(place, live, error) from error
+        with suppress(SessionError):  # Nothing is asked of the guest any more.
+            live.finish(session)
     return status
+
+
+def _perform(session: Session, command: tuple[str, ...]) -> int:
+    """The exit status of the command or shell; raises SessionError or HostError."""
+    try:
+        return session.attach(command)
+    except OutputError as error:
+        if error.error.errno == errno.EPIPE:
+            return Exit.UNREAD
+        raise HostError.of(error.error) from error
 
 
 def _watch(live: Live) -> int:

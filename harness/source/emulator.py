@@ -13,6 +13,7 @@ from harness.errors import HostError
 from harness.host.debian import Archive, extract, own_architecture, package_version
 from harness.host.store import Cache, digest, file_digest
 from harness.model import Emulator, EmulatorSource, Firmware
+from harness.source.archive import unpack
 from harness.source.tree import Source, Tree
 
 VERSION = "VERSION"
@@ -92,7 +93,7 @@ class Fetcher:
         if not place.exists():
             self.say(f"unpacking {tarball.name}")
             with self.cache.publish(place) as new:
-                Tree(new).unpack(tarball)
+                unpack(Tree(new), tarball)
         version = Tree(place).work / VERSION
         if not version.exists():
             raise HostError(f"{spec} is no source of QEMU", why=f"it holds no file {VERSION}")

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""From observations to verdicts, from verdicts to the status of a run."""
+"""From observations to verdicts: each cell's by itself, and those of its repetitions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.checks import CHECKS, Observation
-from harness.checks.base import NOT_MEASURED, REFUSED
+from harness.checks import ALWAYS, CHECKS, Observation
+from harness.checks.base import NOT_MEASURED
+from harness.checks.calls import CALLS, failed_call, refused_event
 from harness.guest.callback_records import Observer
-from harness.guest.records import Lost, ProbeError, Records, Refused
+from harness.guest.records import Lost, Records, Refused
 from harness.model import (
     Cell,
-    CellResult,
     Erratum,
     GuestEnd,
     Noise,
@@ -19,10 +19,10 @@ from harness.model import (
     Regime,
     Repetition,
     Role,
-    Scenario,
     Status,
     Verdict,
 )
+from harness.verdict.faults import is_more, kind, kinds
 from harness.verdict.repetitions import Said, combine, combine_health, excess, judge_one
 
 HEALTH = "kernel.health"
@@ -39,24 +39,29 @@ class Observed:
     noise: Noise | None = None
 
 
+# --- one cell ----------------------------------------------------------------
+
+
 def judge_health(outcome: Outcome, reference: Outcome | None) -> Verdict:
     """Did the guest get through without panic, oops, WARN, stall or hang?
 
-    The subject is blamed only if the reference, where there is one, got through; for a step
-    of the harness's own that failed, only with a reference.
+    A step of the harness's own that failed is the kernel's fault only where the reference's
+    did not.
     """
     expected = "the batch done; no panic, oops, WARN, stall"
     if outcome.end is GuestEnd.DONE:
         return Verdict(check=HEALTH, status=Status.PASS, measured="done", expected=expected)
-    alone = reference is None and outcome.end is not GuestEnd.STEP_FAILED
-    got_through = alone or (reference is not None and reference.end is GuestEnd.DONE)
-    blamed = got_through and outcome.end not in _HOST_ENDS
+    ours = outcome.end in _HOST_ENDS
+    if outcome.end is GuestEnd.STEP_FAILED:
+        ours = reference is None or reference.end is not GuestEnd.DONE
     return Verdict(
         check=HEALTH,
-        status=Status.FAIL if blamed else Status.ERROR,
+        status=Status.ERROR if ours else Status.FAIL,
         measured=outcome.summary,
         expected=expected,
         evidence=outcome.evidence,
+        # Two crashes are of one kind if they say the same; their stacks may differ.
+        faults={kind(outcome.summary): 1},
     )
 
 
@@ -66,13 +71,9 @@ def _not_measured(check: str, why: str) -> Verdict:
     )
 
 
-def _obstacle(observed: Observed) -> str:
-    """Why a cell's records cannot be judged; empty if they can."""
+def _cut_short(observed: Observed) -> str:
+    """Why a cell's records do not tell all; empty if they do."""
     records = observed.records
-    errors = records.of(ProbeError)
-    if errors:
-        first = errors[0]
-        return f"the probe could not go on: {first.what}: {first.text} (errno {first.errno})"
     if not records.complete or observed.outcome.end is GuestEnd.STEP_FAILED:
         return observed.outcome.summary
     lost = sum(record.lost for record in records.of(Lost))
@@ -84,42 +85,66 @@ def _obstacle(observed: Observed) -> str:
     return ""
 
 
-def _lacks(scenario: Scenario, observed: Observed, reference: Observed | None) -> Verdict | None:
+def _obstacle(observed: Observed) -> str:
+    """Why a cell's records cannot be judged; empty if they can."""
+    failed = failed_call(observed.records)
+    return f"the probe could not go on: {failed}" if failed else _cut_short(observed)
+
+
+def judge_cell(
+    cell: Cell, plan: Plan, observed: Observed, reference: Observed | None
+) -> tuple[Verdict, ...]:
+    """The verdict of each of the scenario's checks, of its calls, the kernel's health first."""
+    scenario = next(s for s in plan.scenarios if s.name == cell.scenario)
+    health = judge_health(observed.outcome, reference.outcome if reference else None)
+    asked = scenario.checks if scenario.tool else (*ALWAYS, *scenario.checks)
+    # A probe that could not go on is for kernel.calls to judge.
+    cut = "" if failed_call(observed.records) else _cut_short(observed)
+    if cut:
+        return (health, *(_not_measured(check, cut) for check in asked))
+    version = plan.subjects[cell.role].version
+    mine = Observation(observed.records, plan.machine, scenario, version)
+    theirs = None
+    if reference and reference.records.all:
+        version = plan.subjects[Role.REFERENCE].version
+        theirs = Observation(reference.records, plan.machine, scenario, version)
+    calls = [_judge_check(CALLS, mine, theirs, plan, cell.role)] if not scenario.tool else []
+    if reference is not None and _obstacle(reference):
+        theirs = None
+    return (health, *calls, *_judge_scenario(cell, plan, mine, theirs, observed))
+
+
+def _judge_scenario(
+    cell: Cell, plan: Plan, mine: Observation, theirs: Observation | None, observed: Observed
+) -> tuple[Verdict, ...]:
+    """The verdicts of the scenario's own checks, where the guest came so far."""
+    checks = mine.scenario.checks
+    obstacle = _obstacle(observed)
+    if obstacle:
+        return tuple(_not_measured(check, obstacle) for check in checks)
+    lacking = _lacks(mine, theirs)
+    if lacking:
+        return tuple(lacking.model_copy(update={"check": check}) for check in checks)
+    return tuple(_judge_check(check, mine, theirs, plan, cell.role) for check in checks)
+
+
+def _lacks(mine: Observation, theirs: Observation | None) -> Verdict | None:
     """The verdict on every check where the kernel refused an event; None where it did not.
 
     A skip where the scenario allows for that, and the reference, as far as it got,
     lacks it too.
     """
-    refused = observed.records.of(Refused)
+    refused = refused_event(mine.records)
     if not refused:
         return None
-    first = refused[0]
-    measured = f"{REFUSED}{first.name}: {first.text} (errno {first.errno})"
-    allowed = first.name in scenario.may_lack
-    if reference and not _obstacle(reference) and not reference.records.of(Refused):
-        status = Status.FAIL
-    else:
-        status = Status.SKIP if allowed else Status.ERROR
-    return Verdict(check="", status=status, measured=measured, expected="an event that counts")
-
-
-def _shortened(verdict: Verdict) -> Verdict:
-    """With the first lines of its evidence only."""
-    lines = verdict.evidence
-    if len(lines) <= EVIDENCE_LINES:
-        return verdict
-    kept = (*lines[:EVIDENCE_LINES], f"... and {len(lines) - EVIDENCE_LINES} more")
-    return verdict.model_copy(update={"evidence": kept})
-
-
-def _excused(verdict: Verdict, erratum: Erratum) -> Verdict:
-    """A failure that a known defect explains: a skip, with the failure as its proof."""
-    return verdict.model_copy(
-        update={
-            "status": Status.SKIP,
-            "measured": f"{verdict.measured}: erratum {erratum.name}",
-            "evidence": (erratum.what, f"({erratum.source})", *verdict.evidence),
-        }
+    allowed = mine.records.of(Refused)[0].name in mine.scenario.may_lack
+    if theirs and not refused_event(theirs.records):
+        return _not_measured("", refused)
+    return Verdict(
+        check="",
+        status=Status.SKIP if allowed else Status.ERROR,
+        measured=refused,
+        expected="an event that counts",
     )
 
 
@@ -135,42 +160,79 @@ def _judge_check(
 ) -> Verdict:
     """One check's verdict; a known defect that is not the candidate's own is no failure."""
     verdict = _answer(check, mine, theirs)
+    if verdict.status is not Status.FAIL:
+        return _shortened(verdict)
     scenario, version = mine.scenario.name, plan.subjects[role].version
-    erratum = next(
-        (e for e in plan.errata if e.covers(scenario, verdict, version, plan.machine)), None
-    )
-    if verdict.status is Status.FAIL and erratum:
-        before = _answer(check, theirs, None) if theirs else None
-        if erratum.by_chance or before is None or before.status is Status.FAIL:
-            verdict = _excused(verdict, erratum)
+    errata = [e for e in plan.errata if e.concerns(scenario, check, version, plan.machine)]
+    if errata:
+        before = _answer(check, theirs, None).evidence if theirs else None
+        verdict = _excused(verdict, before, errata)
     return _shortened(verdict)
 
 
-def judge_cell(
-    cell: Cell, plan: Plan, observed: Observed, reference: Observed | None
-) -> tuple[Verdict, ...]:
-    """The verdict of each of the scenario's checks, the kernel's health first."""
-    scenario = next(s for s in plan.scenarios if s.name == cell.scenario)
-    health = judge_health(observed.outcome, reference.outcome if reference else None)
-    obstacle = _obstacle(observed)
-    if obstacle:
-        return (health, *(_not_measured(check, obstacle) for check in scenario.checks))
-    lacking = _lacks(scenario, observed, reference)
-    if lacking:
-        return (
-            health,
-            *(lacking.model_copy(update={"check": check}) for check in scenario.checks),
-        )
-    version = plan.subjects[cell.role].version
-    mine = Observation(observed.records, plan.machine, scenario, version)
-    theirs = None
-    if reference and not _obstacle(reference):
-        version = plan.subjects[Role.REFERENCE].version
-        theirs = Observation(reference.records, plan.machine, scenario, version)
-    return (
-        health,
-        *(_judge_check(check, mine, theirs, plan, cell.role) for check in scenario.checks),
+def _shortened(verdict: Verdict) -> Verdict:
+    """With the first lines of its evidence only, and how many there are of each kind."""
+    lines = verdict.evidence
+    if verdict.status is Status.FAIL:
+        verdict = verdict.model_copy(update={"faults": kinds(lines)})
+    if len(lines) <= EVIDENCE_LINES:
+        return verdict
+    kept = (*lines[:EVIDENCE_LINES], f"... and {len(lines) - EVIDENCE_LINES} more")
+    return verdict.model_copy(update={"evidence": kept})
+
+
+# --- known defects -----------------------------------------------------------
+
+
+def _excused(verdict: Verdict, before: Sequence[str] | None, errata: Sequence[Erratum]) -> Verdict:
+    """A failure without the lines of evidence that known defects explain: a skip if none is left.
+
+    `before` is the reference's evidence, None where there is none to compare with.
+    """
+    left = list(verdict.evidence)
+    used: list[Erratum] = []
+    for erratum in errata:
+        remaining = _unexplained(left, before, erratum)
+        if len(remaining) < len(left):
+            used.append(erratum)
+        left = remaining
+    if not used:
+        return verdict
+    names = ", ".join(erratum.name for erratum in used)
+    if left:
+        number = len(verdict.evidence) - len(left)
+        measured = f"{verdict.measured}; {number} of {len(verdict.evidence)} by erratum {names}"
+        return verdict.model_copy(update={"measured": measured, "evidence": tuple(left)})
+    proof = [line for erratum in used for line in (erratum.what, f"({erratum.source})")]
+    return verdict.model_copy(
+        update={
+            "status": Status.SKIP,
+            "measured": f"{verdict.measured}: erratum {names}",
+            "evidence": (*proof, *verdict.evidence),
+        }
     )
+
+
+def _unexplained(lines: Sequence[str], before: Sequence[str] | None, erratum: Erratum) -> list[str]:
+    """The lines that an erratum does not explain, or that are more than the reference shows.
+
+    Kind by kind: a defect that the reference shows once does not explain hundreds, nor
+    something else that is said of the same event.
+    """
+    mine = kinds(line for line in lines if erratum.explains(line))
+    theirs = kinds(line for line in before or () if erratum.explains(line))
+
+    def excuses(name: str) -> bool:
+        if before is None:
+            return True
+        shown = theirs.get(name, 0)
+        return (shown > 0 or erratum.by_chance) and not is_more(mine[name], shown)
+
+    excused = {name for name in mine if excuses(name)}
+    return [line for line in lines if not (erratum.explains(line) and kind(line) in excused)]
+
+
+# --- all cells ---------------------------------------------------------------
 
 
 def judge_all(plan: Plan, observed: Mapping[str, Observed]) -> dict[str, tuple[Verdict, ...]]:
@@ -237,99 +299,3 @@ def _said(check: str, repetitions: Sequence[Repetition]) -> list[Said]:
         for verdict in one.verdicts
         if verdict.check == check
     ]
-
-
-def worst(verdicts: tuple[Verdict, ...]) -> Status:
-    """The worst status; pass for no verdict at all."""
-    order = list(Status)
-    return max((verdict.status for verdict in verdicts), key=order.index, default=Status.PASS)
-
-
-def by_check(results: tuple[CellResult, ...], role: Role) -> dict[str, Status]:
-    """Each check's worst status over the cells of a role; a skip counts where all are."""
-    found: dict[str, list[Verdict]] = {}
-    for result in results:
-        if result.cell.role is role:
-            for verdict in result.verdicts:
-                found.setdefault(verdict.check, []).append(verdict)
-    decided = {
-        check: [verdict for verdict in verdicts if verdict.status is not Status.SKIP] or verdicts
-        for check, verdicts in found.items()
-    }
-    return {check: worst(tuple(verdicts)) for check, verdicts in decided.items()}
-
-
-def judge_claim(plan: Plan, results: tuple[CellResult, ...]) -> dict[str, bool]:
-    """For each check claimed: does it turn from fail to pass (`fixes`), or fail (`breaks`)?
-
-    What a series fixes takes a reference to be seen; without one it is not judged.
-    Nor is a check that no scenario of the run asks, or that turns on another architecture.
-    """
-    before, after = by_check(results, Role.REFERENCE), by_check(results, Role.CANDIDATE)
-    asked = before.keys() | after.keys()
-    claim = plan.claim.on(plan.machine.architecture)
-    fixes = claim.fixes if Role.REFERENCE in plan.subjects else ()
-    held = {
-        check: before.get(check) is Status.FAIL and after.get(check) is Status.PASS
-        for check in fixes
-        if check in asked
-    }
-    return held | {
-        check: after.get(check) is Status.FAIL for check in claim.breaks if check in asked
-    }
-
-
-def _with_status(results: tuple[CellResult, ...], role: Role, *statuses: Status) -> dict[str, None]:
-    """Checks that have one of these statuses in some cell of a role, in order."""
-    return dict.fromkeys(
-        verdict.check
-        for result in results
-        if result.cell.role is role
-        for verdict in result.verdicts
-        if verdict.status in statuses
-    )
-
-
-def _undecided_claims(plan: Plan, results: tuple[CellResult, ...]) -> list[str]:
-    """Checks that the series fixes, of which the reference's data do not decide."""
-    before = by_check(results, Role.REFERENCE)
-    fixes = plan.claim.on(plan.machine.architecture).fixes
-    return [f"{check} (reference)" for check in fixes if before.get(check) is Status.INCONCLUSIVE]
-
-
-def judge_run(plan: Plan, results: tuple[CellResult, ...]) -> tuple[Status, str, dict[str, bool]]:
-    """(status, headline, claim) of a run whose subjects were all built."""
-    claim = judge_claim(plan, results)
-    name = plan.subjects[Role.CANDIDATE].name
-    failed = _with_status(results, Role.CANDIDATE, Status.FAIL)
-    if failed:
-        return Status.FAIL, f"{name} fails {', '.join(failed)}", claim
-    crashed = [
-        result
-        for result in results
-        if result.cell.role is Role.REFERENCE and result.outcome.end is not GuestEnd.DONE
-    ]
-    if crashed and HEALTH not in plan.claim.fixes:
-        first = crashed[0]
-        text = f"the reference {first.cell.subject} does not get through"
-        return Status.ERROR, f"{text}: {first.outcome.summary}", claim
-    undecided = list(_with_status(results, Role.CANDIDATE, Status.ERROR, Status.INCONCLUSIVE))
-    undecided += [
-        f"{check} (reference)" for check in _with_status(results, Role.REFERENCE, Status.ERROR)
-    ]
-    undecided += _undecided_claims(plan, results)
-    if undecided:
-        return Status.ERROR, f"no verdict: {', '.join(undecided)}", claim
-    broken = [check for check, held in claim.items() if not held]
-    if broken:
-        text = f"its claim does not hold: {', '.join(broken)} did not turn"
-        return Status.FAIL, f"{name} passes, and {text}", claim
-    skipped = sum(
-        verdict.status is Status.SKIP
-        for result in results
-        if result.cell.role is Role.CANDIDATE
-        for verdict in result.verdicts
-    )
-    but = f" ({skipped} skipped, with proof)" if skipped else ""
-    held = f"; the claim holds: {', '.join(claim)} turned from fail to pass" if claim else ""
-    return Status.PASS, f"{name} passes every check{but}{held}", claim

@@ -7,13 +7,13 @@ in another decides already; witnesses that disagree in some repetitions but not 
 upset by noise, and decide nothing.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from harness.checks.base import (
     NOT_MEASURED,
-    REFUSED,
     Check,
     Equivalence,
     NoMore,
@@ -60,11 +60,6 @@ class Said:
         """True if nothing was measured."""
         measured = self.verdict.measured
         return self.status is Status.ERROR and measured.startswith(NOT_MEASURED)
-
-    @property
-    def violated(self) -> bool:
-        """True if it fails because an event was refused: nothing that noise does."""
-        return self.status is Status.FAIL and self.verdict.measured.startswith(REFUSED)
 
 
 def excess(noise: Noise | None, limits: Sequence[NoiseLimit]) -> tuple[str, ...]:
@@ -149,11 +144,7 @@ def combine(
 
 def _plain(test: Test, said: list[Said]) -> Verdict | None:
     """The verdict of what needs no statistics: violations, errors; None where there are none."""
-    violated = [
-        one
-        for one in said
-        if one.violated or (isinstance(test, Property) and one.status is Status.FAIL)
-    ]
+    violated = [one for one in said if one.status is Status.FAIL and isinstance(test, Property)]
     if violated:
         return _violation(violated, said)
     if lost := [one for one in said if one.lost]:
@@ -203,7 +194,12 @@ def _violation(violated: list[Said], said: list[Said]) -> Verdict:
         f"{first.repetition}: {first.verdict.measured}",
         {**first.verdict.metrics, "repetitions": len(said), "violated": len(violated)},
         _cited(violated),
-    )
+    ).model_copy(update={"faults": _added_up(violated)})
+
+
+def _added_up(said: Sequence[Said]) -> dict[str, int]:
+    """The faults of all of them, by kind."""
+    return dict(sum((Counter(one.verdict.faults) for one in said), Counter()))
 
 
 def _property(test: Property, said: list[Said]) -> Verdict:
@@ -246,7 +242,8 @@ def _recurrence(said: list[Said]) -> Verdict:
             status, why = Status.INCONCLUSIVE, _noise(decided)
     numbers: Numbers = {"repetitions": len(decided), "violated": len(failed), "p": p}
     numbers |= {"low": interval.low, "high": interval.high}
-    return _result(like.verdict, status, measured + why, numbers, _cited(failed) if failed else [])
+    found = _result(like.verdict, status, measured + why, numbers, _cited(failed) if failed else [])
+    return found.model_copy(update={"faults": _added_up(failed)})
 
 
 def _too_few(number: int) -> str:

@@ -45,6 +45,17 @@ def proportion(violations: int, repetitions: int) -> tuple[Interval, float]:
     return interval, float(test.pvalue)
 
 
+def p_more(mine: int, theirs: int) -> float:
+    """p that of two counts of one rate the first is so much larger: the exact conditional test.
+
+    Given their sum, each of the counted is the first one's with a chance of one half
+    (Przyborowski and Wilenski, Biometrika 31, 1940).
+    """
+    from scipy.stats import binom  # noqa: PLC0415
+
+    return float(binom.sf(mine - 1, mine + theirs, 0.5))
+
+
 def location(values: Sequence[float]) -> Interval | None:
     """Where the middle of the values lies: the interval of Wilcoxon's signed-rank test.
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A tiny kernel tree that kbuild's targets build in no time, and a QEMU that is a script."""
 
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -15,6 +16,13 @@ $(O)/arch/arm64/boot/Image: kernel/core.c
 \t@grep -q 'error:' $< && { cat $<; exit 1; } || :
 \tcp $< $@
 \tcp $< $(O)/System.map
+\tmkdir -p $(O)/kernel
+\tprintf 'savedcmd_x := cc\\n\\nsource_x := %s\\n\\ndeps_x := \\\\\\n  %s \\\\\\n' \\
+\t\t$(CURDIR)/kernel/core.c $(CURDIR)/kernel/core.h > $(O)/kernel/.core.o.cmd
+%.o: %.c
+\t@grep -q 'error:' $< && { cat $<; exit 1; } || :
+\tmkdir -p $(O)/$(dir $@)
+\tcp $< $(O)/$@
 allnoconfig:
 \tgrep -v DROPPED $(KCONFIG_ALLCONFIG) > $(O)/.config
 modules:
@@ -149,10 +157,19 @@ def make_qemu(folder: Path) -> Path:
     return script
 
 
-def diff(path: str, old: str, new: str) -> str:
-    """A patch that changes the first line of a file."""
+def git(folder: Path, *argv: str) -> str:
+    """What a git command says in a folder."""
+    identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "protocol.file.allow=always"]
+    done = subprocess.run(["git", *identity, *argv], cwd=folder, check=True, capture_output=True)
+    return done.stdout.decode().strip()
+
+
+def diff(path: str, old: str, new: str, *below: str) -> str:
+    """A patch that changes the first line of a file, with lines of context below it."""
     head = f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n"
-    return f"{head}@@ -1 +1 @@\n-{old}\n+{new}\n"
+    count = f",{1 + len(below)}" if below else ""
+    context = "".join(f" {line}\n" for line in below)
+    return f"{head}@@ -1{count} +1{count} @@\n-{old}\n+{new}\n{context}"
 
 
 def added(path: str, line: str = "x", mode: str = "100644") -> str:

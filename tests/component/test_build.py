@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.build.alone import compile_alone
 from harness.build.kernel import Builder
 from harness.errors import BuildError, HostError, OwnPartError
 from harness.host import sandbox
 from harness.host.store import Cache
 from harness.model import PatchFile, Subject
 from harness.source.kernel import Request, resolve
+from harness.source.tree import Source, Tree
 from tests.component.fakes import diff, make_tree
 
 pytestmark = pytest.mark.needs("git", "make", "setpriv", "aarch64-linux-gnu-gcc")
@@ -31,23 +33,39 @@ def place(tmp_path, catalog):
     modules.mkdir()
     (modules / "pmu_observer.c").write_text("observer\n")
 
-    def build(*patches, name="s"):
-        source = resolve(f"path:{user}", Request(cache, None, False, lambda _: None))
-        builder = Builder(
+    def builder(source=None):
+        request = Request(cache, None, False, lambda _: None)
+        return Builder(
             cache,
-            source,
+            source or resolve(f"path:{user}", request),
             catalog.architectures["arm64"],
             configs=configs,
             modules=modules,
             say=lambda _: None,
         )
-        files = tuple(PatchFile(path=f"{n}.patch", text=text) for n, text in enumerate(patches))
-        return builder.build(
-            Subject(name=name, source=source.spec, version=source.version, patches=files)
-        )
 
-    build.user, build.configs, build.cache = user, configs, cache
+    def build(*patches, name="s"):
+        maker = builder()
+        return maker.build(subject(maker.source, *patches, name=name))
+
+    build.user, build.configs, build.cache, build.builder = user, configs, cache, builder
     return build
+
+
+def subject(source, *patches, name="s"):
+    files = tuple(PatchFile(path=f"{n}.patch", text=text) for n, text in enumerate(patches))
+    return Subject(name=name, source=source.spec, version=source.version, patches=files)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """A source of which git knows only what patches touch, with a driver that nothing builds."""
+    tree = Tree(tmp_path / "archive")
+    make_tree(tree.work, "one\n")
+    (tree.work / "drivers").mkdir()
+    (tree.work / "drivers" / "spe.c").write_text("fine\n")
+    tree.prepare()
+    return Source(spec="debian:6.12", version="6.12.1", digest="d", tree=tree, pristine=None)
 
 
 def image(kernel):
@@ -61,8 +79,9 @@ def test_an_artifact_holds_what_it_was_made_of(place):
     assert kernel.facts["toolchain"].startswith("aarch64-linux-gnu-gcc")
     names = {path.name for path in kernel.folder.iterdir()}
     assert names == {
-        "Image", "System.map", "build.json", "build.log", "config", "pmu_observer.ko",
+        "Image", "System.map", "build.json", "build.log", "config", "inputs", "pmu_observer.ko",
     }  # fmt: skip
+    assert kernel.inputs == {"kernel/core.c", "kernel/core.h"}
 
 
 def test_what_was_built_is_not_built_again(place):
@@ -119,6 +138,47 @@ def test_a_full_disk_is_the_hosts_fault(place):
     makefile.write_text(makefile.read_text() + f'\nImage: full\nfull:\n\t@echo "{text}"; exit 1\n')
     with pytest.raises(HostError, match="the disk is full"):
         place()
+
+
+def test_what_a_later_patch_touches_stays_in_an_earlier_subjects_tree(place, archive):
+    """The archive's driver is known to git from the second subject on."""
+    builder = place.builder(archive)
+    bare, patched = subject(archive), subject(archive, diff("drivers/spe.c", "fine", "odd"))
+    builder.build(bare)
+    builder.build(patched)
+    changes = builder.changes(bare, patched)
+    assert [(change.path, change.status) for change in changes] == [("drivers/spe.c", "M")]
+    for one, text in ((patched, "odd\n"), (bare, "fine\n"), (patched, "odd\n")):
+        with builder.configured(one) as tree:
+            assert (tree / "drivers" / "spe.c").read_text() == text
+
+
+def test_a_file_is_compiled_by_itself_once_and_leaves_nothing(place, archive):
+    builder = place.builder(archive)
+    before = builder.build(subject(archive))
+    after = builder.build(subject(archive, diff("drivers/spe.c", "fine", "finer")))
+    for _ in range(2):
+        said = compile_alone(builder, before, after, ["drivers/spe.c"])
+        assert said == {"drivers/spe.c": "compiles by itself"}
+    builds = [path for path in builder.folder.rglob("*spe*")]
+    assert builds == []
+    log = builder.log.read_text()
+    assert log.count("drivers/spe.o") > 0
+    builder.log.write_text("")
+    compile_alone(builder, before, after, ["drivers/spe.c"])
+    assert builder.log.read_text() == ""
+
+
+def test_what_only_the_candidate_does_not_compile_is_its_fault(place, archive):
+    builder = place.builder(archive)
+    before = builder.build(subject(archive))
+    broken = diff("drivers/spe.c", "fine", "spe.c:1:1: error: x")
+    after = builder.build(subject(archive, broken))
+    with pytest.raises(BuildError) as raised:
+        compile_alone(builder, before, after, ["drivers/spe.c"])
+    assert raised.value.what == "drivers/spe.c does not compile, which this config leaves out"
+    assert "spe.c:1:1: error: x" in raised.value.why
+    assert "spe.c:1:1: error: x" in raised.value.evidence.read_text()
 
 
 def build_log(place):

@@ -81,6 +81,58 @@ cli.main()
     assert done.stderr.lstrip("\n").startswith(said)
 
 
+@pytest.mark.parametrize("words", ["--help", "list", "list --no-such", "report ."])
+def test_a_pipe_that_nobody_reads_is_no_kernels_fault(words):
+    """click and rich would exit with 1."""
+    near, far = os.pipe()
+    os.close(near)
+    command = [sys.executable, "-m", "harness", *words.split()]
+    done = subprocess.run(command, cwd=ROOT, check=False, stdout=far, stderr=far)
+    os.close(far)
+    assert done.returncode == 141
+
+
+def test_a_broken_pipe_that_is_not_ours_is_told():
+    code = """
+from harness import cli
+@cli.cli.command()
+def breaks():
+    raise BrokenPipeError(32, "Broken pipe")
+cli.main()
+"""
+    command = [sys.executable, "-c", code, "breaks"]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "Broken pipe" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_is_opened_is_no_standard_stream(closed, tmp_path):
+    """Else a closed input would be the first file that the harness opens, and typed to a guest."""
+    code = """
+import os, sys
+from harness import cli
+@cli.cli.command()
+@cli.click.argument("place")
+def opens(place):
+    with open(place, "w") as file:
+        file.write(f"{file.fileno() > 2} {os.read(0, 1)}")
+    print("said")
+    print("said", file=sys.stderr)
+cli.main()
+"""
+    place = tmp_path / "opened"
+    words = [sys.executable, "-c", code, "opens", str(place)]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *words],
+        cwd=ROOT,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0
+    assert place.read_text() == "True b''"
+
+
 def test_a_shell_of_what_does_not_exist(call):
     status, _, err = call("shell", "--series", "pre-callback", "--", "true")
     assert status == 2

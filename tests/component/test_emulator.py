@@ -188,7 +188,7 @@ def test_a_full_disk_is_said(place):
 
 @pytest.mark.parametrize("path", ["../outside.c", "/tmp/outside.c"])
 def test_a_patch_cannot_leave_the_tree(place, path):
-    with pytest.raises(HostError, match=r"the emulator fake: 0.patch does not apply"):
+    with pytest.raises(HostError, match=r"the emulator fake: 0.patch reaches out"):
         place(added(path))
     assert place.steps == []
 

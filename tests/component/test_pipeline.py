@@ -15,13 +15,13 @@ from harness.errors import PlanError
 from harness.guest import batch
 from harness.host.progress import Progress
 from harness.host.store import Cache, write_json
-from harness.model import Emulator, Machine, Series, SeriesPatch, Status
+from harness.model import Change, Emulator, Machine, Part, Series, SeriesPatch, Status
 from harness.run import pipeline
 from harness.run.conclusion import rejudge
 from harness.run.folder import RunFolder
 from harness.run.pipeline import Run, Settings
-from harness.run.request import Asked, prepare
-from tests.component.fakes import diff, make_qemu, make_tree
+from harness.run.request import Asked, prepare, repeat_command
+from tests.component.fakes import added, diff, make_qemu, make_tree
 from tests.conftest import CAPTURES
 
 pytestmark = pytest.mark.needs("git", "make", "cpio", "setpriv", "aarch64-linux-gnu-gcc")
@@ -116,23 +116,116 @@ def test_a_candidate_that_loses_its_counter_fails(world):
     world.add_series("bad", CLEAN, BEFORE)
     result = world(series="bad")
     assert result.status is Status.FAIL
-    assert "6.12+bad fails retention.release" in result.headline
+    assert "6.12+bad breaks retention.release" in result.headline
 
 
 def test_a_panic_is_the_candidates_if_the_reference_gets_through(world):
     (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
     world.add_series("bad", CLEAN, PANIC)
-    assert world(series="bad").headline == "6.12+bad fails kernel.health"
+    assert world(series="bad").headline == "6.12+bad breaks kernel.health"
 
 
 def test_a_panic_of_both_is_nobodys(world):
     (world.tree / "kernel" / "core.c").write_text(PANIC + "\n")
-    world.add_series("same", PANIC, PANIC + " too")
+    world.add_series("same", PANIC, f"print hello~{PANIC}")
     result = world(series="same")
     assert result.status is Status.ERROR
-    assert "the reference 6.12 does not get through" in result.headline or (
-        "no verdict" in result.headline
-    )
+    assert result.headline.startswith("no verdict: nothing was measured: panic")
+    assert [one.change for one in result.changes] == [Change.STILL_FAILING]
+
+
+def test_another_panic_than_the_references_is_the_candidates(world):
+    (world.tree / "kernel" / "core.c").write_text(PANIC + "\n")
+    world.add_series("other", PANIC, "print Kernel panic - not syncing: something else")
+    result = world(series="other")
+    assert (result.status, result.headline) == (Status.FAIL, "6.12+other breaks kernel.health")
+
+
+def test_an_old_defect_is_not_the_patchs_and_its_repair_is_one(world):
+    (world.tree / "kernel" / "core.c").write_text(BEFORE + "\n")
+    world.add_series("harmless", BEFORE, f"print hello~{BEFORE}")
+    result = world(series="harmless")
+    assert result.status is Status.PASS, result.headline
+    assert "not this patch's: retention.release" in result.headline
+    assert world(series="harmless", strict=True).status is Status.FAIL
+    world.add_series("repair", BEFORE, CLEAN)
+    result = world(series="repair")
+    assert result.status is Status.PASS, result.headline
+    assert "; fixed: retention.release" in result.headline
+    assert {one.change for one in result.changes} == {Change.FIXED}
+
+
+# --- what no guest has -------------------------------------------------------
+
+
+@pytest.fixture
+def patched(world, tmp_path):
+    """Judge a patch against the clean tree, which has a driver that no config builds."""
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    for path, text in {"kernel/core.h": "h", "drivers/spe.c": "fine", "MAINTAINERS": "me"}.items():
+        (world.tree / path).parent.mkdir(exist_ok=True)
+        (world.tree / path).write_text(text + "\n")
+
+    def judge(*diffs, **asked):
+        file = tmp_path / "my.patch"
+        file.write_text("".join(diffs))
+        return world(patches=(file,), **asked)
+
+    return judge
+
+
+BAD_DRIVER = diff("drivers/spe.c", "fine", "spe.c:1:1: error: x")
+ELSEWHERE = added("arch/x86/events/core.c", "this does not compile")
+
+
+@pytest.mark.parametrize(
+    ("patch", "said"),
+    [
+        (ELSEWHERE, "nothing of 6.12+my is in the guests of aarch64-tcg: arch/x86/events/core.c"),
+        (diff("drivers/spe.c", "fine", "finer"), "drivers/spe.c (this config leaves it out; comp"),
+        (diff("MAINTAINERS", "me", "you"), "6.12+my changes only what no kernel contains"),
+        (diff("kernel/core.h", "h", "i"), "6.12+my makes the same image as its reference"),
+    ],
+)
+def test_a_patch_that_no_guest_has_is_not_exercised(patched, world, patch, said):
+    result = patched(patch)
+    assert (result.status, result.exercised) == (Status.ERROR, False)
+    assert said in result.headline
+    assert result.changes == () and result.failures == ()
+    assert rejudge(RunFolder(world.folder)) == result
+    allowed = patched(patch, allow_unbuilt=True)
+    assert (allowed.status, allowed.exercised) == (Status.PASS, False)
+    assert allowed.headline == result.headline
+
+
+def test_what_the_config_leaves_out_has_to_compile_all_the_same(patched):
+    result = patched(BAD_DRIVER)
+    assert (result.status, result.exercised) == (Status.FAIL, True)
+    assert "drivers/spe.c does not compile, which this config leaves out" in result.headline
+    assert "spe.c:1:1: error: x" in result.failures[0]
+
+
+def test_what_the_reference_does_not_compile_either_is_no_fault(patched, world):
+    (world.tree / "drivers" / "spe.c").write_text("spe.c:1:1: error: x\n")
+    result = patched(diff("drivers/spe.c", "spe.c:1:1: error: x", "spe.c:1:1: error: y"))
+    assert (result.status, result.exercised) == (Status.ERROR, False)
+    assert "does not compile by itself, nor does the reference's" in result.headline
+
+
+def test_a_new_file_that_does_not_compile_by_itself_is_no_fault(patched):
+    """No reference says that it could be compiled under this config."""
+    result = patched(added("drivers/new.c", "new.c:1:1: error: x"))
+    assert (result.status, result.exercised) == (Status.ERROR, False)
+
+
+def test_a_patch_of_which_a_part_is_built_names_the_rest(patched):
+    result = patched(diff("kernel/core.c", CLEAN, f"print hello~{CLEAN}"), ELSEWHERE)
+    assert (result.status, result.exercised) == (Status.PASS, True)
+    assert result.headline.startswith("6.12+my passes every check; not built here, so not judged:")
+    assert {file.path: file.part for file in result.touched} == {
+        "kernel/core.c": Part.IMAGE,
+        "arch/x86/events/core.c": Part.NOT_BUILT,
+    }
 
 
 def test_a_reference_that_does_not_build_is_no_fault_of_the_candidate(world):
@@ -221,6 +314,44 @@ def test_a_defect_that_a_series_mends_excuses_nothing_there(world):
         known = {erratum.name for erratum in RunFolder(world.folder).read_plan().errata}
         assert (defect in known) is excused
         assert known >= world.catalog.errata.keys() - {defect}
+
+
+def test_a_patch_that_does_not_apply_is_the_candidates_fault(world, tmp_path):
+    file = tmp_path / "my.patch"
+    file.write_text(diff("kernel/core.c", "something else", BEFORE))
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    result = world(patches=(file,))
+    assert (result.status, result.headline) == (
+        Status.FAIL,
+        f"6.12+my: {file} does not apply",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("", "is not a patch"), (diff("kernel/core.c", "x", "y", "cut")[:-5], "was damaged")],
+)
+def test_a_file_that_is_no_patch_is_refused_before_anything_is_done(world, tmp_path, text, what):
+    file = tmp_path / "my.patch"
+    file.write_text(text)
+    with pytest.raises(PlanError, match=what):
+        world(patches=(file,))
+    assert not world.folder.exists()
+
+
+@pytest.mark.parametrize("name", ["n" * 230, "caf\udce9", "\x1b[2J", "two\nlines", "[bold]"])
+def test_a_patch_may_have_any_name(world, tmp_path, name):
+    """A byte of its lines is built as it is, too, whatever its encoding."""
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    file = tmp_path / f"{name}.patch"
+    file.write_bytes(added("kernel/n.c", "caf#").encode().replace(b"#", b"\xe9"))
+    result = world(patches=(file,), allow_unbuilt=True)
+    assert result.status is Status.PASS, result.headline
+    (built,) = world.cache.sources.glob("*/tree/kernel/n.c")
+    assert built.read_bytes() == b"caf\xe9\n"
+    assert rejudge(RunFolder(world.folder)) == result
+    plan = RunFolder(world.folder).read_plan()
+    repeat_command(plan, Asked(patches=(file,)), plan.cells[0]).encode("utf-8")
 
 
 def test_a_folder_of_an_earlier_run_is_replaced_and_no_other(world):

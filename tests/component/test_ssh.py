@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
 """The session against a real SSH server: commands, files, limits, and what may go wrong."""
 
+import errno
 import os
 import threading
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
 from harness.guest import ssh, terminal
 from harness.guest.ssh import BoundsError, LostError, Session, TimeLimitError, make_keys
-from tests.component.ssh_server import Server
+from harness.guest.terminal import OutputError
+from tests.component.ssh_server import Interface, Server
 
 
 def speaks(channel):
@@ -204,3 +207,207 @@ def test_a_command_at_a_pipe(session, monkeypatch, capfd):
         assert session.attach(("speaks",)) == 3
     said = capfd.readouterr()
     assert (said.out, said.err) == ("out", "err")
+
+
+class Pipes:
+    """A command in the guest at pipes of a test's, in place of this process's own."""
+
+    def __init__(self, session, monkeypatch, folder):
+        self.session, self.monkeypatch, self.folder = session, monkeypatch, folder
+        self.stdin = os.open("/dev/null", os.O_RDONLY)
+        self.stdout, self.stderr = self.file("stdout"), self.file("stderr")
+
+    def file(self, name):
+        return os.open(self.folder / name, os.O_CREAT | os.O_WRONLY)
+
+    def type(self, data):
+        """Have a process's pipe as standard input, which holds less than there is to say."""
+        self.stdin, end = os.pipe()
+
+        def write():
+            with suppress(BrokenPipeError), os.fdopen(end, "wb") as file:
+                file.write(data)
+
+        threading.Thread(target=write, daemon=True).start()
+
+    def attach(self, *argv, seconds=60):
+        """The command's exit status, or what attach() raised."""
+        for name, fd in (("IN", self.stdin), ("OUT", self.stdout), ("ERR", self.stderr)):
+            self.monkeypatch.setattr(terminal, f"_STD{name}", fd)
+        ended = []
+
+        def attach():
+            try:
+                ended.append(self.session.attach(argv))
+            except Exception as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=attach, daemon=True)
+        thread.start()
+        thread.join(seconds)
+        assert ended, "the command does not end"
+        return ended[0]
+
+    def said(self, name="stdout"):
+        return (self.folder / name).read_bytes()
+
+
+@pytest.fixture
+def pipes(session, monkeypatch, tmp_path):
+    pipes = Pipes(session, monkeypatch, tmp_path)
+    yield pipes
+    for fd in {pipes.stdin, pipes.stdout, pipes.stderr}:
+        os.close(fd)
+
+
+MANY = os.urandom(5 << 20)  # More than an SSH window and two pipes hold.
+
+
+@pytest.mark.parametrize("status", [0, 9])
+def test_a_command_that_reads_no_input(server, pipes, status):
+    server.commands["ends"] = lambda channel: channel.sendall(b"done") or status
+    pipes.type(MANY)
+    assert pipes.attach("ends") == status
+    assert pipes.said() == b"done"
+
+
+def test_a_command_that_reads_a_part_of_its_input(server, pipes):
+    def reads_some(channel):
+        channel.sendall(channel.recv(10))
+        return 3
+
+    server.commands["head"] = reads_some
+    pipes.type(MANY)
+    assert pipes.attach("head") == 3
+    assert MANY.startswith(pipes.said())
+
+
+def copies(channel):
+    while data := channel.recv(4096):
+        channel.sendall(data)
+    return 0
+
+
+def test_much_goes_both_ways_at_once(server, pipes):
+    """A guest that says more than it is told waits for its reader, and its typist for it."""
+
+    def repeats(channel):
+        while data := channel.recv(4096):
+            channel.sendall(data * 4)
+        return 0
+
+    server.commands["repeats"] = repeats
+    pipes.type(bytes(len(MANY)))
+    assert pipes.attach("repeats") == 0
+    assert pipes.said() == bytes(4 * len(MANY))
+
+
+def test_a_command_that_closes_its_outputs_and_reads_on(server, pipes):
+    got = bytearray()
+
+    def reads(channel):
+        channel.shutdown_write()
+        while data := channel.recv(4096):
+            got.extend(data)
+        return 6
+
+    server.commands["reads"] = reads
+    pipes.type(MANY)
+    assert pipes.attach("reads") == 6
+    assert got == MANY
+
+
+def test_errors_are_apart_from_output(server, pipes):
+    def speaks_much(channel):
+        for part in range(0, len(MANY), 1 << 16):
+            channel.sendall(MANY[part : part + (1 << 16)])
+            channel.sendall_stderr(MANY[part : part + 100])
+        return 0
+
+    server.commands["speaks"] = speaks_much
+    assert pipes.attach("speaks") == 0
+    assert pipes.said() == MANY
+    assert pipes.said("stderr") == b"".join(
+        MANY[part : part + 100] for part in range(0, len(MANY), 1 << 16)
+    )
+
+
+def test_a_reader_that_is_slow_and_does_not_block(server, pipes):
+    """Its pipe is non-blocking: a writer must wait by itself."""
+    server.commands["cat"] = copies
+    near, pipes.stdout = os.pipe()
+    os.set_blocking(pipes.stdout, False)
+    pipes.type(MANY)
+    seen = []
+
+    def read():
+        with os.fdopen(near, "rb", buffering=0) as file:
+            while data := file.read(1 << 16):
+                seen.append(data)
+                time.sleep(0.001)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert pipes.attach("cat") == 0
+    os.close(pipes.stdout)
+    pipes.stdout = pipes.stderr
+    reader.join()
+    assert b"".join(seen) == MANY
+
+
+def test_a_reader_that_has_gone(server, pipes):
+    near, pipes.stdout = os.pipe()
+    os.close(near)
+    raised = pipes.attach("floods")
+    assert isinstance(raised, OutputError)
+    assert raised.error.errno == errno.EPIPE
+    assert server.transports[0].is_active()
+
+
+def test_an_output_on_a_full_disk(pipes):
+    pipes.stdout = os.open("/dev/full", os.O_WRONLY)
+    raised = pipes.attach("speaks")
+    assert isinstance(raised, OutputError)
+    assert raised.error.errno == errno.ENOSPC
+
+
+def test_a_command_goes_on_whose_errors_nobody_reads(pipes):
+    pipes.stderr = os.open("/dev/full", os.O_WRONLY)
+    assert pipes.attach("speaks") == 3
+    assert pipes.said() == b"out"
+
+
+def test_an_input_that_cannot_be_read_is_at_its_end(server, pipes):
+    """As nohup(1) leaves it, or a shell where it is a folder."""
+    server.commands["cat"] = copies
+    pipes.stdin = os.open("/dev/null", os.O_WRONLY)
+    assert pipes.attach("cat") == 0
+    pipes.stdin = os.open("/", os.O_RDONLY)
+    assert pipes.attach("cat") == 0
+
+
+def test_a_command_that_a_signal_ends(server, pipes):
+    """It has no status; ssh(1) says 255."""
+    server.commands["killed"] = lambda channel: channel.close()
+    assert pipes.attach("killed") == 255
+
+
+def test_a_guest_that_is_gone_while_it_is_typed_to(server, pipes):
+    server.commands["hangs"] = lambda _: server.vanish()
+    pipes.type(MANY)
+    assert isinstance(pipes.attach("hangs"), LostError)
+
+
+def test_whoever_types_at_a_terminal_gets_one(server, pipes, monkeypatch):
+    """Also where the output is a pipe, as with ssh(1); what was typed before is not lost."""
+    asked = []
+    monkeypatch.setattr(
+        Interface, "check_channel_pty_request", lambda *of: asked.append(of) or True
+    )
+    monkeypatch.setattr(terminal, "forwarded_size", lambda _: nullcontext())
+    server.commands["shell"] = lambda channel: channel.recv(1)[0]
+    person, pipes.stdin = os.openpty()
+    os.write(person, b"x")
+    assert pipes.attach() == ord("x")
+    assert asked
+    os.close(person)

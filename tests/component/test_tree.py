@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 """A tree of the harness's own: git switches it, the user's is only read."""
 
-import subprocess
-
 import pytest
 
 from harness.errors import PatchError
 from harness.model import PatchFile
-from harness.source.tree import Tree, patched
-from tests.component.fakes import added, diff, make_tree
+from harness.source.apply import patched
+from harness.source.clone import Clone
+from harness.source.kernel.path import snapshot
+from harness.source.tree import Change, Tree
+from tests.component.fakes import added, diff, git, make_tree
 
 pytestmark = pytest.mark.needs("git", "setpriv")
 
@@ -73,7 +74,7 @@ def test_a_file_that_someone_changed_is_written_anew(tree):
 def test_an_interrupted_checkout_heals(tree):
     _, one = patched(tree, None, (ONE,))
     tree.checkout(one)
-    (tree.git_dir / "checked-out").unlink()
+    (tree.git.folder / "checked-out").unlink()
     (tree.work / "kernel" / "core.c").write_text("half writ")
     tree.checkout(one)
     assert core(tree) == "two\n"
@@ -83,6 +84,45 @@ def test_the_same_change_is_the_same_difference(tree):
     pristine, one = patched(tree, None, (ONE, TWO))
     _, squashed = patched(tree, None, (patch(diff("kernel/core.c", "one", "three")),))
     assert tree.difference(pristine, one) == tree.difference(pristine, squashed)
+
+
+GONE = """\
+diff --git a/gone.c b/gone.c
+deleted file mode 100644
+--- a/gone.c
++++ /dev/null
+@@ -1 +0,0 @@
+-gone
+diff --git a/plain.sh b/plain.sh
+old mode 100644
+new mode 100755
+diff --git a/moved.c b/n/moved.c
+similarity index 100%
+rename from moved.c
+rename to n/moved.c
+diff --git "a/caf\\351.c" "b/caf\\351.c"
+new file mode 100644
+--- /dev/null
++++ "b/caf\\351.c"
+@@ -0,0 +1 @@
++x
+"""
+
+
+def test_what_a_patch_changed_is_told_path_by_path(tree):
+    for name in ("gone.c", "plain.sh", "moved.c"):
+        (tree.work / name).write_text("gone\n")
+    pristine, result = patched(tree, None, (ONE, NEW, patch(GONE)))
+    assert set(tree.changed(pristine, result)) == {
+        Change("kernel/core.c", "M"),
+        Change("n.c", "A"),
+        Change("gone.c", "D"),
+        Change("plain.sh", "M", mode_only=True),
+        Change("moved.c", "D"),
+        Change("n/moved.c", "A"),
+        Change("caf\udce9.c", "A"),
+    }
+    assert tree.changed(pristine, pristine) == ()
 
 
 def test_a_patch_that_does_not_apply_shows_its_hunk(tree):
@@ -114,11 +154,6 @@ def test_a_patch_cannot_follow_a_link_out(tree, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def git(folder, *argv):
-    identity = ["-c", "user.name=t", "-c", "user.email=t@t"]
-    subprocess.run(["git", *identity, *argv], cwd=folder, check=True, capture_output=True)
-
-
 @pytest.mark.parametrize("managed", [True, False])
 def test_a_users_tree_is_only_read(tmp_path, managed):
     user = make_tree(tmp_path / "user", "one\n")
@@ -131,8 +166,9 @@ def test_a_users_tree_is_only_read(tmp_path, managed):
     (user / "kernel" / "added.c").write_text("uncommitted\n")
     before = sorted((path, path.stat().st_mtime_ns) for path in user.rglob("*"))
     tree = Tree(tmp_path / "source")
-    tree.prepare()
-    pristine = tree.snapshot(user)
+    clone = Clone(user) if managed else None
+    tree.prepare(clone)
+    pristine = snapshot(tree, user, clone)
     _, one = patched(tree, pristine, (ONE,))
     tree.checkout(one)
     assert core(tree) == "two\n"
@@ -146,11 +182,11 @@ def test_a_users_change_and_removal_are_followed(tmp_path):
     (user / "gone.c").write_text("")
     tree = Tree(tmp_path / "source")
     tree.prepare()
-    first = tree.snapshot(user)
-    assert tree.snapshot(user) == first
+    first = snapshot(tree, user, None)
+    assert snapshot(tree, user, None) == first
     (user / "kernel" / "core.c").write_text("changed\n")
     (user / "gone.c").unlink()
-    second = tree.snapshot(user)
+    second = snapshot(tree, user, None)
     tree.checkout(first)
     tree.checkout(second)
     assert core(tree) == "changed\n"

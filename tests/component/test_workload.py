@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A cell over SSH with a QEMU that is a script and a guest that is a thread: every end named."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -207,24 +208,70 @@ def test_a_qemu_that_dies_is_the_hosts_fault(world):
         world.run()
 
 
-def test_a_shell_command_has_its_status(world, monkeypatch):
-    world.commands["exit"] = lambda channel: channel.sendall(b"hello\n") or 7
-    world.script(*world.well)
+@pytest.fixture
+def shell(world, monkeypatch):
+    """A command in a guest, as `shell` has it: its exit status, or what was raised."""
     folder = world.folder / "shell"
     folder.mkdir()
-    place = Place(world.boot(), folder, Kernel(None, folder, ""))
-    with Path("/dev/null").open() as nothing:
-        monkeypatch.setattr(terminal, "_STDIN", nothing.fileno())
-        assert enter(place, ("exit", "7"), 1.0, print) == 7
+    nothing = os.open("/dev/null", os.O_RDWR)
+    monkeypatch.setattr(terminal, "_STDIN", nothing)
+
+    def perform(*command):
+        place = Place(world.boot(), folder, Kernel(None, folder, ""))
+        return enter(place, command, 1.0, print)
+
+    yield perform
+    os.close(nothing)
 
 
-def test_a_panic_under_a_shell_is_the_kernels_fault(world):
+def test_a_shell_command_has_its_status(world, shell):
+    world.commands["exit"] = lambda channel: channel.sendall(b"hello\n") or 7
+    world.script(*world.well)
+    assert shell("exit", "7") == 7
+
+
+def test_a_shell_command_that_nobody_reads(world, shell, monkeypatch):
+    """As if SIGPIPE had ended it; the guest is let go in peace."""
+    near, far = os.pipe()
+    os.close(near)
+    monkeypatch.setattr(terminal, "_STDOUT", far)
+
+    def floods(channel):
+        while True:
+            channel.sendall(b"x" * 65536)
+
+    world.commands["yes"] = floods
+    world.script(*world.well)
+    assert shell("yes") == 141
+    assert (world.folder / "finish").exists()
+    os.close(far)
+
+
+def test_a_shell_whose_output_cannot_be_written(world, shell, monkeypatch):
+    full = os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr(terminal, "_STDOUT", full)
+    world.commands["echo"] = lambda channel: channel.sendall(b"hello\n") or 0
+    world.script(*world.well)
+    with pytest.raises(HostError, match="No space left"):
+        shell("echo")
+    os.close(full)
+
+
+def test_a_shell_command_has_its_status_also_of_a_guest_that_does_not_finish(
+    world, shell, monkeypatch
+):
+    monkeypatch.setattr(live, "FINISH_S", 0.2)
+    world.commands["exit"] = lambda _: 7
+    world.commands["sh"] = lambda _: None
+    world.script(*world.well)
+    assert shell("exit") == 7
+
+
+def test_a_panic_under_a_shell_is_the_kernels_fault(world, shell):
     def panic(_):
         world.sign("running")
 
     world.commands["exit"] = panic
     world.script(f"await {world.folder / 'running'}", PANIC)
-    folder = world.folder / "shell"
-    folder.mkdir()
     with pytest.raises(SubjectError, match="Kernel panic"):
-        enter(Place(world.boot(), folder, Kernel(None, folder, "")), ("exit",), 1.0, print)
+        shell("exit")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.ask.catalog import Catalog
-from harness.checks import CHECKS
+from harness.checks import ALWAYS, CHECKS
 from harness.errors import PlanError
 from harness.model import VM_COUNTERS
 from harness.verdict.judge import HEALTH
@@ -24,7 +24,8 @@ def test_every_scenario_asks_known_checks_and_probes(catalog):
 
 def test_every_check_is_asked_somewhere(catalog):
     asked = {check for scenario in catalog.scenarios.values() for check in scenario.checks}
-    assert asked == CHECKS.keys()
+    assert asked | {*ALWAYS} == CHECKS.keys()
+    assert not asked & {*ALWAYS}
 
 
 def test_every_check_has_a_saboteur(catalog):
@@ -40,7 +41,7 @@ def test_every_claim_names_checks_and_scenarios_that_exist(catalog):
         assert set(series.claim.scenarios) <= catalog.scenarios.keys(), series.name
         shown_by = series.claim.scenarios or catalog.scenarios
         asked = {check for name in shown_by for check in catalog.scenarios[name].checks}
-        assert claimed <= asked | {HEALTH}, series.name
+        assert claimed <= asked | {HEALTH, *ALWAYS}, series.name
 
 
 def test_every_series_stands_on_one_that_exists(catalog):
@@ -86,13 +87,11 @@ def test_every_scenario_becomes_a_batch_and_a_script(catalog):
 
 
 def test_every_patch_exists_and_is_one(catalog):
-    from harness.model import PatchFile
-    from harness.source.patches import touched
+    from harness.source.patches import read_patch
 
     for series in catalog.series.values():
         for patch in series.patches:
-            text = Path(patch.file).read_text()
-            assert touched((PatchFile(path=patch.file, text=text),)), patch.file
+            assert read_patch(patch.file, Path(patch.file).read_bytes()).text
 
 
 def test_every_limit_of_noise_says_why(catalog):

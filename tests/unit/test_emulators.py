@@ -8,7 +8,7 @@ import pytest
 from harness.ask.catalog import Catalog
 from harness.errors import PlanError
 from harness.host.debian import newest_of, source_lines, upstream_release
-from harness.source.patches import touched
+from harness.source.patches import read_patch
 
 SHA256 = "a" * 64
 
@@ -31,8 +31,8 @@ def rewrite(root, old, new):
 
 def test_every_emulators_patches_are_patches(catalog):
     for emulator in catalog.emulators.values():
-        patches = catalog.emulator_patches(emulator)
-        assert not emulator.patches or touched(patches), emulator.name
+        for patch in catalog.emulator_patches(emulator):
+            assert read_patch(patch.path, patch.data) == patch
 
 
 def test_patches_are_in_the_order_of_their_names(copy):

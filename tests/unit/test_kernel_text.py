@@ -1,42 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Kconfig text and patch text."""
+"""Kconfig text, compilers' words."""
 
 import pytest
 
 from harness.build import kconfig
 from harness.build.compile import compiler_errors
-from harness.errors import PatchError
-from harness.model import KconfigFragment, PatchFile, VersionRange
-from harness.source.patches import rejected_hunk, touched
-
-PATCH = """\
-Subject: [PATCH] two hunks
-
----
-diff --git a/kernel/a.c b/kernel/a.c
---- a/kernel/a.c
-+++ b/kernel/a.c
-@@ -1,3 +1,3 @@
- one
--two
-+TWO
- three
-@@ -10,3 +10,3 @@
- ten
--eleven
-+ELEVEN
- twelve
-diff --git a/new.c b/new.c
-new file mode 100644
---- /dev/null
-+++ b/new.c
-@@ -0,0 +1 @@
-+new
-"""
-
-
-def patch(text=PATCH):
-    return PatchFile(path="my.patch", text=text)
+from harness.model import KconfigFragment, VersionRange
 
 
 def test_what_did_not_survive_is_listed():
@@ -69,26 +38,6 @@ def test_a_kernel_is_asked_for_the_symbols_that_it_has(catalog, version, preempt
         asked = kconfig.parse("".join((catalog.configs / file).read_text() for file in files))
         assert [s for s in asked if s.startswith("CONFIG_PREEMPT")] == [preemption]
         assert [s for s in asked if s.endswith("SYSCTL")] == [sysctl]
-
-
-def test_what_a_patch_touches():
-    assert touched((patch(),)) == ["kernel/a.c", "new.c"]
-
-
-def test_the_rejected_hunk_is_shown():
-    hunk = rejected_hunk(patch(), "error: patch failed: kernel/a.c:10\nerror: does not apply")
-    assert hunk.splitlines()[0].startswith("@@ -10,3 +10,3 @@")
-    assert "+ELEVEN" in hunk and "+TWO" not in hunk
-
-
-def test_no_hunk_is_shown_where_git_names_none():
-    assert rejected_hunk(patch(), "error: kernel/b.c: No such file or directory") == ""
-
-
-@pytest.mark.parametrize("text", ["", "hello\n", "@@ -1 +1 @@\n-a\n+b\n"])
-def test_what_is_no_patch_is_refused(text):
-    with pytest.raises(PatchError, match=r"my\.patch is not a patch"):
-        touched((patch(text),))
 
 
 def test_compiler_errors_are_found_in_a_log():

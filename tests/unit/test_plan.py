@@ -2,6 +2,7 @@
 """Series, versions and cells: what is planned, and what is refused."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from harness.model import (
     VersionRange,
     parse_version,
 )
-from harness.run.request import Asked, repeat_command, repeated, scenarios_for
+from harness.run.request import Asked, command_line, repeat_command, repeated, scenarios_for
 
 
 def series(name, stands_on=None, since="6.1", before="6.2"):
@@ -77,7 +78,7 @@ def test_a_patch_of_another_architecture_does_not_fit():
     assert fits(catalog["s"], "6.1", "arm64", catalog)
     assert not fits(catalog["s"], "6.1", "x86_64", catalog)
     with pytest.raises(PlanError) as raised:
-        subject_of_series(catalog["s"], "debian:6.1", "6.1.1", "x86_64", catalog=catalog, texts={})
+        subject_of_series(catalog["s"], "debian:6.1", "6.1.1", "x86_64", catalog=catalog, files={})
     assert "6.2 on arm64" in raised.value.why
 
 
@@ -101,7 +102,7 @@ def test_no_kernel_fits():
 def test_a_series_without_a_patch_for_the_kernel_says_for_which_it_is():
     catalog = {"s": series("s")}
     with pytest.raises(PlanError) as raised:
-        subject_of_series(catalog["s"], "debian:6.12", "6.12.1", "arm64", catalog=catalog, texts={})
+        subject_of_series(catalog["s"], "debian:6.12", "6.12.1", "arm64", catalog=catalog, files={})
     assert "6.1 up to, not including, 6.2" in raised.value.why
 
 
@@ -354,3 +355,12 @@ def test_a_virtual_machines_counters_are_left(catalog):
     assert scenario.for_machine(x86).event_names == ["holder", "target"]
     still = scenario.model_copy(update={"steps": ("enable target", "user 30")})
     assert len(still.for_machine(arm64).event_names) == VM_COUNTERS + 4
+
+
+@pytest.mark.parametrize("word", ["plain", "two words", "it's", "caf\udce9", "a\nb", "\x1b\\x'"])
+def test_a_command_can_be_given_to_a_shell_again(word):
+    words = [word, "next"]
+    said = subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' {command_line(words)}"], capture_output=True, check=True
+    )
+    assert said.stdout == b"".join(f"{w}\0".encode(errors="surrogateescape") for w in words)

@@ -60,7 +60,6 @@ def costs(*values, noisy=()):
 LOST = one(ERROR, measured=NOT_MEASURED + "QEMU ended")
 TORN = one(ERROR, measured="the witnesses disagree", evidence=("log: a", "page: b"))
 SKIPPED = one(SKIP, measured="refused")
-REFUSED = one(FAIL, measured="the kernel refused target")
 UNDECIDED = one(INCONCLUSIVE, measured="no event was adjusted")
 
 
@@ -76,12 +75,15 @@ def test_what_is_common(check):
     assert combine(check, said(*[UNDECIDED] * 7, TORN)).status is INCONCLUSIVE
 
 
-@pytest.mark.parametrize("check", ALL, ids=lambda check: type(check.test).__name__)
-def test_an_event_that_one_repetition_refuses_is_the_kernels_fault(check):
-    """Whatever the others say: no noise refuses an event that the reference gets."""
-    verdict = combine(check, said(*[UNDECIDED] * 6, LOST, REFUSED))
+@pytest.mark.parametrize("check", [PROPERTY, RECURRENCE], ids=["property", "recurrence"])
+def test_a_violation_has_the_faults_of_all_repetitions(check):
+    def failed(**faults):
+        verdict, noisy = one(FAIL, evidence=("e",))
+        return verdict.model_copy(update={"faults": faults}), noisy
+
+    verdict = combine(check, said(failed(a=2), failed(a=1, b=3), *[failed(a=1)] * 4))
     assert verdict.status is FAIL
-    assert verdict.measured.startswith("violated in 1 of 8 repetitions; 8: the kernel refused")
+    assert verdict.faults == {"a": 7, "b": 3}
 
 
 @pytest.mark.parametrize("check", ALL, ids=lambda check: type(check.test).__name__)

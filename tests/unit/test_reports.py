@@ -15,13 +15,17 @@ from harness.guest.tool_records import Period
 from harness.model import (
     Cell,
     CellResult,
+    Change,
+    Changed,
     GuestEnd,
     Noise,
     Outcome,
+    Part,
     Repetition,
     Role,
     RunResult,
     Status,
+    TouchedFile,
     Verdict,
 )
 from harness.report import html, junit, text
@@ -191,15 +195,28 @@ def test_a_run_without_a_reference_has_one_column(wide):
 
 def test_evidence_is_shown_once_for_each_subject_and_check(wide):
     said = lines(printed(wide, detail=Detail.NORMAL))
-    assert said.count("first line") == 2
-    at = said.index("fail 6.12/aarch64-tcg/fails b")
+    at = said.index("fail 6.12+new/aarch64-tcg/fails b")
     assert said[at : at + 3] == [
-        "fail 6.12/aarch64-tcg/fails b",
+        "fail 6.12+new/aarch64-tcg/fails b",
         "first line",
         "as well in fails-too",
     ]
-    assert "fail 6.12+new/aarch64-tcg/fails b" in said
     assert "skip 6.12+new/aarch64-tcg/skips a" in said
+    # What the reference says as well is not said twice.
+    assert said.count("first line") == 1
+    assert not any(line.startswith("skip 6.12/") for line in said)
+
+
+def test_what_the_candidate_broke_is_shown_first(result):
+    broken = Changed(
+        change=Change.BROKEN, scenario="cycles-task", check="b", reference="pass", candidate="fail"
+    )
+    said = lines(printed(result.model_copy(update={"changes": (broken,)})))
+    titles = [line for line in said if line.startswith("fail 6.12") and "/" in line]
+    assert titles == [
+        "fail 6.12+new/aarch64-tcg/cycles-task b",
+        "fail 6.12/aarch64-tcg/cycles-task a",
+    ]
 
 
 def test_the_time_is_the_guests_and_the_whole(wide):
@@ -207,12 +224,176 @@ def test_the_time_is_the_guests_and_the_whole(wide):
     assert "time: 8 guests in 14 s of guests' time, 2 stored; 4 s in all" in said
 
 
-def test_what_did_not_pass_can_be_repeated(wide):
-    repeats = [line for line in lines(printed(wide)) if line.startswith("repeat:")]
-    assert repeats == [
-        f"repeat: ./pmu-harness run --scenario {scenario} --rerun"
-        for scenario in ("fails", "fails-too", "crashes")
+def repeated_by(shown):
+    return [line for line in lines(shown) if line.startswith("repeat:")]
+
+
+def test_what_fails_on_both_need_not_be_repeated(wide):
+    assert repeated_by(printed(wide)) == []
+
+
+def test_what_the_candidate_broke_is_repeated_by_one_command(wide):
+    before = tuple(
+        cell.model_copy(update={"verdicts": (verdict("b", Status.PASS),)})
+        if cell.cell.role is Role.REFERENCE
+        else cell
+        for cell in wide.cells
+    )
+    assert repeated_by(printed(wide.model_copy(update={"cells": before}))) == [
+        "repeat: ./pmu-harness run --scenario fails --scenario fails-too --scenario crashes --rerun"
     ]
+
+
+def test_without_a_reference_all_that_fails_is_repeated(wide):
+    alone = tuple(cell for cell in wide.cells if cell.cell.role is Role.CANDIDATE)
+    (command,) = repeated_by(printed(wide.model_copy(update={"cells": alone})))
+    named = re.findall(r"--scenario ([\w-]+)", command)
+    assert named == ["fails", "fails-too", "crashes"]
+
+
+BROKE = Changed(
+    change=Change.BROKEN, scenario="s1", check="b", reference="pass: 1", candidate="fail: 2"
+)
+CHANGES = (
+    BROKE.model_copy(update={"change": Change.STILL_FAILING, "check": "old"}),
+    BROKE.model_copy(update={"change": Change.FIXED, "check": "mended"}),
+    BROKE,
+    *(BROKE.model_copy(update={"scenario": f"s{number}"}) for number in range(2, 6)),
+)
+
+
+def test_what_changed_stands_on_top_the_worst_first(wide):
+    said = lines(printed(wide.model_copy(update={"changes": CHANGES})))
+    assert said[:4] == [
+        "broken b s1, s2, s3 and 2 more: pass: 1 -> fail: 2",
+        "fixed mended s1: pass: 1 -> fail: 2",
+        "still failing old s1: pass: 1 -> fail: 2",
+        "",
+    ]
+    assert said[4].startswith("scenario reference")
+
+
+def test_costs_that_moved_stand_there_too(wide):
+    dear = verdict("cost.adjustment", Status.PASS).model_copy(update={"metrics": {"change": 7}})
+    cells = (*wide.cells, cell(Role.CANDIDATE, "6.12+new", dear, scenario="cost-cycles"))
+    said = lines(printed(wide.model_copy(update={"cells": cells})))
+    assert said[0] == "moved cost.adjustment cost-cycles: m cost.adjustment"
+
+
+def test_html_has_what_changed_before_any_scenario(wide):
+    result = wide.model_copy(update={"changes": CHANGES})
+    page = html.render(result, {cell.cell.id: Records([]) for cell in result.cells}, {}, {})
+    assert page.index("What changed") < page.index("<h2>Checks</h2>")
+    rows = re.findall(r'<tr><td class="status ([\w-]+)">([\w ]+)</td><td>(\w+)</td>', page)
+    assert rows == [
+        ("broken", "broken", "b"),
+        ("fixed", "fixed", "mended"),
+        ("still-failing", "still failing", "old"),
+    ]
+    assert '<a href="#scenario-s5">s5</a>' in page
+
+
+def test_what_a_terminals_library_reads_into_a_name_or_an_evidence_is_left(wide):
+    """Neither markup nor an emoji."""
+    odd = verdict("x", Status.FAIL, ("registers.h:100:9: [red]no[/] :smile:",))
+    cells = (cell(Role.CANDIDATE, "6.12+my[new]", odd, scenario="s[0]"),)
+    for terminal in (False, True):
+        shown = printed(wide.model_copy(update={"cells": cells}), terminal=terminal)
+        for name in ("6.12+my[new]", "s[0]", "registers.h:100:9: [red]no[/] :smile:"):
+            assert name in shown
+
+
+# --- runs that did not get so far ----------------------------------------------
+
+
+@pytest.fixture
+def refused(wide):
+    """A run whose patch does not apply: nothing was started."""
+    waiting = Outcome(end=GuestEnd.NOT_STARTED, stage="none", summary="not started")
+    unmeasured = tuple(
+        Verdict(check=check, status=Status.ERROR, measured=text, expected="e")
+        for check, text in ((HEALTH, "not started"), ("a", NOT_MEASURED + "not started"))
+    )
+    cells = tuple(
+        one.model_copy(
+            update={"outcome": waiting, "verdicts": unmeasured, "seconds": 0.0, "reused": False}
+        )
+        for one in wide.cells
+    )
+    update = {"cells": cells, "failures": ("error:    p does not apply",), "changes": ()}
+    return wide.model_copy(update=update)
+
+
+def test_a_failure_is_all_that_is_printed_of_a_run_that_did_not_start(refused):
+    said = lines(printed(refused, detail=Detail.NORMAL))
+    assert said[:2] == ["error: p does not apply", "FAIL 6.12+new fails b"]
+    assert not any("not started" in line for line in said)
+    assert repeated_by("\n".join(said)) == []
+
+
+def test_a_failure_is_one_failed_case_and_no_error_beside_it(refused):
+    suite = next(iter(JUnitXml.fromstring(junit.render(refused).encode())))
+    assert (suite.failures, suite.errors) == (1, 0)
+    assert suite.skipped == 10
+    (failed,) = [case for case in suite if case.is_failure]
+    assert failed.result[0].text == "error:    p does not apply"
+
+
+TOUCHED = (
+    TouchedFile(path="arch/x86/[x].c", part=Part.NOT_BUILT, why="x86_64-tcg builds it"),
+    TouchedFile(path="kernel/a.c", part=Part.IMAGE),
+)
+
+
+@pytest.fixture
+def unexercised(refused):
+    update = {
+        "failures": (),
+        "exercised": False,
+        "status": Status.ERROR,
+        "touched": TOUCHED[:1],
+        "headline": "nothing of it is in a guest",
+    }
+    return refused.model_copy(update=update)
+
+
+def test_what_was_not_exercised_is_said_file_by_file(unexercised):
+    said = lines(printed(unexercised, detail=Detail.NORMAL))
+    assert said[:3] == [
+        "not built arch/x86/[x].c x86_64-tcg builds it",
+        "",
+        "NOT EXERCISED nothing of it is in a guest",
+    ]
+    assert not any("not started" in line for line in said)
+
+
+@pytest.mark.parametrize(("status", "counted"), [(Status.ERROR, (0, 1)), (Status.PASS, (0, 0))])
+def test_what_was_not_exercised_is_an_error_unless_that_is_allowed(unexercised, status, counted):
+    result = unexercised.model_copy(update={"status": status})
+    suite = next(iter(JUnitXml.fromstring(junit.render(result).encode())))
+    assert (suite.failures, suite.errors) == counted
+    (case,) = [case for case in suite if case.classname == "run"]
+    assert case.result[0].message == "nothing of it is in a guest"
+    assert case.result[0].text == "arch/x86/[x].c: not built: x86_64-tcg builds it"
+
+
+def test_a_part_that_is_not_built_is_told_before_the_scenarios(wide):
+    result = wide.model_copy(update={"touched": TOUCHED})
+    assert lines(printed(result))[0] == "not built arch/x86/[x].c x86_64-tcg builds it"
+    page = html.render(result, {cell.cell.id: Records([]) for cell in result.cells}, {}, {})
+    assert "What no guest has" in page and "kernel/a.c" not in page
+
+
+def test_what_fails_on_both_is_skipped_in_junit_unless_strictly(wide):
+    suite = next(iter(JUnitXml.fromstring(junit.render(wide).encode())))
+    cases = {(case.classname, case.name): case for case in suite}
+    assert cases["fails", "b"].is_skipped
+    assert cases["fails", "b"].result[0].message == "fails on the reference as well: m b"
+    assert cases["crashes", HEALTH].is_skipped and cases["crashes", "a"].is_skipped
+    assert (suite.failures, suite.errors) == (0, 0)
+    strict = wide.model_copy(update={"strict": True})
+    suite = next(iter(JUnitXml.fromstring(junit.render(strict).encode())))
+    assert (suite.failures, suite.errors) == (3, 0)
 
 
 def test_junit_has_a_case_for_each_check_of_the_candidate(result):
@@ -260,7 +441,8 @@ def test_html_shows_trouble_first_and_open(result):
     fine = cell(Role.CANDIDATE, "6.12+new", *said, scenario="attached")
     result = result.model_copy(update={"cells": (fine, *result.cells)})
     page = html.render(result, {cell.cell.id: Records([]) for cell in result.cells}, {}, {})
-    heads = re.findall(r'<details class="scenario"( open)?>\s*<summary><b>([^<]+)</b>', page)
+    head = r'<details class="scenario" id="[^"]+"( open)?>\s*<summary><b>([^<]+)</b>'
+    heads = re.findall(head, page)
     assert heads == [(" open", "cycles-task"), ("", "attached")]
 
 

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""Calls: the kernel does what its reference does when a probe asks it for something."""
+
+from errno import errorcode
+
+from harness.checks.base import FEW, Check, Observation, Property, inconclusive, verdict
+from harness.guest.records import Event, Interruption, Phase, ProbeError, Records, Refused
+from harness.model import Status, Verdict
+
+CALLS = "kernel.calls"
+_EXPECTED = "each call answered as the reference answers it"
+
+
+def failed_call(records: Records) -> str:
+    """The call that a probe could not go on without, with its errno; empty if there is none."""
+    errors = records.of(ProbeError)
+    if not errors:
+        return ""
+    first = errors[0]
+    number = errorcode.get(first.errno, str(first.errno))
+    steps = records.of(Phase)
+    where = f", in step '{steps[-1].name}'" if steps else ""
+    return f"{first.what}: {first.text} ({number}){where}"
+
+
+def refused_event(records: Records) -> str:
+    """What the kernel refused that a scenario may lack, with its errno; empty if nothing."""
+    refused = records.of(Refused)
+    if not refused:
+        return ""
+    first = refused[0]
+    number = errorcode.get(first.errno, str(first.errno))
+    return f"the kernel refused {first.name}: {first.text} ({number})"
+
+
+def _reached(records: Records) -> int:
+    """How far a probe came: events opened, steps begun, interruptions timed."""
+    return sum(len(records.of(kind)) for kind in (Event, Phase, Interruption))
+
+
+def _got_past(theirs: Records, mine: Records) -> bool:
+    """True if the reference's same guest was answered where this one was refused."""
+    stuck = failed_call(theirs) or refused_event(theirs)
+    return _reached(theirs) > _reached(mine) or (theirs.complete and not stuck)
+
+
+def judge_calls(observation: Observation, reference: Observation | None) -> Verdict:
+    """The kernel refuses no call that its reference allows, in the same step of the same guest.
+
+    Where there is no reference, or it does not get past that call either, nobody says that
+    the kernel should allow it: an event that a scenario may lack is no fault, and what else
+    a probe cannot do without is an error of the scenario on this kernel.
+    """
+    records = observation.records
+    failed, refused = failed_call(records), refused_event(records)
+    metrics: dict[str, int | float] = {"calls": _reached(records)}
+    if not failed and not refused and not metrics["calls"]:
+        return inconclusive(CALLS, "no call was made", _EXPECTED)
+    if not failed and not refused:
+        return verdict(
+            CALLS, [], measured="every call answered", expected=_EXPECTED, metrics=metrics
+        )
+    said = failed or refused
+    if reference and _got_past(reference.records, records):
+        fault = f"{said}; the reference's same guest got past that"
+        return verdict(CALLS, [fault], measured=said, expected=_EXPECTED, metrics=metrics)
+    lacking = bool(refused) and records.of(Refused)[0].name in observation.scenario.may_lack
+    return Verdict(
+        check=CALLS,
+        status=Status.PASS if lacking else Status.ERROR,
+        measured=f"{said}, which the scenario allows" if lacking else said,
+        expected=_EXPECTED,
+        metrics=metrics,
+    )
+
+
+CHECKS = (
+    Check(
+        CALLS,
+        "Does the kernel allow what its reference allows?",
+        judge_calls,
+        Property("calls", most=FEW),
+    ),
+)

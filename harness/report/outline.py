@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""What a reader wants to know first: what broke, what is fixed, which numbers moved."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.model import Change, Part, RunResult, TouchedFile
+from harness.report.table import rows
+
+# In this order they are told.
+_ORDER = (
+    *(Change.BROKEN, Change.UNDECIDED, Change.FIXED),
+    *(Change.STILL_FAILING, Change.NEW, Change.GONE),
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What became of one check, in which scenarios; what it said of the first of them."""
+
+    change: Change
+    check: str
+    scenarios: tuple[str, ...]
+    reference: str
+    candidate: str
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A cost that is another one than the reference's."""
+
+    check: str
+    scenario: str
+    measured: str
+
+
+def changed(result: RunResult) -> list[Told]:
+    """The run's changes, each check once for each kind of change, the worst first."""
+    found: dict[tuple[Change, str], list[str]] = {}
+    said: dict[tuple[Change, str], tuple[str, str]] = {}
+    for one in result.changes:
+        key = (one.change, one.check)
+        found.setdefault(key, []).append(one.scenario)
+        said.setdefault(key, (one.reference, one.candidate))
+    told = [Told(*key, tuple(scenarios), *said[key]) for key, scenarios in found.items()]
+    return sorted(told, key=lambda one: _ORDER.index(one.change))
+
+
+def moved(result: RunResult) -> list[Moved]:
+    """The costs that moved, in the order of their scenarios."""
+    return [
+        Moved(row.check, row.scenario, row.candidate.measured)
+        for row in rows(result)
+        if row.candidate.metrics.get("change")
+    ]
+
+
+def unbuilt(result: RunResult) -> list[TouchedFile]:
+    """The changed files that are not in a guest."""
+    inside = (Part.IMAGE, Part.SELFTESTS)
+    return [file for file in result.touched if file.part not in inside]
+
+
+def some(names: Iterable[str], number: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    listed = list(names)
+    more = len(listed) - number
+    return ", ".join(listed[:number]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""The guests of a run: each cell observed, or what the same machine did before taken for it."""
+
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.build.emulator import Built
+from harness.build.image import GuestImage
+from harness.build.kernel import IMAGE, OBSERVER, SYMBOLS, Kernel
+from harness.build.outer import OuterImage
+from harness.errors import HarnessError, HostError
+from harness.guest import batch, workload
+from harness.guest.batch import Guest
+from harness.guest.saved import Saved, saved
+from harness.guest.workload import Provided
+from harness.host import noise
+from harness.host.progress import Progress
+from harness.host.store import Cache, update_files
+from harness.model import Cell, GuestEnd, Outcome, Plan, Regime, Scenario
+from harness.run import observations
+from harness.run.folder import RunFolder
+
+# An end that depends on the host is asked for again; any other is the guest's own.
+_HOSTS_OWN = (
+    *(GuestEnd.HANG, GuestEnd.FLOOD, GuestEnd.NOT_STARTED),
+    *(GuestEnd.QEMU_FAILED, GuestEnd.HARNESS_FAILED),
+)
+_ERROR_LINES = 10
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the guests of a subject need beside its kernel, while it is being made."""
+
+    image: "Future[GuestImage]"
+    disk: "Future[Path] | None"
+    selftests: Path | None
+    outer: "Future[OuterImage] | None"
+
+    def provided(self, scenario: Scenario) -> Provided | None:
+        """What a scenario over SSH needs; None for any other."""
+        if scenario.tool is None or self.disk is None:
+            return None
+        return Provided(self.disk.result(), self.selftests)
+
+
+@dataclass
+class Guests:
+    """Boots what a plan's cells ask for, and keeps what was observed."""
+
+    plan: Plan
+    cache: Cache
+    folder: RunFolder
+    progress: Progress
+    # The QEMU that plays the machine: its version's line, and what is ours where it is.
+    qemu: str
+    emulator: Built | None
+    rerun: bool
+    patience: float
+    seconds: dict[str, float] = field(default_factory=dict)
+    reused: set[str] = field(default_factory=set)
+    # How a subject's guest ended that did not get through its boot.
+    unbootable: dict[str, Outcome] = field(default_factory=dict)
+    failures: list[HarnessError] = field(default_factory=list)
+
+    def observe(self, cell: Cell, scenario: Scenario, kernel: Kernel, parts: Parts) -> None:
+        """Observe one cell, or reuse what the same machine did before."""
+        guest = self._guest(scenario, kernel, parts)
+        provided = parts.provided(scenario)
+        name = observations.name_of(
+            guest,
+            kernel,
+            qemu=self.qemu,
+            emulator=self.emulator,
+            provided=provided,
+            repetition=cell.repetition,
+        )
+        stored = self.cache.observations / name
+        if stored.exists() and not self.rerun:
+            update_files(stored, self.folder.cell(cell))
+            self.reused.add(cell.id)
+            return
+        if cell.subject in self.unbootable:
+            self.folder.write_outcome(cell, self.unbootable[cell.subject])
+            return
+        began = time.monotonic()
+        place = self.folder.cell(cell)
+        before = noise.read()
+        try:
+            with self.progress.stage(f"guest {cell.id}"):
+                outcome = self._observe_guest(guest, provided, place)
+        except Exception as error:
+            outcome = _host_failed(error)
+            self.folder.write_outcome(cell, outcome)
+        self.seconds[cell.id] = round(time.monotonic() - began, 2)
+        exact = self.plan.machine.regime is Regime.EXACT
+        if not exact:
+            self.folder.write_noise(cell, noise.between(before, noise.read()))
+        if outcome.stage == "boot":
+            self.unbootable[cell.subject] = outcome.model_copy(
+                update={"summary": f"{outcome.summary} (seen in {cell.scenario}; not booted again)"}
+            )
+        if outcome.end not in _HOSTS_OWN:
+            self._keep(cell, place, stored, exact=exact and not scenario.tool)
+
+    def _guest(self, scenario: Scenario, kernel: Kernel, parts: Parts) -> Guest:
+        """What a cell boots, as soon as that is there."""
+        return Guest(
+            kernel=kernel.folder / IMAGE,
+            observer=kernel.folder / OBSERVER,
+            symbols=kernel.folder / SYMBOLS,
+            image=parts.image.result(),
+            machine=self.plan.machine.with_cpus(scenario.cpus),
+            scenario=scenario,
+            program=self.emulator.program if self.emulator else None,
+            outer=self._saved(parts.outer.result(), scenario) if parts.outer else None,
+        )
+
+    def _saved(self, image: OuterImage, scenario: Scenario) -> Saved:
+        """The outer system around a scenario's guest, booted as far as that."""
+        machine = self.plan.machine.with_cpus(scenario.cpus)
+        program = self.emulator.program if self.emulator else None
+        version = self.emulator.digest if self.emulator else self.qemu
+        return saved(
+            image, machine, program, version=version, cache=self.cache, say=self.progress.say
+        )
+
+    def _observe_guest(self, guest: Guest, provided: Provided | None, place: Path) -> Outcome:
+        tool = guest.scenario.tool
+        if tool is None or provided is None:
+            return batch.run(guest, place, self.patience)
+        return workload.run(guest, tool, provided, place, self.patience)
+
+    def _keep(self, cell: Cell, place: Path, stored: Path, *, exact: bool) -> None:
+        """Store an observation; an exact one that differs from an earlier one is an error."""
+        differing = observations.keep(self.cache, place, stored, exact=exact)
+        if differing:
+            self.failures.append(
+                HostError(
+                    f"{cell.id}: the same guest did something else than before",
+                    why=f"{', '.join(differing)} differ from {stored}; the exact regime "
+                    "promises the same bytes",
+                    evidence=place,
+                    advice="report it: something outside reached into the guest",
+                )
+            )
+
+
+def _host_failed(error: Exception) -> Outcome:
+    """How a guest ended that the host or the harness could not observe: not the guest's fault."""
+    foreseen = isinstance(error, HostError)
+    fault = HostError.of(error)
+    return Outcome(
+        end=GuestEnd.QEMU_FAILED if foreseen else GuestEnd.HARNESS_FAILED,
+        stage="none",
+        summary=fault.what,
+        evidence=tuple(fault.why.splitlines()[-_ERROR_LINES:]),
+    )

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""Where a kernel tree comes from: a function for each kind of source, and a row in KINDS."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.ask.catalog import nearest
+from harness.errors import HostError, PlanError
+from harness.host.process import CommandError
+from harness.source.kernel.debian import from_debian, offered_versions
+from harness.source.kernel.git import from_git
+from harness.source.kernel.path import from_path
+from harness.source.kernel.request import Request, kernel_version
+from harness.source.tree import Source
+
+__all__ = ["KINDS", "Request", "kernel_version", "kind_of", "offered_versions", "resolve"]
+
+KINDS: dict[str, Callable[[str, Request], Source]] = {
+    "debian": from_debian,
+    "git": from_git,
+    "path": from_path,
+}
+FORMS = "debian:VERSION, such as debian:6.12, git:DIR-or-URL@REF, or path:DIR"
+
+
+def kind_of(spec: str) -> tuple[str, str]:
+    """(kind, the text behind its colon); a folder alone is a `path`.  Raises PlanError."""
+    kind, colon, rest = spec.partition(":")
+    if colon and kind in KINDS and rest:
+        return kind, rest
+    if Path(spec).expanduser().is_dir():
+        return "path", spec
+    raise PlanError(f"unknown source {spec}{nearest(kind, list(KINDS))}", advice=f"write {FORMS}")
+
+
+def resolve(spec: str, request: Request) -> Source:
+    """A source from its text, fetched if need be.
+
+    Raises PlanError for one that does not exist, HostError where it cannot be had.
+    """
+    kind, rest = kind_of(spec)
+    try:
+        return KINDS[kind](rest, request)
+    except CommandError as error:
+        raise HostError(
+            f"the source {spec} cannot be read",
+            why=f"{error}\n{error.output}",
+            advice="check that it is whole, and the disk (df)",
+        ) from error

@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: MIT
+"""Where a kernel comes from: real git repositories, folders, tarballs around a tiny tree."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HostError, PlanError
+from harness.host.store import Cache
+from harness.source.apply import patched
+from harness.source.kernel import Request, kind_of, resolve
+from harness.source.kernel.git import split
+from harness.source.tree import Change
+from tests.component.fakes import diff, git, make_tree
+from tests.component.test_tree import patch
+
+pytestmark = pytest.mark.needs("git", "setpriv")
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def find(tmp_path, said):
+    """Resolves a source, and has its work tree hold it."""
+    cache = Cache(tmp_path / "cache")
+
+    def resolved(spec, refresh=False):
+        source = resolve(spec, Request(cache, None, refresh, said.append))
+        source.tree.checkout(patched(source.tree, source.pristine, ())[0])
+        return source
+
+    resolved.cache = cache
+    return resolved
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A developer's clone with two versions of one file; `v1` and `topic/two` name them."""
+    user = make_tree(tmp_path / "linux", "one\n")
+    (user / ".gitignore").write_text("*.o\n")
+    git(user, "init", "-qb", "master")
+    git(user, "add", ".")
+    git(user, "commit", "-qm", "one")
+    git(user, "tag", "v1")
+    git(user, "checkout", "-qb", "topic/two")
+    (user / "kernel" / "core.c").write_text("two\n")
+    git(user, "commit", "-qam", "two")
+    return user
+
+
+def core(source):
+    return (source.tree.work / "kernel" / "core.c").read_text()
+
+
+def state(folder):
+    return sorted(
+        (path, path.lstat().st_mtime_ns) for path in folder.rglob("*") if path.name != "index"
+    )
+
+
+# --- git ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ref", "content"),
+    [("", "two\n"), ("@v1", "one\n"), ("@HEAD~1", "one\n"), ("@topic/two", "two\n")],
+)
+def test_a_ref_of_a_clone_is_a_commit(find, repository, ref, content):
+    before = state(repository)
+    source = find(f"git:{repository}{ref}")
+    assert core(source) == content
+    commit = git(repository, "rev-parse", ref.removeprefix("@") or "HEAD")
+    assert source.spec == f"git:{repository}@{commit}"
+    assert source.version == "6.12.1"
+    assert core(find(source.spec)) == content
+    assert state(repository) == before
+
+
+def test_two_refs_share_a_tree_in_which_only_what_differs_is_rewritten(find, repository):
+    first = find(f"git:{repository}@v1")
+    makefile = first.tree.work / "Makefile"
+    stamp = makefile.stat().st_mtime_ns
+    second = find(f"git:{repository}@topic/two")
+    assert second.tree.folder == first.tree.folder
+    assert second.digest != first.digest
+    assert (core(second), makefile.stat().st_mtime_ns) == ("two\n", stamp)
+
+
+def objects(source):
+    """What the harness has of its own in a source's store."""
+    kept = source.tree.git.folder / "objects"
+    return [path for path in kept.rglob("*") if path.is_file() and path.name != "alternates"]
+
+
+@pytest.mark.parametrize("kind", ["bare", "shallow", "worktree", "dot git", "subfolder", "sha256"])
+def test_any_clone_will_do_and_nothing_is_copied(find, repository, tmp_path, kind):
+    place = tmp_path / "other"
+    if kind == "bare":
+        git(tmp_path, "clone", "-q", "--bare", str(repository), str(place))
+    elif kind == "shallow":
+        git(tmp_path, "clone", "-q", "--depth=1", f"file://{repository}", str(place))
+    elif kind == "worktree":
+        git(repository, "worktree", "add", "-q", "--detach", str(place), "topic/two")
+    elif kind == "sha256":
+        shutil.copytree(repository, place, ignore=shutil.ignore_patterns(".git"))
+        git(place, "init", "-q", "--object-format=sha256")
+        git(place, "add", ".")
+        git(place, "commit", "-qm", "two")
+    else:
+        place = repository / {"dot git": ".git", "subfolder": "kernel"}[kind]
+    source = find(f"git:{place}")
+    assert core(source) == "two\n"
+    assert objects(source) == []
+    base, result = patched(
+        source.tree, source.pristine, (patch(diff("kernel/core.c", "two", "3")),)
+    )
+    assert source.tree.changed(base, result) == (Change("kernel/core.c", "M"),)
+
+
+def test_worktrees_of_one_clone_share_what_is_built(find, repository, tmp_path):
+    git(repository, "worktree", "add", "-q", "--detach", str(tmp_path / "other"), "v1")
+    folders = {
+        find(spec).tree.folder
+        for spec in (f"git:{repository}", f"git:{tmp_path / 'other'}", f"path:{tmp_path / 'other'}")
+    }
+    assert len(folders) == 1
+
+
+def test_what_a_clone_does_not_have_is_told_with_what_is_near(find, repository, tmp_path):
+    with pytest.raises(PlanError, match=r"has no commit topic/too \(did you mean topic/two\?\)"):
+        find(f"git:{repository}@topic/too")
+    with pytest.raises(PlanError, match=r"/other is no git repository"):
+        find(f"git:{make_tree(tmp_path / 'other')}")
+    with pytest.raises(PlanError, match=r"there is no repository /nowhere$"):
+        find("git:/nowhere@v1")
+    with pytest.raises(PlanError, match="has no commit --all"):
+        find(f"git:{repository}@--all")
+
+
+def test_a_shallow_clone_says_that_it_is_one(find, repository, tmp_path):
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{repository}", "other")
+    with pytest.raises(PlanError) as raised:
+        find(f"git:{tmp_path / 'other'}@v1")
+    assert "it is shallow" in raised.value.advice
+
+
+def test_a_partial_clone_says_what_it_lacks(find, repository, tmp_path):
+    git(repository, "config", "uploadpack.allowFilter", "true")
+    partial = ("clone", "-q", "--filter=blob:none", "--no-checkout")
+    git(tmp_path, *partial, f"file://{repository}", "other")
+    with pytest.raises(HostError, match="lacks files of") as raised:
+        find(f"git:{tmp_path / 'other'}")
+    assert "it is a partial clone, and has not fetched 4 objects" in raised.value.why
+    git(tmp_path / "other", "checkout", "-q", "HEAD")
+    assert core(find(f"git:{tmp_path / 'other'}")) == "two\n"
+
+
+def test_a_commit_without_a_kernel_is_none(find, repository):
+    git(repository, "rm", "-q", "Kconfig")
+    git(repository, "commit", "-qm", "less")
+    with pytest.raises(PlanError, match=r"^commit \w{12} of .*/linux is no kernel tree$"):
+        find(f"git:{repository}")
+
+
+def test_what_a_clones_configuration_names_is_not_run(find, repository, tmp_path):
+    ran = tmp_path / "ran"
+    evil = tmp_path / "evil"
+    evil.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    evil.chmod(0o755)
+    git(repository, "config", "core.fsmonitor", str(evil))
+    for spec in (f"git:{repository}", f"path:{repository}"):
+        assert core(find(spec)) == "two\n"
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "ref"),
+    [
+        ("https://host/linux.git", "https://host/linux.git", "HEAD"),
+        ("https://host/linux.git@v6.12", "https://host/linux.git", "v6.12"),
+        ("https://me@host/linux.git", "https://me@host/linux.git", "HEAD"),
+        ("https://me@host/linux.git@a/b", "https://me@host/linux.git", "a/b"),
+        ("git@host:linux.git", "git@host:linux.git", "HEAD"),
+        ("git@host:linux.git@v1", "git@host:linux.git", "v1"),
+        ("/nowhere", "/nowhere", "HEAD"),
+        ("/nowhere@v1", "/nowhere", "v1"),
+        ("/nowhere@HEAD@{1}", "/nowhere", "HEAD@{1}"),
+        ("/nowhere@", "/nowhere@", "HEAD"),
+        ("file:///nowhere@v1", "/nowhere", "v1"),
+    ],
+)
+def test_where_a_repository_ends_and_a_ref_begins(text, where, ref):
+    assert split(text) == (where, ref)
+
+
+def test_a_folders_name_may_have_an_at_sign(find, repository, tmp_path):
+    place = repository.rename(tmp_path / "linux@home")
+    assert core(find(f"git:{place}")) == "two\n"
+    assert core(find(f"git:{place}@v1")) == "one\n"
+
+
+@pytest.fixture
+def served(repository, monkeypatch):
+    """The repository at a URL that git itself serves."""
+    # Of another protocol than a clone on this host, and without a network.
+    monkeypatch.setattr("harness.source.kernel.git._LOCAL", "never://")
+    return f"file://{repository}"
+
+
+def test_a_commit_elsewhere_is_fetched_without_its_history(find, served, repository):
+    source = find(f"git:{served}@v1")
+    assert core(source) == "one\n"
+    second = find(f"git:{served}")
+    assert core(second) == "two\n"
+    assert second.tree.folder == source.tree.folder
+    assert second.spec == f"git:{served}@{git(repository, 'rev-parse', 'HEAD')}"
+    assert git(second.tree.git.folder, "rev-list", "--count", second.spec[-40:]) == "1"
+
+
+def test_a_branch_elsewhere_is_followed_and_a_commit_needs_no_network(find, served, repository):
+    first = find(f"git:{served}@topic/two")
+    (repository / "kernel" / "core.c").write_text("three\n")
+    git(repository, "commit", "-qam", "three")
+    assert core(find(f"git:{served}@topic/two")) == "three\n"
+    repository.rename(repository.with_name("gone"))
+    assert core(find(first.spec)) == "two\n"
+    with pytest.raises(HostError, match="cannot fetch from") as raised:
+        find(f"git:{served}@topic/two")
+    assert raised.value.evidence.read_text()
+
+
+def test_a_ref_that_is_not_there_elsewhere_gets_the_nearest(find, served):
+    with pytest.raises(PlanError, match=r"has no topic/too \(did you mean topic/two\?\)"):
+        find(f"git:{served}@topic/too")
+
+
+@pytest.mark.parametrize("url", ["ext::sh -c touch% /tmp/x", "ext::x@v1", "fd::7"])
+def test_no_url_runs_a_command(find, url):
+    with pytest.raises(PlanError, match="there is no repository"):
+        find(f"git:{url}")
+    with pytest.raises(HostError, match="cannot fetch"):
+        find(f"git:ext://{url}")
+
+
+# --- path --------------------------------------------------------------------
+
+
+def test_a_folder_alone_is_a_path(find, repository, monkeypatch):
+    assert core(find(str(repository))) == "two\n"
+    monkeypatch.chdir(repository.parent)
+    assert find("linux").spec == f"path:{repository}"
+    monkeypatch.chdir(repository)
+    assert find(".").spec == f"path:{repository}"
+
+
+def test_a_tree_under_git_is_as_git_status_shows_it(find, repository):
+    (repository / "kernel" / "core.c").write_text("modified\n")
+    (repository / "kernel" / "new.c").write_text("untracked\n")
+    (repository / "kernel" / "caf\udce9.c").write_text("untracked\n")
+    (repository / "kernel" / "core.o").write_text("ignored\n")
+    (repository / "Kconfig").unlink()
+    (repository / "Kconfig").mkdir()
+    (repository / "Kconfig" / "inner").write_text("folder for a file\n")
+    (repository / "staged.c").write_text("staged\n")
+    git(repository, "add", "staged.c")
+    (repository / "intended.c").write_text("intended\n")
+    git(repository, "add", "-N", "intended.c")
+    git(repository, "rm", "-q", "--cached", ".gitignore")
+    before = state(repository)
+    source = find(f"path:{repository}")
+    held = {path.relative_to(source.tree.work) for path in source.tree.work.rglob("*")}
+    assert {str(path) for path in held} == {
+        *(".gitignore", "Makefile", "Kconfig", "Kconfig/inner", "staged.c", "intended.c"),
+        *("kernel", "kernel/core.c", "kernel/new.c", "kernel/caf\udce9.c"),
+    }
+    assert core(source) == "modified\n"
+    assert (source.tree.work / "intended.c").read_text() == "intended\n"
+    assert state(repository) == before
+
+
+def test_of_a_tree_under_git_only_what_is_changed_is_copied(find, repository):
+    source = find(f"path:{repository}")
+    assert objects(source) == []
+    (repository / "kernel" / "core.c").write_text("modified\n")
+    again = find(f"path:{repository}")
+    assert (core(again), len(objects(again))) == ("modified\n", 2 + len(trees(again)))
+    git(repository, "commit", "-qam", "three")
+    assert core(find(f"path:{repository}")) == "modified\n"
+
+
+def trees(source):
+    """Loose objects: of folders, which git writes by itself; files go into a pack."""
+    return [path for path in objects(source) if "pack" not in str(path)]
+
+
+def test_a_tree_in_the_midst_of_a_merge_is_taken_as_it_lies_there(find, repository):
+    git(repository, "checkout", "-qb", "other", "v1")
+    (repository / "kernel" / "core.c").write_text("other\n")
+    git(repository, "commit", "-qam", "other")
+    with pytest.raises(Exception, match="merge"):
+        git(repository, "merge", "topic/two")
+    assert "<<<<<<<" in core(find(f"path:{repository}"))
+
+
+def test_a_sparse_tree_is_taken_whole(find, repository):
+    git(repository, "sparse-checkout", "set", "--cone", "--sparse-index", "nothing")
+    assert not (repository / "kernel").exists()
+    assert core(find(f"path:{repository}")) == "two\n"
+
+
+def test_a_repository_within_is_none_of_the_tree(find, repository):
+    git(repository, "init", "-q", "inner")
+    (repository / "inner" / "x.c").write_text("x")
+    assert not (find(f"path:{repository}").tree.work / "inner").exists()
+    shutil.rmtree(repository / ".git")
+    assert not (find(f"path:{repository}").tree.work / "inner").exists()
+
+
+DEBIAN = "*.o\n/*\n!/debian/\n"
+
+
+def test_what_git_ignores_though_no_build_left_it_is_said(find, repository, said):
+    (repository / ".gitignore").write_text(DEBIAN)
+    git(repository, "commit", "-qam", "Debian's")
+    for name in ("new.c", "more.c", "core.o"):
+        (repository / "kernel" / name).write_text("x\n")
+    source = find(f"path:{repository}")
+    assert not (source.tree.work / "kernel" / "new.c").exists()
+    assert said[-1] == (
+        "left out, as .gitignore says: kernel/more.c, kernel/new.c; git add -f takes them in"
+    )
+    git(repository, "add", "-f", "kernel/new.c", "kernel/more.c")
+    assert (find(f"path:{repository}").tree.work / "kernel" / "new.c").exists()
+    assert "left out" not in said[-1]
+
+
+BUILT = (
+    *(".config", "vmlinux", "System.map", "Module.symvers", "kernel/core.o", "kernel/core.lds"),
+    *("include/generated/x.h", "include/config/x", "arch/arm64/include/generated/x.h"),
+    *("scripts/basic/fixdep", ".tmp_vmlinux1", "modules.order"),
+)
+
+
+@pytest.mark.parametrize("rules", ["*.o\n/vmlinux\n", DEBIAN, None])
+def test_what_a_build_left_in_a_folder_is_not_taken(find, tmp_path, rules):
+    user = make_tree(tmp_path / "linux", "one\n")
+    for name in (*BUILT, "scripts/basic/fixdep.c", "arch/arm64/include/x.h"):
+        (user / name).parent.mkdir(parents=True, exist_ok=True)
+        (user / name).write_text("x\n")
+    (user / "scripts" / "basic" / ".gitignore").write_text("/fixdep\n")
+    (user / "kernel" / ".gitignore").write_text("*.lds\n")
+    if rules:
+        (user / ".gitignore").write_text(rules)
+    work = find(f"path:{user}").tree.work
+    left = [name for name in BUILT if (work / name).exists()]
+    assert left == []
+    for name in ("Makefile", "Kconfig", "kernel/core.c", "scripts/basic/fixdep.c"):
+        assert (work / name).exists(), name
+    assert (work / "arch/arm64/include/x.h").exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "what"),
+    [
+        ("path:{}/linus", r"there is no folder .*/linus \(did you mean linux\?\)"),
+        ("path:{}/linux/kernel", "is no kernel tree"),
+        ("pth:{}", r"unknown source pth:.* \(did you mean path\?\)"),
+        ("path:", "unknown source path:"),
+        ("nothing", "unknown source nothing"),
+    ],
+)
+def test_a_wrong_source_is_told_what_is_near(find, repository, spec, what):
+    with pytest.raises(PlanError, match=what):
+        find(spec.format(repository.parent))
+
+
+def test_the_kind_of_a_source():
+    assert kind_of("debian:6.12") == ("debian", "6.12")
+    assert kind_of("git:x@host:y") == ("git", "x@host:y")
+    assert kind_of(str(Path.cwd())) == ("path", str(Path.cwd()))
