@@ -29,6 +29,7 @@ THROTTLE = "sampling.throttle"
 _MAX_INTERRUPTS = 2**64 - 1
 # kernel.perf_event_max_sample_rate of a kernel that nobody told otherwise.
 _SAMPLE_RATE = 100_000
+_SAID = {"throttle": "throttled", "unthrottle": "let go"}
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _apart(turns: dict[int, list[Turn]], ticks: list[int], names: dict[int, str]
     }
     together = {place: turn for found in taken.values() for place, turn in found.items()}
     return [
-        f"{named(names, event)}: its group was {together[place].kind}d at "
+        f"{named(names, event)}: its group was {_SAID[together[place].kind]} at "
         f"{milliseconds(together[place].time)}, and it was not"
         for event, found in taken.items()
         for place in sorted(together.keys() - found.keys(), key=lambda place: place[1])

@@ -40,7 +40,7 @@ class Series(Frozen):
     """An ordered list of patches, on top of another series or of the bare source.
 
     Of a bug of history, put back: `fixed_by` is the upstream commit that ended
-    it, `symptom` how a user saw it.
+    it, `symptom` how a user saw it.  Errata that it `mends` excuse nothing where it is judged.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Series(Frozen):
     fixed_by: str = ""
     symptom: str = ""
     stands_on: str | None = None
+    mends: tuple[str, ...] = ()
     patches: tuple[SeriesPatch, ...] = Field(min_length=1)
     claim: Claim = Claim()
 

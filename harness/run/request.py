@@ -16,6 +16,7 @@ from harness.host.store import Cache
 from harness.model import (
     Cell,
     Claim,
+    Erratum,
     Machine,
     NoiseLimit,
     PatchFile,
@@ -93,12 +94,19 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
             scenario.for_kernel(source.version, machine.architecture).for_machine(machine)
             for scenario in scenarios
         ),
-        errata=tuple(catalog.errata.values()),
+        errata=_errata(catalog, series),
         noise_limits=_noise_limits(catalog, machine),
         strict=asked.strict,
         allow_unbuilt=asked.allow_unbuilt,
     )
     return Prepared(plan, source, archive)
+
+
+def _errata(catalog: Catalog, series: Series | None) -> tuple[Erratum, ...]:
+    """The known defects, without those that the series or what it stands on mends."""
+    layers = stack(series, catalog.series) if series else []
+    mended = {name for layer in layers for name in layer.mends}
+    return tuple(erratum for name, erratum in catalog.errata.items() if name not in mended)
 
 
 def repeated(machine: Machine, repetitions: int | None) -> Machine:

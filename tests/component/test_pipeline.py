@@ -58,13 +58,14 @@ def world(tmp_path, monkeypatch):
     tree = make_tree(tmp_path / "linux", "bare\n")
     folder = tmp_path / "run"
 
-    def add_series(name, old, new, stands_on=None, **claim):
+    def add_series(name, old, new, stands_on=None, mends=(), **claim):
         file = tmp_path / f"{name}.patch"
         file.write_text(diff("kernel/core.c", old, new))
         catalog.series[name] = Series(
             name=name,
             title=name,
             stands_on=stands_on,
+            mends=mends,
             patches=(SeriesPatch(file=str(file)),),
             claim=claim,
         )
@@ -300,6 +301,19 @@ def test_a_reference_whose_patch_does_not_apply_is_no_fault_of_the_candidate(wor
     result = world(series="new")
     assert result.status is Status.ERROR
     assert "the reference 6.12+old: " in result.headline
+
+
+def test_a_defect_that_a_series_mends_excuses_nothing_there(world):
+    """Nor in what stands on it: both kernels of that run are without the defect."""
+    defect = "tick-leaves-siblings"
+    world.add_series("mend", "bare", CLEAN, mends=(defect,))
+    world.add_series("more", CLEAN, BEFORE, stands_on="mend")
+    world.add_series("other", "bare", CLEAN)
+    for series, excused in (("mend", False), ("more", False), ("other", True)):
+        world(series=series)
+        known = {erratum.name for erratum in RunFolder(world.folder).read_plan().errata}
+        assert (defect in known) is excused
+        assert known >= world.catalog.errata.keys() - {defect}
 
 
 def test_a_patch_that_does_not_apply_is_the_candidates_fault(world, tmp_path):

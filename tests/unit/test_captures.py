@@ -16,7 +16,7 @@ CATALOG = Catalog()
 CLEAN = sorted(
     f"{path.parent.name}/{path.name.partition('.jsonl')[0]}"
     for path in CAPTURES.glob("*/*.jsonl.gz")
-    if path.parent.name.partition("@")[0] in ("6.1", "6.12")
+    if "+" not in path.parent.name
 )
 JUDGED = [
     (name, check)

@@ -49,6 +49,11 @@ def test_every_series_stands_on_one_that_exists(catalog):
         assert series.stands_on is None or series.stands_on in catalog.series, series.name
 
 
+def test_every_series_mends_errata_that_exist(catalog):
+    mended = {name for series in catalog.series.values() for name in series.mends}
+    assert mended and mended <= catalog.errata.keys()
+
+
 def test_every_erratum_excuses_what_is_asked(catalog):
     for erratum in catalog.errata.values():
         assert erratum.what and erratum.source, erratum.name

@@ -187,6 +187,56 @@ def test_a_sibling_that_is_never_let_go(observe):
     )
 
 
+GROUP = "7.3/throttle-sibling"
+MAX = 2**64 - 1
+THROTTLING = {"call": "stop", "interrupts": (MAX, MAX)}
+
+
+def test_a_group_is_throttled_as_one(observe):
+    """The leader does not sample, so no ring says it: the callback log does."""
+    assert not observe(GROUP).records.of(Throttle)
+    verdict = judge("sampling.throttle", observe(GROUP))
+    assert (verdict.status, verdict.metrics["throttled"]) == (Status.PASS, 50)
+
+
+@pytest.mark.parametrize("member", [2, 4])
+def test_a_member_that_is_not_throttled_with_its_group(observe, member):
+    counted = nth(9, a(Callback, id=member, **THROTTLING), interrupts=(0, 0))
+    said = fault("sampling.throttle", observe(GROUP, counted))
+    name = {2: "leader (id 2)", 4: "twin (id 4)"}[member]
+    assert said.splitlines() == [
+        f"{name}: its group was {what} at TIME, and it was not" for what in ("throttled", "let go")
+    ]
+
+
+def test_a_member_that_is_let_go_late(observe):
+    def held(records):
+        calls = [r for r in records if call("start", 3)(r)][9:14]
+        stops = [r for r in records if a(Callback, id=3, **THROTTLING)(r)][10:14]
+        return [r for r in records if r not in calls and r not in stops]
+
+    said = fault("sampling.throttle", observe(GROUP, held)).splitlines()
+    assert "sibling (id 3): throttled at TIME, let go at TIME, two ticks later" in said
+    assert "sibling (id 3): its group was let go at TIME, and it was not" in said
+
+
+def test_a_group_that_is_never_let_go(observe):
+    """Nothing calls its members any more, until they are disabled."""
+    first = next(filter(a(Callback, id=2, **THROTTLING), observe(GROUP).records.all))
+    gone = without(a(Callback, id=lambda i: i > 0, time=lambda t: first.time + 10**6 < t))
+    said = fault("sampling.throttle", observe(GROUP, gone)).splitlines()
+    assert len(said) == 3
+    for line in said:
+        assert line.endswith("throttled at TIME and never let go, though it was enabled until TIME")
+
+
+@pytest.mark.parametrize("kind", ["throttle", "unthrottle"])
+def test_a_leader_writes_what_the_log_shows(observe, kind):
+    twice = again(9, a(Throttle, kind=kind))
+    said = fault("sampling.throttle", observe("7.3/throttle-frequency", twice))
+    assert said == ("target (id 2): its ring has 101 THROTTLE and UNTHROTTLE, the callback log 100")
+
+
 def test_an_event_that_is_not_throttled(observe):
     calm = [without(a(Throttle)), without(a(Sample))]
     assert undecided("sampling.throttle", observe(THROTTLED, *calm)) == "no event was throttled"
