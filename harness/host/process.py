@@ -15,6 +15,8 @@ from typing import IO
 
 from harness.errors import HostError
 
+# What a command says where ENOSPC ends it.
+DISK_FULL = "No space left on device"
 GRACE_S = 3.0
 KILL_S = 10.0
 FOLLOW_S = 1.0
