@@ -68,8 +68,10 @@ from harness.source.kernel import Request, resolve
     default=DEFAULT_SOURCE,
     show_default=True,
     metavar="KIND:WHERE",
-    help="The kernel: debian:6.12 (package linux-source-6.12), debian:auto (the newest that "
-    "the series fits), or path:DIR (your tree; it is only read).",
+    help="The kernel: debian:VERSION[@SUITE] (package linux-source-VERSION of any suite; "
+    "debian:auto is the newest that the series fits), git:DIR-or-URL[@REF] (a commit of a "
+    "clone, or of one elsewhere), tarball:FILE-or-URL[#SHA256], or path:DIR, or DIR alone "
+    "(your tree as it is).  What is yours is only read.",
 )
 @machine_option
 @click.option(

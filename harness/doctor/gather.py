@@ -12,7 +12,7 @@ from harness.ask.catalog import Catalog
 from harness.doctor import findings
 from harness.doctor.trial import Doctor
 from harness.errors import HarnessError, HostError, PlanError
-from harness.host import debian, process, sandbox, setup
+from harness.host import mirror, process, sandbox, setup
 from harness.host.process import CommandError
 from harness.host.store import Cache, default_runs
 from harness.model import (
@@ -136,7 +136,7 @@ class Examination:
 
     def _ask_archive(self) -> None:
         with self.cache.scratch() as scratch:
-            debian.reach(scratch, ARCHIVE_S)
+            mirror.reach(scratch, ARCHIVE_S)
 
 
 def _require(machine: Machine, finding: Finding) -> None:

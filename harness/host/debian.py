@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Debian's packages, through an apt configuration of our own that needs no root.
 
-The archive is the one that the machine itself uses (`apt-get indextargets`);
-the lists and the status are ours, so that another architecture or suite leaves
-the machine's own untouched.
+The archive is the one that the machine itself uses; the lists and the status are ours, so
+that another architecture or suite leaves the machine's own untouched.
 """
 
 import re
@@ -12,7 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import HostError
-from harness.host.process import CommandError, bounded, capture, environment, logged, tail
+from harness.host.mirror import (
+    Place,
+    apt_environment,
+    codename,
+    has,
+    of_suite,
+    own_archives,
+    source_lines,
+)
+from harness.host.process import CommandError, capture, logged
 from harness.host.store import Cache
 from harness.model import parse_version
 
@@ -21,85 +29,14 @@ KEYRINGS = (
     Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
 )
 
-HELPER = "/usr/lib/apt/apt-helper"
-# More than any InRelease file has, in bytes.
-_INDEX_BYTES = 16 << 20
-_INDEX_S = 60.0
-
+_KERNEL_SOURCE = "linux-source-"
 # Not the signature beside it, .orig.tar.xz.asc.
 _TARBALL = re.compile(r"\.orig\.tar\.\w+$")
-
-
-def _apt_environment() -> dict[str, str]:
-    return environment({"DEBIAN_FRONTEND": "noninteractive"})
-
-
-def _codename() -> str:
-    """The machine's own suite, such as bookworm; empty where os-release(5) has none."""
-    try:
-        text = Path("/etc/os-release").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-    found = re.search(r"^VERSION_CODENAME=(\w+)", text, flags=re.MULTILINE)
-    return found[1] if found else ""
-
-
-def machine_archives() -> list[tuple[str, str, str]]:
-    """(site, suite, component) of each archive that this machine takes its own suite from.
-
-    Third parties' archives do not carry the suite's name, and are left out.
-    """
-    form = "$(SITE)|$(RELEASE)|$(COMPONENT)"
-    targets = ["apt-get", "indextargets", "--format", form, "Created-By: Packages"]
-    rows = capture(targets, env=_apt_environment(), seconds=_INDEX_S).splitlines()
-    archives = set()
-    for row in rows:
-        site, suite, component = row.split("|")
-        if suite.split("-")[0] == _codename():
-            archives.add((site, suite, component))
-    return sorted(archives)
-
-
-def reach(folder: Path, seconds: float) -> None:
-    """Fetch the signed index of the machine's own suite into a folder; raises HostError.
-
-    With apt's own program, and so through the proxy that apt uses.
-    """
-    archives = machine_archives()
-    if not archives:
-        raise HostError("this machine takes its packages from no Debian archive")
-    site, suite, _ = archives[0]
-    url = f"{site.rstrip('/')}/dists/{suite}/InRelease"
-    log = folder / "reach.log"
-    fetch = [HELPER, "download-file", url, str(folder / "InRelease")]
-    status = bounded(
-        fetch, stdout=folder / "out.log", stderr=log, seconds=seconds, size=_INDEX_BYTES
-    )
-    if status is None:
-        raise HostError(f"{url} did not come within {seconds:g} s")
-    if status:
-        raise HostError(f"{url} cannot be fetched", why=tail(log))
 
 
 def own_architecture() -> str:
     """The machine's own Debian architecture, such as amd64."""
     return capture(["dpkg", "--print-architecture"]).strip()
-
-
-def source_lines(
-    archives: Sequence[tuple[str, str, str]], own: str, suite: str, options: str
-) -> list[str]:
-    """The lines of sources.list(5) for `suite` at the archives of the machine's `own` suite.
-
-    bookworm-security becomes trixie-security.  Another suite is asked for its
-    source packages too; the machine's own is `suite` "".
-    """
-    kinds = ("deb", "deb-src") if suite else ("deb",)
-    return [
-        f"{kind} {options} {site} {name.replace(own, suite or own, 1)} {part}\n"
-        for site, name, part in archives
-        for kind in kinds
-    ]
 
 
 def upstream_release(version: str) -> str:
@@ -121,30 +58,47 @@ def newest_of(series: str, versions: Sequence[str]) -> str | None:
 class Archive:
     """The packages of one Debian architecture, for the machine's own suite or another.
 
-    Another suite is read from the same sites, with its source packages.  The
-    lists are fetched once in a run, when they are first needed.
+    Another suite is read from the same sites, with `sources` its source packages as well.
+    The lists are fetched once in a run, when they are first needed.
     """
 
-    def __init__(self, cache: Cache, architecture: str, suite: str = "") -> None:
+    def __init__(
+        self, cache: Cache, architecture: str, suite: str = "", *, sources: bool = False
+    ) -> None:
         self.cache = cache
-        self.folder = cache.debian / "-".join(filter(None, [architecture, suite]))
+        words = [architecture, suite, "sources" if sources else ""]
+        self.folder = cache.debian / "-".join(filter(None, words))
         self.architecture = architecture
         self.suite = suite
+        self.sources = sources
         self.log = self.folder / "apt.log"
         self._updated = False
+
+    def of(self, suite: str) -> "Archive":
+        """The packages of another suite."""
+        return Archive(self.cache, self.architecture, suite)
 
     @property
     def _config(self) -> Path:
         return self.folder / "apt.conf"
 
-    def _configure(self) -> None:
-        archives = machine_archives()
-        if not archives:
+    def _places(self) -> list[Place]:
+        """Where the suite is; raises HostError where it is nowhere."""
+        archives = own_archives()
+        if not self.suite:
+            return archives
+        wanted = of_suite(archives, codename(), self.suite)
+        there = [place for place in wanted if has(*place[:2], self.folder)]
+        if not there:
             raise HostError(
-                "this machine takes its packages from no Debian archive",
-                why=f"apt-get indextargets names none for the suite {_codename() or '(unknown)'}",
-                advice="see /etc/apt/sources.list and /etc/apt/sources.list.d",
+                f"Debian has no suite {self.suite}, or is not to be reached",
+                why="\n".join(f"{site} {name}: no InRelease" for site, name, _ in wanted),
+                advice="check the suite's name and the network",
             )
+        return there
+
+    def _configure(self) -> None:
+        places = self._places()
         keyring = next((path for path in KEYRINGS if path.exists()), None)
         options = f"[arch={self.architecture}" + (f" signed-by={keyring}]" if keyring else "]")
         lists = self.folder / "lists" / "partial"
@@ -152,7 +106,7 @@ class Archive:
         for folder in (lists, packages):
             folder.mkdir(parents=True, exist_ok=True)
         sources = self.folder / "sources.list"
-        sources.write_text("".join(source_lines(archives, _codename(), self.suite, options)))
+        sources.write_text("".join(source_lines(places, options, sources=self.sources)))
         self._config.write_text(
             f'APT::Architecture "{self.architecture}";\n'
             f'APT::Architectures {{ "{self.architecture}"; }};\n'
@@ -168,7 +122,7 @@ class Archive:
 
     @property
     def _environment(self) -> dict[str, str]:
-        return {**_apt_environment(), "APT_CONFIG": str(self._config)}
+        return {**apt_environment(), "APT_CONFIG": str(self._config)}
 
     def _apt(self, *argv: str, cwd: Path | None = None) -> str:
         return capture(argv, cwd=cwd, env=self._environment)
@@ -195,11 +149,19 @@ class Archive:
                 advice="check the network; what is in the cache already needs none",
             ) from error
 
-    def kernel_sources(self) -> list[str]:
-        """Versions X.Y for which there is a package linux-source-X.Y."""
+    def kernel_sources(self) -> dict[str, list[str]]:
+        """Versions of the packages linux-source-X.Y by X.Y, the newest first."""
         with self._lists():
-            names = self._apt("apt-cache", "search", "--names-only", r"^linux-source-[0-9.]+$")
-        return re.findall(r"^linux-source-(\d+\.\d+) ", names, flags=re.MULTILINE)
+            said = self._apt("apt-cache", "search", "--names-only", r"^linux-source-[0-9.]+$")
+            names = re.findall(r"^(linux-source-\d+\.\d+) ", said, flags=re.MULTILINE)
+            rows = self._apt("apt-cache", "madison", *names).splitlines() if names else []
+        found: dict[str, list[str]] = {}
+        for row in rows:
+            name, version, _ = (word.strip() for word in row.split("|"))
+            known = found.setdefault(name.removeprefix(_KERNEL_SOURCE), [])
+            if version not in known:
+                known.append(version)
+        return found
 
     def source_version(self, package: str, series: str) -> str:
         """The newest version of a source package in an upstream series; raises HostError."""
@@ -240,11 +202,11 @@ class Archive:
         self._fetch(what, fetch, check="the network and the disk", cwd=folder)
         return next(path for path in folder.iterdir() if _TARBALL.search(path.name))
 
-    def download(self, package: str, folder: Path) -> Path:
-        """Fetch a package's file into a folder; raises HostError."""
+    def download(self, package: str, folder: Path, version: str = "") -> Path:
+        """Fetch a package's file into a folder, the newest or one version; raises HostError."""
         self._fetch(
             f"package {package} for {self.architecture}",
-            ["apt-get", "download", package],
+            ["apt-get", "download", f"{package}={version}" if version else package],
             check="the network, the disk and the package's name",
             cwd=folder,
         )

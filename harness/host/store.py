@@ -96,7 +96,10 @@ class Cache:
 
     def remembers(self, name: str) -> bool:
         """True if `remembered` has nothing to find."""
-        return self._memory(name).exists()
+        if not self._memory(name).exists():
+            return False
+        folder = self._recalled(name).get("folder")
+        return folder is None or (self.sources / str(folder)).exists()
 
     def remembered(
         self,
@@ -106,13 +109,18 @@ class Cache:
         refresh: bool,
         say: Callable[[str], None],
     ) -> dict[str, Any]:
-        """What was found out of a source, from its memory file: found once, until a refresh."""
-        memory = self._memory(name)
-        if refresh or not memory.exists():
+        """What was found out of a source, from its memory file: found once, until a refresh.
+
+        It is found again where the `folder` that it names is gone.
+        """
+        if refresh or not self.remembers(name):
             with self.lock(name, lambda: say("another run fetches")):
-                if refresh or not memory.exists():
-                    write_json(memory, find())
-        return dict(json.loads(memory.read_text(encoding="utf-8")))
+                if refresh or not self.remembers(name):
+                    write_json(self._memory(name), find())
+        return self._recalled(name)
+
+    def _recalled(self, name: str) -> dict[str, Any]:
+        return dict(json.loads(self._memory(name).read_text(encoding="utf-8")))
 
     def artifact(self, name: str, make: Callable[[Path], None]) -> Path:
         """An artifact's folder; where it is not there, one run at a time has `make` fill it."""

@@ -73,12 +73,7 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
     scenarios = scenarios_for(catalog, asked, machine)
     archive = Archive(cache, catalog.architectures[machine.architecture].debian)
     request = Request(cache, archive, asked.refresh, say)
-    spec = asked.source
-    if spec == DEFAULT_SOURCE:
-        spec = "debian:" + newest_fitting(
-            offered_versions(request), series, machine.architecture, catalog.series
-        )
-    source = resolve(spec, request)
+    source = resolve(_spec(catalog, series, machine, request, asked), request)
     candidate, reference = _subjects(catalog, series, source, machine, asked)
     if asked.patches:
         _see_that_patches_are_sound(candidate, source, cache, say)
@@ -107,6 +102,19 @@ def _errata(catalog: Catalog, series: Series | None) -> tuple[Erratum, ...]:
     layers = stack(series, catalog.series) if series else []
     mended = {name for layer in layers for name in layer.mends}
     return tuple(erratum for name, erratum in catalog.errata.items() if name not in mended)
+
+
+def _spec(
+    catalog: Catalog, series: Series | None, machine: Machine, request: Request, asked: Asked
+) -> str:
+    """The source that was asked for, the newest that the series fit for debian:auto."""
+    kind, rest = kind_of(asked.source)
+    version, at, suite = rest.partition("@")
+    if (kind, version) != ("debian", "auto"):
+        return asked.source
+    offered = offered_versions(request, suite)
+    newest = newest_fitting(offered, series, machine.architecture, catalog.series)
+    return f"debian:{newest}{at}{suite}"
 
 
 def repeated(machine: Machine, repetitions: int | None) -> Machine:

@@ -38,7 +38,7 @@ class Fetcher:
         self.archive = cached(archive or self._archive)
 
     def _archive(self, suite: str) -> Archive:
-        return Archive(self.cache, own_architecture(), suite)
+        return Archive(self.cache, own_architecture(), suite, sources=True)
 
     def remembers(self, row: Emulator) -> bool:
         """True if nothing needs to be fetched for an emulator."""

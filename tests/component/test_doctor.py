@@ -19,7 +19,7 @@ from harness.doctor.findings import AUTO, accelerated
 from harness.doctor.gather import Examination
 from harness.doctor.trial import FILE_BYTES, Doctor
 from harness.errors import HostError, PlanError
-from harness.host import debian, process
+from harness.host import mirror, process
 from harness.host.progress import Progress
 from harness.host.store import Cache
 from harness.model import Choice, Stage
@@ -329,12 +329,12 @@ def test_an_archive_that_does_not_answer_is_said_in_time(tmp_path, monkeypatch):
     helper = tmp_path / "helper"
     helper.write_text("#!/bin/sh\necho 'E: no route' >&2\nexit 100\n")
     helper.chmod(0o755)
-    monkeypatch.setattr(debian, "HELPER", str(helper))
-    monkeypatch.setattr(debian, "machine_archives", lambda: [("http://site/d/", "old", "main")])
+    monkeypatch.setattr(mirror, "HELPER", str(helper))
+    monkeypatch.setattr(mirror, "machine_archives", lambda: [("http://site/d/", "old", "main")])
     with pytest.raises(HostError) as raised:
-        debian.reach(tmp_path, 5)
+        mirror.reach(tmp_path, 5)
     assert raised.value.what == "http://site/d/dists/old/InRelease cannot be fetched"
     assert raised.value.why == "E: no route"
     helper.write_text("#!/bin/sh\nsleep 1000\n")
     with pytest.raises(HostError, match=r"did not come within 0\.5 s"):
-        debian.reach(tmp_path, 0.5)
+        mirror.reach(tmp_path, 0.5)

@@ -2,6 +2,7 @@
 """Where a kernel comes from: real git repositories, folders, tarballs around a tiny tree."""
 
 import shutil
+import subprocess
 import tarfile
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +12,7 @@ from threading import Thread
 import pytest
 
 from harness.errors import HostError, PlanError
+from harness.host import mirror
 from harness.host.store import Cache, file_digest
 from harness.source.apply import patched
 from harness.source.kernel import Request, kind_of, resolve
@@ -488,6 +490,149 @@ def served_file(tmp_path, monkeypatch):
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+# --- debian ------------------------------------------------------------------
+
+
+PACKAGES = {
+    "": {"6.1": ["6.1.9-1"], "6.12": ["6.12.3-1", "6.12.1-1"]},
+    "sid": {"7.2": ["7.2.1-1"]},
+    "trixie-backports": {"7.3": ["7.3~rc7-1~exp1"]},
+}
+
+
+class FakeArchive:
+    """Debian's packages of a suite, each with the tarball of a tiny tree."""
+
+    def __init__(self, folder, suite=""):
+        self.folder, self.suite = folder, suite
+
+    def of(self, suite):
+        return FakeArchive(self.folder, suite)
+
+    def kernel_sources(self):
+        return PACKAGES.get(self.suite, {})
+
+    def download(self, package, folder, version):
+        root = self.folder / f"{package}_{version}"
+        source = root / "usr" / "src"
+        source.mkdir(parents=True)
+        tree = make_tree(self.folder / f"tree-{package}_{version}", f"{version}\n")
+        with tarfile.open(source / f"{package}.tar.xz", "w:xz") as tarball:
+            tarball.add(tree, package)
+        (root / "DEBIAN").mkdir()
+        (root / "DEBIAN" / "control").write_text(
+            f"Package: {package}\nVersion: {version}\nArchitecture: all\n"
+            "Maintainer: t <t@t>\nDescription: t\n"
+        )
+        subprocess.run(["dpkg-deb", "--build", root, folder], check=True, capture_output=True)
+        return next(folder.glob("*.deb"))
+
+
+@pytest.fixture
+def debian(tmp_path, said, monkeypatch):
+    """Resolves a source of a Debian whose own suite is bookworm."""
+    suites = {"bookworm": "oldstable", "trixie-backports": "stable-backports", "sid": "unstable"}
+    monkeypatch.setattr(mirror, "codename", lambda: "bookworm")
+    monkeypatch.setattr(mirror, "suites", lambda _: suites)
+    cache, archive = Cache(tmp_path / "cache"), FakeArchive(tmp_path)
+
+    def resolved(spec, refresh=False):
+        return resolve(f"debian:{spec}", Request(cache, archive, refresh, said.append))
+
+    resolved.cache = cache
+    return resolved
+
+
+@pytest.mark.needs("dpkg-deb")
+@pytest.mark.parametrize(
+    ("spec", "package", "named"),
+    [
+        ("6.12", "6.12.3-1", "6.12"),
+        ("6.12.1", "6.12.1-1", "6.12.1"),
+        ("6.12.1-1", "6.12.1-1", "6.12.1-1"),
+        ("6.12@oldstable", "6.12.3-1", "6.12"),
+        ("6.12@bookworm", "6.12.3-1", "6.12"),
+        ("7.2@sid", "7.2.1-1", "7.2@sid"),
+        ("7.2@unstable", "7.2.1-1", "7.2@sid"),
+        ("7.3@trixie-backports", "7.3~rc7-1~exp1", "7.3@trixie-backports"),
+    ],
+)
+def test_a_kernel_of_any_suite(debian, said, spec, package, named):
+    source = debian(spec)
+    assert (core(source), source.spec) == (f"{package}\n", f"debian:{named}")
+    said.clear()
+    assert debian(spec).digest == source.digest
+    assert said == []
+
+
+@pytest.mark.needs("dpkg-deb")
+def test_a_source_that_is_gone_from_the_cache_is_fetched_again(debian, tmp_path):
+    source = debian("6.1")
+    shutil.rmtree(source.tree.folder)
+    shutil.rmtree(tmp_path / "linux-source-6.1_6.1.9-1")
+    shutil.rmtree(tmp_path / "tree-linux-source-6.1_6.1.9-1")
+    assert core(debian("6.1")) == "6.1.9-1\n"
+
+
+def test_a_kernel_that_a_suite_does_not_have_is_told_where_it_is(debian):
+    with pytest.raises(PlanError) as raised:
+        debian("7.2")
+    assert raised.value.what == (
+        "Debian bookworm has no kernel source 7.2 (did you mean debian:7.2@sid?)"
+    )
+    assert raised.value.why.splitlines() == [
+        "there are",
+        "bookworm             6.1, 6.12 (6.12.3-1, 6.12.1-1)",
+        "trixie-backports     7.3",
+        "sid                  7.2",
+    ]
+    with pytest.raises(PlanError, match=r"did you mean debian:6.12 or debian:7.2@sid\?"):
+        debian("6.17")
+    with pytest.raises(PlanError, match=r"Debian sid has no .* \(did you mean debian:6.12\?\)"):
+        debian("6.12@sid")
+    with pytest.raises(PlanError, match=r"no suite sidd \(did you mean sid\?\)") as raised:
+        debian("6.12@sidd")
+    assert "bookworm (oldstable), " in raised.value.why
+
+
+def test_where_no_other_suite_can_be_asked_the_own_one_is_told(debian, said, monkeypatch):
+    def unreachable(_):
+        raise HostError("no network")
+
+    monkeypatch.setattr(mirror, "suites", unreachable)
+    with pytest.raises(PlanError, match=r"no kernel source 7.2 \(did you mean debian:6.12\?\)"):
+        debian("7.2")
+    assert said[-1] == "other suites cannot be asked: no network"
+
+
+@pytest.mark.parametrize("spec", ["@sid", "6.12@", "../x", "6.12@../x", "6.12@sid@sid"])
+def test_what_can_be_no_kernel_of_debians(debian, spec):
+    with pytest.raises(PlanError, match="names no kernel"):
+        debian(spec)
+
+
+def test_the_suites_of_a_mirror(tmp_path, monkeypatch):
+    helper = tmp_path / "helper"
+    helper.write_text(
+        "#!/bin/sh\ncase $2 in\n"
+        "*/oldstable/*) echo 'Codename: bookworm' >$3;;\n"
+        "*/bookworm-backports/*) echo 'Codename: bookworm-backports' >$3;;\n"
+        "*/experimental/*) echo 'Codename: rc-buggy' >$3;;\n"
+        "*) echo 'E: Failed to fetch x  404  Not Found' >&2; exit 100;;\nesac\n"
+    )
+    helper.chmod(0o755)
+    monkeypatch.setattr(mirror, "HELPER", str(helper))
+    monkeypatch.setattr(mirror, "machine_archives", lambda: [("http://site/d/", "old", "main")])
+    assert mirror.suites(tmp_path) == {
+        "bookworm": "oldstable",
+        "bookworm-backports": "oldstable-backports",
+        "experimental": "experimental",
+    }
+    helper.write_text("#!/bin/sh\necho 'Could not resolve' >&2; exit 100\n")
+    with pytest.raises(HostError, match="cannot be fetched"):
+        mirror.suites(tmp_path)
 
 
 # --- what is wrong -----------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 
 from harness.ask.catalog import Catalog
 from harness.errors import PlanError
-from harness.host.debian import newest_of, source_lines, upstream_release
+from harness.host.debian import newest_of, upstream_release
 from harness.source.patches import read_patch
 
 SHA256 = "a" * 64
@@ -106,22 +106,3 @@ def test_the_newest_of_a_series():
     assert newest_of("10.0", versions) == "1:10.0.13+ds-0+deb13u1"
     assert newest_of("7.2", versions) == "1:7.2+dfsg-7"
     assert newest_of("9.2", versions) is None
-
-
-ARCHIVES = [("http://site/d", "old", "main"), ("http://site/s", "old-security", "main")]
-
-
-def test_the_machines_own_suite_is_asked_for_packages_alone():
-    assert source_lines(ARCHIVES, "old", "", "[a]") == [
-        "deb [a] http://site/d old main\n",
-        "deb [a] http://site/s old-security main\n",
-    ]
-
-
-def test_another_suite_is_asked_for_sources_at_the_same_sites():
-    assert source_lines(ARCHIVES, "old", "new", "[a]") == [
-        "deb [a] http://site/d new main\n",
-        "deb-src [a] http://site/d new main\n",
-        "deb [a] http://site/s new-security main\n",
-        "deb-src [a] http://site/s new-security main\n",
-    ]
