@@ -1,11 +1,33 @@
 # SPDX-License-Identifier: MIT
 """Failures that a user sees, each with whose fault it is and what to do next."""
 
+import errno
 import traceback
 from enum import Enum, IntEnum
 from pathlib import Path
 
 _SHOWN_LINES = 12
+_REPORT = "report it with these lines: it is a bug of pmu-harness, not of a kernel"
+_LOOK = "see what lies there (ls -ld); where nothing is wrong with it, report it with these lines"
+
+# What helps where the system refuses something, by the errno values that it does so with.
+_ADVICE = {
+    "make room on that disk, or ask for a larger quota (df -h, df -i, quota)": (
+        *(errno.ENOSPC, errno.EDQUOT),
+    ),
+    "see whose it is, and as whom this runs (ls -ld, id)": (errno.EACCES, errno.EPERM),
+    "choose a place that can be written to: this one is mounted read-only": (errno.EROFS,),
+    "choose a shorter name, or a place with a shorter path": (errno.ENAMETOOLONG,),
+    "free memory (free -h), or boot fewer guests at a time (--jobs 1)": (errno.ENOMEM,),
+    "allow more open files (ulimit -n), or boot fewer guests at a time (--jobs 1)": (
+        *(errno.EMFILE, errno.ENFILE),
+    ),
+    "allow more processes (ulimit -u), or boot fewer guests at a time (--jobs 1)": (errno.EAGAIN,),
+    "allow larger files (ulimit -f)": (errno.EFBIG,),
+    "see the kernel's log (dmesg): the disk, or what is mounted there, fails": (
+        *(errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO),
+    ),
+}
 
 
 class Exit(IntEnum):
@@ -38,6 +60,11 @@ def _shortened(text: str) -> str:
     if len(lines) <= 2 * _SHOWN_LINES:
         return text
     return "\n".join([*lines[:_SHOWN_LINES], "...", *lines[-_SHOWN_LINES:]])
+
+
+def advice_on(error: OSError) -> str:
+    """What a person can do about it; empty where its errno alone does not tell."""
+    return next((advice for advice, numbers in _ADVICE.items() if error.errno in numbers), "")
 
 
 class HarnessError(Exception):
@@ -92,14 +119,13 @@ class HostError(HarnessError):
         """Any exception that nobody foresaw: what the system refused, or a bug of the harness."""
         if isinstance(error, HostError):
             return error
-        if isinstance(error, OSError):
-            advice = "check the disk (df) and the permissions, then run it again"
+        if isinstance(error, OSError) and (advice := advice_on(error)):
             return cls(str(error), advice=advice)
-        return cls(
-            f"the harness failed: {type(error).__name__}: {error}".rstrip(": "),
-            why="".join(traceback.format_exception(error)),
-            advice="report it with these lines: it is a bug of pmu-harness, not of a kernel",
-        )
+        where = "".join(traceback.format_exception(error))
+        if isinstance(error, OSError) and error.errno:
+            return cls(str(error), why=where, advice=_LOOK)
+        what = f"the harness failed: {type(error).__name__}: {error}".rstrip(": ")
+        return cls(what, why=where, advice=_REPORT)
 
 
 class OwnPartError(HostError):

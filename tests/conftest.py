@@ -19,6 +19,7 @@ CAPTURES = DATA / "records"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run each saboteur's test in CI, too")
     parser.addoption(
         "--make-anew", action="store_true", help="put today's outputs into README.md and docs/"
     )

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from harness.errors import BuildError, HostError
 from harness.host import sandbox
-from harness.host.process import CommandError, environment, logged
+from harness.host.process import DISK_FULL, CommandError, environment, logged
 
-DISK_FULL = "No space left on device"
 LOG = "build.log"
 
 

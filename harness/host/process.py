@@ -13,8 +13,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
-from harness.errors import HostError
+from harness.errors import HostError, advice_on
 
+# What a command says where ENOSPC ends it.
+DISK_FULL = "No space left on device"
 GRACE_S = 3.0
 KILL_S = 10.0
 FOLLOW_S = 1.0
@@ -126,7 +128,9 @@ def start(
                     start_new_session=True,
                 )
         except OSError as error:
-            raise HostError(f"cannot start {argv[0]}", why=str(error)) from error
+            raise HostError(
+                f"cannot start {argv[0]}", why=str(error), advice=advice_on(error)
+            ) from error
         _running.children.add(child)
     return child
 

@@ -15,7 +15,7 @@ from harness.ask.catalog import Catalog
 from harness.build.emulator import provide_for
 from harness.build.kernel import IMAGE, VMLINUX, Kernel
 from harness.build.recipe import SHELL_BATCH
-from harness.errors import Exit, HostError, PlanError, SubjectError
+from harness.errors import Exit, HostError, PlanError, SubjectError, advice_on
 from harness.guest.batch import CONSOLE
 from harness.guest.live import Boot, Live, booted
 from harness.guest.ssh import Session, SessionError
@@ -122,7 +122,11 @@ def _perform(session: Session, command: tuple[str, ...]) -> int:
     except OutputError as error:
         if error.error.errno == errno.EPIPE:
             return Exit.UNREAD
-        raise HostError.of(error.error) from error
+        raise HostError(
+            "what the guest said could not be written to standard output",
+            why=str(error),
+            advice=advice_on(error.error),
+        ) from error
 
 
 def _watch(live: Live) -> int:

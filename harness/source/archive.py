@@ -6,11 +6,13 @@ patch is told does not depend on the patches of earlier runs.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import HostError
-from harness.host.process import CommandError, capture, environment
+from harness.host import sandbox
+from harness.host.process import DISK_FULL, CommandError, capture, environment
 from harness.host.store import write_bytes
 from harness.source.paths import Paths
 from harness.source.tree import Tree
@@ -19,17 +21,36 @@ MANIFEST = "manifest"
 INDEX = "pristine.index"
 
 
+class Unreadable(HostError):
+    """A file is no archive, or a damaged one."""
+
+
 def unpack(tree: Tree, tarball: Path) -> None:
-    """Fill a new tree from an archive, without its top folder; raises HostError."""
-    tree.work.mkdir()
-    argv = ["tar", "--extract", "--strip-components=1"]
-    argv += ["--file", str(tarball), "--directory", str(tree.work)]
+    """Fill a new tree from an archive, without the folder that all is in.
+
+    Raises Unreadable, or HostError where it is the disk's fault.
+    """
+    unpacked = tree.folder / "unpacked"
+    unpacked.mkdir()
+    argv = ["tar", "--extract", "--no-same-owner", "--no-same-permissions"]
+    argv += ["--file", str(tarball), "--directory", str(unpacked)]
+    confined = sandbox.confine(argv, readable=[tarball], writable=[unpacked])
     try:
-        capture(argv, env=environment({"XZ_DEFAULTS": "--threads=0"}))
+        capture(confined, env=environment({"XZ_DEFAULTS": "--threads=0"}))
     except CommandError as error:
-        raise HostError(f"cannot unpack {tarball.name}", why=error.output) from error
+        kind = HostError if DISK_FULL in error.output else Unreadable
+        raise kind(f"cannot unpack {tarball.name}", why=error.output) from error
+    _without_top(unpacked).rename(tree.work)
+    shutil.rmtree(unpacked, ignore_errors=True)
     tree.prepare()
     held(tree)
+
+
+def _without_top(folder: Path) -> Path:
+    """The folder that all of an archive is in; the one that it was unpacked to where none is."""
+    entries = list(folder.iterdir())
+    alone = len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink()
+    return entries[0] if alone else folder
 
 
 def held(tree: Tree) -> Paths:

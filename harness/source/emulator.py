@@ -2,22 +2,20 @@
 """QEMU's source and the firmware of its guests: fetched, verified, unpacked, remembered."""
 
 import shutil
-import urllib.request
 from collections.abc import Callable
 from functools import cache as cached
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HostError
 from harness.host.debian import Archive, extract, own_architecture, package_version
+from harness.host.download import download
 from harness.host.store import Cache, digest, file_digest
 from harness.model import Emulator, EmulatorSource, Firmware
 from harness.source.archive import unpack
 from harness.source.tree import Source, Tree
 
 VERSION = "VERSION"
-SILENCE_S = 60.0
 
 
 class Fetcher:
@@ -77,7 +75,7 @@ class Fetcher:
         with self.cache.scratch() as scratch:
             self.say(f"downloading {row.url}")
             tarball = scratch / "source.tar"
-            _download(row.url, tarball)
+            download(row.url, tarball)
             found = file_digest(tarball)
             if found != row.sha256:
                 raise HostError(
@@ -150,14 +148,3 @@ def _name_of_source(row: EmulatorSource) -> str:
 def _name_of_firmware(row: Firmware) -> str:
     """Under which a package's files are remembered."""
     return f"firmware-{digest(row.model_dump_json())}"
-
-
-def _download(url: str, target: Path) -> None:
-    """Fetch a file; raises HostError."""
-    try:
-        with urllib.request.urlopen(url, timeout=SILENCE_S) as answer, target.open("wb") as file:
-            shutil.copyfileobj(answer, file)
-    except (OSError, HTTPException) as error:
-        raise HostError(
-            f"cannot fetch {url}", why=str(error), advice="check the network, the disk and the url"
-        ) from error

@@ -91,6 +91,15 @@ def _obstacle(observed: Observed) -> str:
     return f"the probe could not go on: {failed}" if failed else _cut_short(observed)
 
 
+def _is_own_doing(plan: Plan, reference: Observed | None) -> bool:
+    """True if a guest whose records do not tell all made it so itself.
+
+    There was room for all that the reference did, and what a host does is no part of it.
+    """
+    exact = plan.machine.regime is Regime.EXACT
+    return exact and reference is not None and not _obstacle(reference)
+
+
 def judge_cell(
     cell: Cell, plan: Plan, observed: Observed, reference: Observed | None
 ) -> tuple[Verdict, ...]:
@@ -101,6 +110,14 @@ def judge_cell(
     # A probe that could not go on is for kernel.calls to judge.
     cut = "" if failed_call(observed.records) else _cut_short(observed)
     if cut:
+        if health.status is Status.PASS and _is_own_doing(plan, reference):
+            health = health.model_copy(
+                update={
+                    "status": Status.FAIL,
+                    "measured": f"{cut}; the reference's same guest recorded all",
+                    "faults": {kind(cut): 1},
+                }
+            )
         return (health, *(_not_measured(check, cut) for check in asked))
     version = plan.subjects[cell.role].version
     mine = Observation(observed.records, plan.machine, scenario, version)

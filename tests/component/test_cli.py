@@ -64,7 +64,9 @@ def test_help_teaches(call):
     [
         ("EOFError()", "error:    the harness failed: EOFError\nwhy:      Traceback"),
         ("ValueError('x')", "error:    the harness failed: ValueError: x\nwhy:      Traceback"),
-        ("OSError(28, 'No space left')", "error:    [Errno 28] No space left\nnext:     check"),
+        ("OSError(28, 'No space left')", "error:    [Errno 28] No space left\nnext:     make room"),
+        ("OSError(36, 'Too long', 'x')", "error:    [Errno 36] Too long: 'x'\nnext:     choose a"),
+        ("OSError(2, 'No such', 'x')", "error:    [Errno 2] No such: 'x'\nwhy:      Traceback"),
     ],
 )
 def test_a_fault_of_the_harness_is_no_kernels_and_no_interrupt(fault, said):
@@ -169,7 +171,7 @@ def test_an_emulator_that_does_not_exist_is_a_plan_error(call):
         (["--machine", "aarch64-tgc"], "did you mean aarch64-tcg?"),
         (["--scenario", "cycle-cpu"], "did you mean cycles-cpu?"),
         (["--source", "debain:6.12"], "did you mean debian?"),
-        (["--source", "path:/nowhere"], "/nowhere is no kernel tree"),
+        (["--source", "path:/nowhere"], "there is no folder /nowhere"),
         (["--patch", "/nowhere.patch"], "does not exist"),
         (["--sereis", "x"], "--series"),
     ],

@@ -2,12 +2,16 @@
 """Where a kernel comes from: real git repositories, folders, tarballs around a tiny tree."""
 
 import shutil
+import tarfile
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from harness.errors import HostError, PlanError
-from harness.host.store import Cache
+from harness.host.store import Cache, file_digest
 from harness.source.apply import patched
 from harness.source.kernel import Request, kind_of, resolve
 from harness.source.kernel.git import split
@@ -363,9 +367,136 @@ def test_what_a_build_left_in_a_folder_is_not_taken(find, tmp_path, rules):
     assert (work / "arch/arm64/include/x.h").exists()
 
 
+# --- tarball -----------------------------------------------------------------
+
+
+@pytest.fixture
+def tarball(tmp_path):
+    """A release as kernel.org has it; packed anew with another top folder."""
+    tree = make_tree(tmp_path / "tree", "one\n")
+
+    def pack(name="linux-6.12.1.tar.xz", top="linux-6.12.1"):
+        file = tmp_path / name
+        with tarfile.open(file, "w:xz" if name.endswith("xz") else "w") as archive:
+            archive.add(tree, top)
+        return file
+
+    pack.tree = tree
+    return pack
+
+
+@pytest.mark.parametrize("name", ["linux.tar", "linux.tar.xz"])
+@pytest.mark.parametrize("top", ["linux-6.12.1", ".", "./linux"])
+def test_a_tarball_is_a_source(find, tarball, name, top):
+    file = tarball(name, top)
+    source = find(f"tarball:{file}")
+    assert (core(source), source.version) == ("one\n", "6.12.1")
+    assert source.spec == f"tarball:{file}#{file_digest(file)}"
+    assert find(str(file)).spec == source.spec
+    base, result = patched(source.tree, None, (patch(diff("kernel/core.c", "one", "two")),))
+    assert source.tree.changed(base, result) == (Change("kernel/core.c", "M"),)
+
+
+def test_a_tarball_is_unpacked_once_and_again_when_it_changes(find, tarball, said):
+    file = tarball()
+    first = find(f"tarball:{file}")
+    stamp = first.tree.work.stat().st_mtime_ns
+    assert find(f"tarball:{file}", refresh=True).tree.work.stat().st_mtime_ns == stamp
+    assert [text for text in said if "unpacking" in text] == [f"unpacking {file}"]
+    (tarball.tree / "kernel" / "core.c").write_text("two\n")
+    assert core(find(f"tarball:{tarball()}")) == "two\n"
+
+
+def test_a_tarball_elsewhere_is_fetched_once(find, served_file, tarball):
+    url = served_file(tarball())
+    source = find(f"tarball:{url}")
+    assert core(source) == "one\n"
+    served_file(None)
+    assert find(f"tarball:{url}").spec == source.spec
+    assert find(source.spec).digest == source.digest
+    with pytest.raises(PlanError, match="cannot fetch"):
+        find(f"tarball:{url}", refresh=True)
+    assert find(source.spec, refresh=True).digest == source.digest
+
+
+def test_a_digest_names_a_tarball_or_none(find, tarball):
+    file = tarball()
+    right = file_digest(file)
+    with pytest.raises(PlanError, match="is not the tarball that was asked for") as raised:
+        find(f"tarball:{file}#{'0' * 64}")
+    assert right in raised.value.why
+    assert core(find(f"tarball:{file}#{right}")) == "one\n"
+    with pytest.raises(PlanError, match="abc is no SHA-256"):
+        find(f"tarball:{file}#abc")
+
+
+def test_what_is_no_kernels_tarball_is_said_to_be(find, tarball, tmp_path):
+    junk = tmp_path / "linux-6.12.2.tar"
+    junk.write_bytes(b"junk" * 1000)
+    with pytest.raises(PlanError, match=r"linux-6.12.2.tar is no tarball"):
+        find(f"tarball:{junk}")
+    (tarball.tree / "Kconfig").unlink()
+    with pytest.raises(PlanError, match=r"linux-6.12.1.tar.xz is no kernel tree"):
+        find(f"tarball:{tarball()}")
+    with pytest.raises(PlanError, match=r"linux-6.12.3.tar \(did you mean linux-6.12.\d.tar"):
+        find(f"tarball:{tmp_path}/linux-6.12.3.tar")
+    with pytest.raises(PlanError, match=r"is a folder$"):
+        find(f"tarball:{tmp_path}")
+    assert not list(find.cache.sources.glob("tarball-*"))
+
+
+def test_no_tarball_writes_elsewhere(find, tarball, tmp_path):
+    file = tarball("linux.tar")
+    with tarfile.open(file, "a") as archive:
+        for name in ("linux-6.12.1/../../outside", f"{tmp_path}/absolute", "linux-6.12.1/l/x"):
+            if name.endswith("l/x"):
+                link = tarfile.TarInfo("linux-6.12.1/l")
+                link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
+                archive.addfile(link)
+            archive.addfile(tarfile.TarInfo(name))
+    with suppress(PlanError, HostError):
+        find(f"tarball:{file}")
+    for name in ("outside", "absolute", "x"):
+        assert not list(tmp_path.glob(name)), name
+
+
+@pytest.fixture
+def served_file(tmp_path, monkeypatch):
+    """Serves one file over HTTP, at a URL that stays; None is 404."""
+    files = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            content = files.get("content")
+            self.send_response(200 if content else 404)
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+    def serve(file):
+        files["content"] = file.read_bytes() if file else None
+        return f"http://127.0.0.1:{server.server_port}/linux.tar.xz"
+
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield serve
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+# --- what is wrong -----------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("spec", "what"),
     [
+        ("6.12", r"unknown source 6.12 \(did you mean debian:6.12\?\)"),
         ("path:{}/linus", r"there is no folder .*/linus \(did you mean linux\?\)"),
         ("path:{}/linux/kernel", "is no kernel tree"),
         ("pth:{}", r"unknown source pth:.* \(did you mean path\?\)"),

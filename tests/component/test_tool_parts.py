@@ -8,7 +8,7 @@ import pytest
 
 from harness.build import disk, selftests
 from harness.build.disk import DiskBuilder
-from harness.build.kernel import VMLINUX, Builder
+from harness.build.kernel import DEBUG, VMLINUX, Builder
 from harness.errors import BuildError
 from harness.host.store import Cache
 from harness.model import PatchFile, Subject
@@ -89,8 +89,8 @@ def place(tmp_path, catalog):
     (tests / "one.c").write_text("test\n")
     configs, modules = tmp_path / "configs", tmp_path / "modules"
     (configs / "kconfig").mkdir(parents=True)
-    for name in ("base", "arm64", "arm64-pmuv3", "debug"):
-        (configs / "kconfig" / f"{name}.config").write_text(f"CONFIG_{name.upper()[:4]}=y\n")
+    for file in (*(fragment.file for fragment in catalog.architectures["arm64"].kconfig), DEBUG):
+        (configs / file).write_text(f"CONFIG_{Path(file).stem.upper()[:4]}=y\n")
     modules.mkdir()
     (modules / "pmu_observer.c").write_text("observer\n")
     cache = Cache(tmp_path / "cache")

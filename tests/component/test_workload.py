@@ -252,8 +252,10 @@ def test_a_shell_whose_output_cannot_be_written(world, shell, monkeypatch):
     monkeypatch.setattr(terminal, "_STDOUT", full)
     world.commands["echo"] = lambda channel: channel.sendall(b"hello\n") or 0
     world.script(*world.well)
-    with pytest.raises(HostError, match="No space left"):
+    with pytest.raises(HostError, match="written to standard output") as raised:
         shell("echo")
+    assert "No space left" in raised.value.why
+    assert raised.value.advice.startswith("make room")
     os.close(full)
 
 

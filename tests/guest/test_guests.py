@@ -200,6 +200,7 @@ def test_a_kernel_without_them_fails(run, machine, kernel):
         assert any(said in line for line in lost["evidence"]), lost
 
 
+@pytest.mark.saboteur
 @pytest.mark.parametrize(("name", "machine", "kernel"), list(sabotages()))
 def test_a_saboteur_is_caught(run, name, machine, kernel):
     claim = on_machine(CATALOG.series[name], CATALOG.machines[machine], CATALOG).claim

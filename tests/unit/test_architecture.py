@@ -53,8 +53,8 @@ OWNERS = {
     "unidiff": {"source.patches"},
     "junitparser": {"report.junit"},
     "jinja2": {"report.html"},
-    "urllib": {"source.emulator"},
-    "http": {"source.emulator"},
+    "urllib": {"host.download"},
+    "http": {"host.download"},
     "scipy": {"verdict.statistics"},
     "numpy": {"verdict.statistics"},
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Where a kernel tree comes from: a function for each kind of source, and a row in KINDS."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from harness.source.kernel.debian import from_debian, offered_versions
 from harness.source.kernel.git import from_git
 from harness.source.kernel.path import from_path
 from harness.source.kernel.request import Request, kernel_version
+from harness.source.kernel.tarball import from_tarball
 from harness.source.tree import Source
 
 __all__ = ["KINDS", "Request", "kernel_version", "kind_of", "offered_versions", "resolve"]
@@ -19,18 +21,26 @@ KINDS: dict[str, Callable[[str, Request], Source]] = {
     "debian": from_debian,
     "git": from_git,
     "path": from_path,
+    "tarball": from_tarball,
 }
-FORMS = "debian:VERSION, such as debian:6.12, git:DIR-or-URL@REF, or path:DIR"
+_FORMS = "debian:VERSION[@SUITE], git:DIR-or-URL[@REF], tarball:FILE-or-URL[#SHA256], or path:DIR"
+_RELEASE = re.compile(r"\d+\.\d+")
 
 
 def kind_of(spec: str) -> tuple[str, str]:
-    """(kind, the text behind its colon); a folder alone is a `path`.  Raises PlanError."""
+    """(kind, the text behind its colon); a folder or a file alone has none.  Raises PlanError."""
     kind, colon, rest = spec.partition(":")
     if colon and kind in KINDS and rest:
         return kind, rest
-    if Path(spec).expanduser().is_dir():
+    alone = Path(spec).expanduser()
+    if alone.is_dir():
         return "path", spec
-    raise PlanError(f"unknown source {spec}{nearest(kind, list(KINDS))}", advice=f"write {FORMS}")
+    if alone.is_file():
+        return "tarball", spec
+    meant = nearest(kind, list(KINDS))
+    if _RELEASE.match(spec):
+        meant = f" (did you mean debian:{spec}?)"
+    raise PlanError(f"unknown source {spec}{meant}", advice=f"write {_FORMS}")
 
 
 def resolve(spec: str, request: Request) -> Source:

@@ -65,7 +65,7 @@ def _fetch(version: str, request: Request) -> dict[str, Any]:
         with request.cache.publish(request.cache.sources / folder) as new:
             tree = Tree(new)
             sha256 = _unpack(package, name, tree)
-            found = kernel_version(tree.work)
+            found = kernel_version(tree.work, name)
         return {
             "package": name,
             "package_version": package_version(package),

@@ -47,7 +47,7 @@ def from_path(directory: str, request: Request) -> Source:
     user_tree = Path(directory).expanduser().resolve()
     if not user_tree.is_dir():
         raise _no_folder(user_tree)
-    version = kernel_version(user_tree)
+    version = kernel_version(user_tree, str(user_tree))
     clone = Clone(user_tree) if (user_tree / ".git").exists() else None
     name = clone.name if clone else f"path-{digest(str(user_tree))[:12]}"
     tree = Tree(request.cache.sources / name)

@@ -34,20 +34,18 @@ def release(makefile: str) -> str | None:
     return ".".join(found[key] for key in ("VERSION", "PATCHLEVEL", "SUBLEVEL") if key in found)
 
 
-def kernel_version(folder: Path) -> str:
-    """The release of the kernel tree in a folder; raises PlanError where there is none."""
-    try:
-        text = (folder / MAKEFILE).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise PlanError(f"{folder} is no kernel tree", why=str(error)) from error
+def kernel_version(folder: Path, what: str) -> str:
+    """The release of the kernel tree in a folder; raises PlanError where `what` is none."""
+    makefile = folder / MAKEFILE
+    text = makefile.read_text(errors="replace") if makefile.is_file() else ""
     version = release(text)
     if version is None or not (folder / KCONFIG).exists():
-        raise no_kernel(str(folder))
+        raise no_kernel(what)
     return version
 
 
 def no_kernel(what: str) -> PlanError:
-    """That something with files in it is no kernel tree."""
+    """That something is no kernel tree."""
     return PlanError(
-        f"{what} is no kernel tree", why="its Makefile has no VERSION, or it has no Kconfig"
+        f"{what} is no kernel tree", why="it has no Kconfig, or no Makefile with a VERSION"
     )
