@@ -21,6 +21,7 @@ from harness.model import (
     Outer,
     Package,
     PatchFile,
+    Rung,
     Scenario,
     Series,
 )
@@ -131,6 +132,11 @@ class Catalog:
     def outers(self) -> dict[str, Outer]:
         """Rows of outers.yaml."""
         return self._table("outers.yaml", Outer)
+
+    @cached_property
+    def ladder(self) -> dict[str, Rung]:
+        """Rows of ladder.yaml."""
+        return self._table("ladder.yaml", Rung)
 
     def on_host(self, machine: Machine) -> Machine | Outer:
         """The row whose QEMU runs on this host: the outer system's, where there is one."""

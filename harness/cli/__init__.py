@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from harness import __version__
-from harness.cli import guests, host, results, streams
+from harness.cli import guests, host, ladder, results, streams
 from harness.errors import Exit, HarnessError, HostError
 from harness.host import process
 from harness.run.request import PROGRAM
@@ -25,6 +25,7 @@ Examples:
   ./pmu-harness run --patch my.patch              your patch, against the kernel without it
   ./pmu-harness run --source path:~/linux         your tree as it is
   ./pmu-harness run --series pre-callbacks        a kernel that loses its counters: exits 1
+  ./pmu-harness ladder                            the whole suite on each kernel that is kept green
   ./pmu-harness mutants -k throttle               which check catches which bug
   ./pmu-harness shell -- perf stat true           perf in a guest of the kernel under test
   ./pmu-harness doctor                            what this host can do, and why not more
@@ -51,6 +52,7 @@ _COMMANDS = (
     guests.run,
     guests.mutants,
     guests.shell,
+    ladder.ladder,
     results.judge,
     results.report,
     host.doctor_,

@@ -102,6 +102,7 @@ from harness.source.kernel import Request, resolve
     is_flag=True,
     help="Exit with 0 where nothing of the patch is in the machine's guests, instead of 3.",
 )
+@click.option("--bare", is_flag=True, help="The source as it is, without any series.")
 @click.option("--rerun", is_flag=True, help="Boot again what an identical machine did before.")
 @click.option(
     "--repetitions",
@@ -124,7 +125,7 @@ def run(**options: Any) -> None:
 
 def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
     catalog, cache = Catalog(), Cache()
-    examined, choice = _choose(catalog, cache, console, options["machine"], yes=options["yes"])
+    examined, choice = choose(catalog, cache, console, options["machine"], yes=options["yes"])
     words = {**options, "machine": choice.machine}
     asked = Asked(**{name: words[name] for name in Asked.__dataclass_fields__})
     with Progress(console) as progress:
@@ -139,13 +140,13 @@ def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
         )
         run_folder = RunFolder(path)
         noted = examined.noted(choice)
-        result = _execute(
+        result = execute(
             prepared, asked, run_folder, progress, settings, emulator=emulator, noted=noted
         )
     return result, path
 
 
-def _choose(
+def choose(
     catalog: Catalog, cache: Cache, console: Console, name: str, *, yes: bool
 ) -> tuple[Examination, Choice]:
     """The machine that is played, with what it needs of the host installed.
@@ -164,7 +165,7 @@ def _choose(
     return examined, choice
 
 
-def _execute(
+def execute(
     prepared: Prepared,
     asked: Asked,
     folder: RunFolder,
@@ -207,7 +208,7 @@ def shell(
     """
     catalog, cache = Catalog(), Cache()
     console = Console(stderr=True)
-    examined, choice = _choose(catalog, cache, console, machine, yes=yes)
+    examined, choice = choose(catalog, cache, console, machine, yes=yes)
     with Progress(console) as progress:
         prepared = prepare(catalog, cache, Asked(machine=choice.machine, **asked), progress.say)
         place = prepare_place(prepared, catalog, cache, progress, debug=gdb)
@@ -243,7 +244,7 @@ def mutants(**options: Any) -> NoReturn:
     """
     console = Console()
     catalog, cache = Catalog(), Cache()
-    examined, choice = _choose(catalog, cache, console, options["machine"], yes=options["yes"])
+    examined, choice = choose(catalog, cache, console, options["machine"], yes=options["yes"])
     wanted = chosen(catalog, options["expression"])
     with Progress(console) as progress:
         machine = catalog.machines[choice.machine]
@@ -262,7 +263,7 @@ def mutants(**options: Any) -> NoReturn:
             prepared = prepare(catalog, cache, asked, progress.say)
             settings = Settings(jobs=options["jobs"], timeout_scale=options["timeout_scale"])
             place = RunFolder(folder)
-            done = _execute(
+            done = execute(
                 prepared, asked, place, progress, settings, emulator=emulator, noted=noted
             )
             return done, folder

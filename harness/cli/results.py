@@ -16,7 +16,7 @@ from harness.report import html, junit, text
 from harness.run.conclusion import rejudge
 from harness.run.folder import RunFolder
 
-_EXITS = {
+EXITS = {
     Status.PASS: Exit.PASS,
     Status.SKIP: Exit.ERROR,
     Status.INCONCLUSIVE: Exit.ERROR,
@@ -46,11 +46,16 @@ def report(run_folder: Path, brief: bool, full: bool) -> None:
 def finish(outcome: tuple[RunResult, Path], detail: text.Detail) -> NoReturn:
     """Write the reports, show the text, exit with the run's status."""
     result, path = outcome
+    write_reports(result, path)
+    text.show(Console(), result, str(path), detail)
+    sys.exit(EXITS[result.status])
+
+
+def write_reports(result: RunResult, path: Path) -> None:
+    """Put the reports for a CI and for a browser into a run's folder."""
     folder = RunFolder(path)
     records = {cell.cell.id: folder.observed(cell.shown).records for cell in result.cells}
     subjects = {cell.cell.subject: folder.facts(cell.cell.subject) for cell in result.cells}
     write_text(path / "junit.xml", junit.render(result))
     scenarios = {scenario.name: scenario for scenario in folder.read_plan().scenarios}
     write_text(path / "report.html", html.render(result, records, subjects, scenarios))
-    text.show(Console(), result, str(path), detail)
-    sys.exit(_EXITS[result.status])

@@ -23,6 +23,8 @@ from harness.model.results import (
     Changed,
     Kill,
     KillMatrix,
+    Ladder,
+    LadderRow,
     Part,
     Repetition,
     RunResult,
@@ -41,6 +43,7 @@ from harness.model.rows import (
     Outer,
     Package,
     Regime,
+    Rung,
     Traced,
 )
 from harness.model.scenario import (
@@ -85,6 +88,8 @@ __all__ = [
     "Kill",
     "KillMatrix",
     "KnownFailure",
+    "Ladder",
+    "LadderRow",
     "Machine",
     "Noise",
     "NoiseLimit",
@@ -99,6 +104,7 @@ __all__ = [
     "Repetition",
     "Role",
     "RunResult",
+    "Rung",
     "Scenario",
     "Series",
     "SeriesPatch",

@@ -159,3 +159,30 @@ class KillMatrix(Frozen):
     def false_alarms(self) -> list[str]:
         """What failed on a clean kernel, each once."""
         return list(dict.fromkeys(alarm for kill in self.kills for alarm in kill.false_alarms))
+
+
+class LadderRow(Frozen):
+    """What became of one kernel on one machine.
+
+    `tally` has how many verdicts there are of each status, over `guests`; `release` is the
+    kernel's own, empty where nothing is known of it; `exit` what `run` would exit with, and
+    `trouble` the first words of what is not as it should be.
+    """
+
+    kernel: str
+    source: str
+    release: str = ""
+    machine: str
+    exit: int
+    tally: dict[str, int] = {}
+    guests: int = 0
+    seconds: float
+    trouble: tuple[str, ...] = ()
+    evidence: str = ""
+
+
+class Ladder(Frozen):
+    """All kernels on all machines: what `ladder.json` holds."""
+
+    schema_version: Literal[1] = 1
+    rows: tuple[LadderRow, ...]

@@ -268,3 +268,11 @@ class Package(Frozen):
     def needed_for(self, *names: str | None) -> bool:
         """True if guests of these architectures, emulators and accelerators need it."""
         return not self.test and (self.only is None or self.only in names)
+
+
+class Rung(Frozen):
+    """A kernel of the ladder: its source, and the machines that its whole suite runs on."""
+
+    name: str
+    source: str
+    machines: tuple[str, ...] = Field(min_length=1)

@@ -51,6 +51,7 @@ class Asked:
     scenarios: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     alone: bool = False
+    bare: bool = False
     refresh: bool = False
     repetitions: int | None = None
     strict: bool = False
@@ -144,7 +145,13 @@ def _series(catalog: Catalog, asked: Asked) -> Series | None:
     """The series that was asked for; none for a patch, or for a tree as it is."""
     if asked.patches and asked.series:
         raise PlanError("--patch and --series exclude each other")
-    if asked.patches or (asked.series is None and kind_of(asked.source)[0] != "debian"):
+    if asked.bare and (asked.patches or asked.series):
+        raise PlanError("--bare is the kernel without --patch and --series")
+    if (
+        asked.patches
+        or asked.bare
+        or (asked.series is None and kind_of(asked.source)[0] != "debian")
+    ):
         return None
     found: Series = catalog.find("series", asked.series or DEFAULT_SERIES)
     return found
@@ -244,5 +251,5 @@ def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
     words += ["--machine", cell.machine, "--scenario", cell.scenario, "--rerun"]
     if asked.repetitions is not None:
         words += ["--repetitions", str(asked.repetitions)]
-    flags = {"--alone": asked.alone, "--strict": asked.strict}
+    flags = {"--alone": asked.alone, "--bare": asked.bare, "--strict": asked.strict}
     return command_line([*words, *(flag for flag, given in flags.items() if given)])

@@ -184,6 +184,17 @@ def test_what_does_not_exist_is_a_plan_error(call, argv, said):
 
 
 @pytest.mark.needs("git", "make", "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "cpio")
+def test_a_kernel_that_does_not_exist_is_a_row_of_the_ladder(call):
+    status, out, _ = call("ladder", "--source", "path:/no/such/tree", "--json")
+    assert status == 2
+    rows = json.loads(out)["rows"]
+    assert [(row["machine"], row["exit"]) for row in rows] == [
+        ("aarch64-tcg", 2),
+        ("x86_64-tcg", 2),
+    ]
+    assert rows[0]["trouble"][0].startswith("error: there is no folder /no/such/tree")
+
+
 def test_a_patch_that_does_not_apply_is_the_subjects_fault(call, tree, tmp_path):
     patch = tmp_path / "stale.patch"
     patch.write_text("--- a/kernel/core.c\n+++ b/kernel/core.c\n@@ -1 +1 @@\n-zero\n+two\n")
