@@ -54,6 +54,12 @@ def oom_kills() -> int | None:
         return None
 
 
+def oom_kills_since(before: int | None) -> int | None:
+    """How many more they are by now, if the host says so."""
+    now = oom_kills()
+    return None if now is None or before is None else now - before
+
+
 class _Running:
     """The children that live now; once stopped, no new one starts."""
 

@@ -200,18 +200,14 @@ class Qemu:
             name = process.signal_of(-asked.number) + asked.sender
         elif not status:
             return None
-        likely, advice = ending.cause(name, self._killed_meanwhile()) if name else ("", "")
+        killed = process.oom_kills_since(self._oom_kills)
+        likely, advice = ending.cause(name, killed) if name else ("", "")
         return HostError(
             f"QEMU {ending.said(status, name)}{when}",
             why="\n".join(filter(None, (likely, words))),
             evidence=self.log,
             advice=advice,
         )
-
-    def _killed_meanwhile(self) -> int | None:
-        """How many processes the host killed for want of memory since QEMU started."""
-        now = process.oom_kills()
-        return None if now is None or self._oom_kills is None else now - self._oom_kills
 
 
 def _is_over(child: "subprocess.Popen[bytes]", seconds: float) -> bool:
