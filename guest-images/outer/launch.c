@@ -154,7 +154,9 @@ int main(int argc, char **argv)
 	relay(near, open_raw(argv[2]));
 	if (waitpid(child, &status, 0) != child)
 		die("waitpid");
-	if (WIFSIGNALED(status))
+	if (WIFSIGNALED(status) && sigabbrev_np(WTERMSIG(status)))
+		printf("launch: QEMU was ended by SIG%s\n", sigabbrev_np(WTERMSIG(status)));
+	else if (WIFSIGNALED(status))
 		printf("launch: QEMU was ended by signal %d\n", WTERMSIG(status));
 	else
 		printf("launch: QEMU ended with status %d\n", WEXITSTATUS(status));

@@ -1,14 +1,29 @@
 # SPDX-License-Identifier: MIT
 """One step of a build, confined to its folder, with its words in a log."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import BuildError, HostError
 from harness.host import sandbox
-from harness.host.process import DISK_FULL, CommandError, environment, logged
+from harness.host.process import (
+    DISK_FULL,
+    CommandError,
+    environment,
+    logged,
+    oom_kills,
+    oom_kills_since,
+)
+from harness.machine.ending import cause
 
 LOG = "build.log"
+# As gcc tells of its own programs, and make of those that it runs.
+_KILLED = re.compile(
+    r"^.*: fatal error: (?:Killed|Terminated) signal terminated program .*$"
+    r"|^make.*: \*\*\* .* (?:Killed|Terminated)$",
+    re.MULTILINE,
+)
 
 
 def run_step(
@@ -23,26 +38,42 @@ def run_step(
     """Run a command in a build folder, the one place that it can write to.
 
     Its words go to the folder's log; `follow` gets the log's last line now and
-    then.  Raises BuildError, or HostError where the disk is full.
+    then.  Raises BuildError, or HostError where the disk is full or a compiler was killed.
     """
     log = folder / LOG
     confined = sandbox.confine(argv, readable=readable, writable=[folder])
+    before = oom_kills()
     try:
         logged(confined, log, cwd=folder, env=environment(env), follow=follow)
     except CommandError as error:
         text = log.read_text(errors="replace")
-        if DISK_FULL in text:
-            raise HostError(
-                f"the disk is full: the {what} was not built",
-                why=f"{DISK_FULL}, below {folder}",
-                evidence=log,
-                advice=f"make room, such as by removing what is old in {folder.parent.parent}",
-            ) from error
+        if fault := _fault_of_host(what, text, log, before):
+            raise fault from error
         raise BuildError(
             f"the {what} does not build",
             why=compiler_errors(text) or error.output,
             evidence=log,
         ) from error
+
+
+def _fault_of_host(what: str, text: str, log: Path, oom_before: int | None) -> HostError | None:
+    """Why a step failed that says nothing of what it builds; None where it may."""
+    if DISK_FULL in text:
+        return HostError(
+            f"the disk is full: the {what} was not built",
+            why=f"{DISK_FULL}, below {log.parent}",
+            evidence=log,
+            advice=f"make room, such as by removing what is old in {log.parent.parent.parent}",
+        )
+    if killed := _KILLED.search(text):
+        likely, advice = cause("SIGKILL", oom_kills_since(oom_before))
+        return HostError(
+            f"a program was killed: the {what} was not built",
+            why=f"{killed[0]}\n{likely}",
+            evidence=log,
+            advice=advice,
+        )
+    return None
 
 
 def compiler_errors(log: str) -> str:

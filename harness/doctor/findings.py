@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from harness.machine import ending
 from harness.model import (
     Accelerator,
     Boot,
@@ -94,15 +95,12 @@ def _ending(boot: Boot, limit_s: int) -> str:
     """How QEMU ended, in words."""
     if boot.status is None:
         return f"{limit_s} s were over"
-    if boot.signal:
-        return f"QEMU was ended by {boot.signal}"
-    return f"QEMU ended with status {boot.status}"
+    return f"QEMU {ending.said(boot.status, boot.signal)}"
 
 
 def _missed(stage: Stage, boot: Boot, limit_s: int) -> str:
     """Why a stage was not passed, in one sentence."""
     guest = heard(boot.console)
-    ending = _ending(boot, limit_s)
     if guest.exception:
         return f"the guest met an exception: {guest.exception}"
     if stage is Stage.PMU and guest.pmu is not None:
@@ -118,7 +116,7 @@ def _missed(stage: Stage, boot: Boot, limit_s: int) -> str:
         Stage.OVERFLOW: "when the guest waited for an overflow",
         Stage.END: "when the guest had done all",
     }
-    return f"{ending} {silence[stage]}"
+    return f"{_ending(boot, limit_s)} {silence[stage]}"
 
 
 def accelerated(row: Accelerator, trial: Trial, *, needed: bool = False) -> Finding:

@@ -2,7 +2,6 @@
 """Try an accelerator: boot a program that counts on it, within a time, and remember it."""
 
 import json
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,7 +148,7 @@ class Doctor:
                 return _stopped(trial, Stage.BOOT, error)
             boot = Boot(
                 status=status,
-                signal=_signal(status),
+                signal=process.signal_of(status),
                 seconds=round(time.monotonic() - began, 2),
                 console=clean((new / CONSOLE).read_bytes()),
                 words=tuple(clean(process.tail(new / QEMU_LOG, WORDS).encode()).splitlines()),
@@ -158,16 +157,6 @@ class Doctor:
             seen = trial.model_copy(update={"boot": boot})
             write_json(new / TRIAL, {"key": key, "trial": seen.model_dump(mode="json")})
         return seen
-
-
-def _signal(status: int | None) -> str:
-    """The name of the signal that ended a child, by its status; empty where none did."""
-    if status is None or status >= 0:
-        return ""
-    try:
-        return signal.Signals(-status).name
-    except ValueError:  # a real-time signal
-        return f"signal {-status}"
 
 
 def _stopped(trial: Trial, stage: Stage, error: HarnessError) -> Trial:

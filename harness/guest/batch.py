@@ -10,7 +10,6 @@ from pathlib import Path
 
 from harness.build import recipe
 from harness.build.image import GuestImage, overlay
-from harness.errors import HostError
 from harness.guest import outer
 from harness.guest.records import HEADER, RecordsError, channel_bytes, parse
 from harness.guest.saved import Saved
@@ -72,9 +71,9 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
             if seen is Watch.SILENT:
                 where = locate_hang(_registers(guest, machine, folder), guest.symbols, folder)
             reason = machine.monitor.shutdown_reason() if seen is Watch.CLOSED else ""
-            status = machine.finish() if seen is Watch.CLOSED else 0
-        if status and not _is_full(folder):
-            raise qemu_failed(status, folder)
+            fault = machine.fault() if seen is Watch.CLOSED else None
+        if fault and not _is_full(folder):
+            raise fault
         if guest.outer and seen is Watch.CLOSED:
             reason = outer.reason_of_end(folder)
         outcome = _recognized(folder, seen, where, reason)
@@ -106,15 +105,6 @@ def locate_hang(registers: str, symbols: Path, folder: Path) -> str:
     """The function that a silent guest is in; its registers are kept as evidence."""
     (folder / REGISTERS).write_text(registers)
     return locate(registers, symbols.read_text(encoding="ascii"))
-
-
-def qemu_failed(status: int, folder: Path) -> HostError:
-    """QEMU's own end, in its own words."""
-    return HostError(
-        f"QEMU ended with status {status}",
-        why=(folder / "qemu.log").read_text(errors="replace")[-2000:],
-        evidence=folder / "qemu.log",
-    )
 
 
 @contextmanager

@@ -131,13 +131,16 @@ class _Maker:
                     outer.monitor.save(state)
                     process.end(outer.child)
 
+            log = self.place / "console.log"
             try:
-                watch(outer.console, self.place / "console.log", self.machine.timeout_s, notice)
+                end = watch(outer.console, log, self.machine.timeout_s, notice)
             except qemu.SILENCE as error:
-                raise HostError(
+                raise outer.fault() or HostError(
                     "QEMU does not save the outer system",
                     why=process.tail(self.log) or str(error) or "it does not answer",
                 ) from error
+            if end is Watch.CLOSED and not state.exists() and (fault := outer.fault()):
+                raise fault
         if not state.exists():
             raise HostError(
                 f"the outer system {self.image.row.name} does not boot",

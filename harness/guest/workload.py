@@ -168,9 +168,8 @@ def _outcome(guest: Guest, live: Live, fault: SessionError | None, folder: Path)
         live.end()
     elif cause is None:
         reason = live.machine.monitor.shutdown_reason()
-        status = live.machine.finish()
-        if status:
-            raise batch.qemu_failed(status, folder)
+        if qemus := live.machine.fault():
+            raise qemus
     console = (folder / CONSOLE).read_bytes()
     outcome = recognize(console, cause=cause, where=where, reason=reason)
     if fault and outcome.end in (GuestEnd.DONE, GuestEnd.HANG, GuestEnd.STOPPED_EARLY):

@@ -22,6 +22,7 @@ KILL_S = 10.0
 FOLLOW_S = 1.0
 VERSION_S = 20.0
 _PR_SET_THP_DISABLE = 41
+_VMSTAT = Path("/proc/vmstat")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -29,10 +30,36 @@ class CommandError(Exception):
     """A command ended with a status other than 0."""
 
     def __init__(self, argv: Sequence[str], status: int, output: str) -> None:
-        super().__init__(f"{shlex.join(argv)}: exit status {status}")
+        how = f"ended by {name}" if (name := signal_of(status)) else f"exit status {status}"
+        super().__init__(f"{shlex.join(argv)}: {how}")
         self.argv = tuple(argv)
         self.status = status
         self.output = output
+
+
+def signal_of(status: int | None) -> str:
+    """The name of the signal that ended a child, by its status; empty where none did."""
+    if status is None or status >= 0:
+        return ""
+    try:
+        return signal.Signals(-status).name
+    except ValueError:  # a real-time signal
+        return f"signal {-status}"
+
+
+def oom_kills() -> int | None:
+    """How many processes the host killed for want of memory since it booted, if it says so."""
+    try:
+        counts = dict(line.split() for line in _VMSTAT.read_text(encoding="ascii").splitlines())
+        return int(counts["oom_kill"])
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def oom_kills_since(before: int | None) -> int | None:
+    """How many more they are by now, if the host says so."""
+    now = oom_kills()
+    return None if now is None or before is None else now - before
 
 
 class _Running:

@@ -15,6 +15,7 @@ from qemu.qmp import QMPClient, QMPError
 
 from harness.errors import HostError
 from harness.host import process
+from harness.machine import ending
 from harness.machine.argv import Descriptors, Files, build_argv
 from harness.model import Machine
 
@@ -26,6 +27,8 @@ MIGRATION_S = 20.0
 # What of a file QEMU writes at most: its log, and a trace that its guest can flood.
 # The channel, which is mapped and as long as it will be, is none of it.
 FILE_BYTES = 16 << 20
+
+_BUSY = "run it again when the host is less busy; see the evidence"
 
 Result = TypeVar("Result")
 
@@ -134,6 +137,7 @@ class Qemu:
         self.monitor = monitor
         self.log = log
         self.port = 0
+        self._oom_kills = process.oom_kills()
 
     def release(self, files: Files) -> None:
         """Let the machine run, or its debugger; raises HostError when QEMU gets not so far."""
@@ -146,43 +150,72 @@ class Qemu:
             if not files.gdb:
                 self.monitor.execute("cont")
         except SILENCE as error:
+            raise self._not_started(error) from error
+
+    def _not_started(self, error: Exception) -> HostError:
+        """Why it did not come so far: it ended, or does not answer and is ended."""
+        if not _is_over(self.child, EVENT_S):
             process.end(self.child)
-            raise HostError(
-                "QEMU does not start",
-                why=process.tail(self.log) or str(error) or "it does not answer",
-                evidence=self.log,
-            ) from error
+            why = process.tail(self.log) or str(error) or type(error).__name__
+            return HostError("QEMU does not answer", why=why, evidence=self.log, advice=_BUSY)
+        when = " before its machine ran"
+        why = process.tail(self.log)
+        return self.fault(when) or HostError(f"QEMU ended{when}", why=why, evidence=self.log)
 
     def _human(self, line: str) -> str:
-        """What QEMU's monitor for people says; nothing where it does not answer."""
+        """What QEMU's monitor for people says."""
         command: dict[str, object] = {"command-line": line}
-        try:
-            return str(self.monitor.execute("human-monitor-command", command))
-        except SILENCE:
-            return ""
+        return str(self.monitor.execute("human-monitor-command", command))
 
     def registers(self) -> str:
         """The registers of a machine that does not answer, or nothing."""
-        return self._human("info registers")
+        with suppress(*SILENCE):
+            return self._human("info registers")
+        return ""
 
     def _forwarded_port(self) -> int:
-        """Which port the kernel gave to QEMU; raises HostError."""
+        """Which port the kernel gave to QEMU; raises HostError, or what SILENCE names."""
         said = self._human("info usernet")
         match = _FORWARD.search(said)
         if not match:
             raise HostError("QEMU forwards no port to the guest", why=said, evidence=self.log)
         return int(match[1])
 
-    def finish(self) -> int:
-        """Wait for the end that the guest chose, or bring it about; QEMU's status."""
-        try:
-            self.child.wait(QUIT_S)
-        except subprocess.TimeoutExpired:
+    def fault(self, when: str = "") -> HostError | None:
+        """Of a machine that has ended: that QEMU failed, or that somebody ended it, and how.
+
+        None where it ended as its guest chose.  What does not end by itself is ended.
+        """
+        if not _is_over(self.child, QUIT_S):
             with suppress(*SILENCE):
                 self.monitor.execute("quit")
-            with suppress(subprocess.TimeoutExpired):
-                self.child.wait(QUIT_S)
-        return process.end(self.child)
+            if not _is_over(self.child, QUIT_S):
+                process.end(self.child)
+                return None
+        status = self.child.returncode
+        words = process.tail(self.log)
+        name = process.signal_of(status)
+        asked = None if status else ending.asked(words)
+        if asked:
+            name = process.signal_of(-asked.number) + asked.sender
+        elif not status:
+            return None
+        killed = process.oom_kills_since(self._oom_kills)
+        likely, advice = ending.cause(name, killed) if name else ("", "")
+        return HostError(
+            f"QEMU {ending.said(status, name)}{when}",
+            why="\n".join(filter(None, (likely, words))),
+            evidence=self.log,
+            advice=advice,
+        )
+
+
+def _is_over(child: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _is_emulated(machine: Machine, files: Files) -> bool:

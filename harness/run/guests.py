@@ -152,9 +152,10 @@ def _host_failed(error: Exception) -> Outcome:
     """How a guest ended that the host or the harness could not observe: not the guest's fault."""
     foreseen = isinstance(error, HostError)
     fault = HostError.of(error)
+    next_step = (f"next: {fault.advice}",) if fault.advice else ()
     return Outcome(
         end=GuestEnd.QEMU_FAILED if foreseen else GuestEnd.HARNESS_FAILED,
         stage="none",
         summary=fault.what,
-        evidence=tuple(fault.why.splitlines()[-_ERROR_LINES:]),
+        evidence=(*fault.why.splitlines()[-_ERROR_LINES:], *next_step),
     )

@@ -22,6 +22,7 @@ from harness.guest.ssh import Session, SessionError
 from harness.guest.terminal import OutputError
 from harness.host.progress import Progress
 from harness.host.store import Cache, default_runs
+from harness.machine.console import Watch
 from harness.machine.crash import clean, recognize
 from harness.model import GuestEnd, Role
 from harness.run.builders import builders_for
@@ -137,8 +138,10 @@ def _watch(live: Live) -> int:
 
 
 def _blame(place: Place, live: Live, error: SessionError) -> HostError | SubjectError:
-    """Whose fault it is that a session ended: the console knows."""
+    """Whose fault it is that a session ended: QEMU's end tells, or the console."""
     live.wait(5)
+    if live.seen is Watch.CLOSED and (fault := live.machine.fault()):
+        return fault
     console = place.folder / CONSOLE
     outcome = recognize(console.read_bytes())
     why = "\n".join(outcome.evidence)

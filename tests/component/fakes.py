@@ -132,6 +132,10 @@ for line in script.splitlines():
             time.sleep(0.01)
     elif verb == "crash":
         os.abort()
+    elif verb == "kill":
+        os.kill(os.getpid(), int(rest))
+    elif verb == "asked":
+        sys.exit(print(f"qemu: terminating on signal {{rest}}", file=sys.stderr))
 event = {{"event": "SHUTDOWN", "data": {{"guest": True, "reason": "guest-shutdown"}}}}
 say({{**event, **NOW}})
 '''

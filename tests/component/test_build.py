@@ -140,6 +140,22 @@ def test_a_full_disk_is_the_hosts_fault(place):
         place()
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo 'aarch64-linux-gnu-gcc: fatal error: Killed signal terminated program cc1'; exit 1",
+        "kill -9 $$$$",
+    ],
+)
+def test_a_compiler_that_is_killed_is_the_hosts_fault(place, script):
+    makefile = place.user / "Makefile"
+    makefile.write_text(makefile.read_text() + f"\nImage: killed\nkilled:\n\t@{script}\n")
+    with pytest.raises(HostError, match="a program was killed: the kernel was not built") as raised:
+        place()
+    assert "Killed" in raised.value.why
+    assert raised.value.advice
+
+
 def test_what_a_later_patch_touches_stays_in_an_earlier_subjects_tree(place, archive):
     """The archive's driver is known to git from the second subject on."""
     builder = place.builder(archive)

@@ -2,7 +2,6 @@
 """One guest's run with a QEMU that is a script: every end has its name."""
 
 import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,8 @@ from harness.guest import batch
 from harness.guest.batch import Guest
 from harness.guest.records import End, parse
 from harness.guest.trace_records import Overflow
+from harness.host import process
+from harness.machine import qemu
 from harness.machine.console import LIMIT_BYTES
 from harness.machine.qemu import FILE_BYTES
 from harness.model import GuestEnd
@@ -160,8 +161,45 @@ def test_a_trace_that_floods_is_cut(run, when_full):
 
 
 def test_a_qemu_that_dies_is_the_hosts_fault(run):
-    with pytest.raises(HostError, match=f"QEMU ended with status -{signal.SIGABRT.value}"):
+    with pytest.raises(HostError, match=r"QEMU was ended by SIGABRT$") as raised:
         run("print Linux\ncrash")
+    assert "crash of QEMU's own" in raised.value.why
+    assert raised.value.evidence.name == "qemu.log"
+
+
+def test_a_qemu_that_is_killed_is_told_by_what(run, tmp_path, monkeypatch):
+    """The host says how many processes it killed for want of memory."""
+    kills = tmp_path / "vmstat"
+    kills.write_text("nr_free_pages 5\noom_kill 3\n")
+    monkeypatch.setattr(process, "_VMSTAT", kills)
+    with pytest.raises(HostError, match=r"QEMU was ended by SIGKILL$") as raised:
+        run("print Linux\nkill 9")
+    assert "kernel was not short of memory" in raised.value.why
+    assert raised.value.advice == "find out who did that, then run it again"
+
+
+def test_a_qemu_that_the_host_killed_for_want_of_memory(run, tmp_path, monkeypatch):
+    said = iter((3, 4))
+    monkeypatch.setattr(process, "oom_kills", lambda: next(said))
+    with pytest.raises(HostError, match=r"QEMU was ended by SIGKILL$") as raised:
+        run("print Linux\nkill 9")
+    assert "killed 1 processes for want of memory meanwhile" in raised.value.why
+    assert raised.value.advice.startswith("free memory")
+
+
+@pytest.mark.parametrize(
+    ("said", "by"),
+    [
+        ("15 from pid 77 (timeout)", "SIGTERM from process 77 (timeout)"),
+        ("1 from pid 77", "SIGHUP from process 77"),
+        ("2", "SIGINT"),
+    ],
+)
+def test_a_qemu_that_somebody_asks_to_end_is_the_hosts_fault(run, said, by):
+    """It obeys, with status 0."""
+    with pytest.raises(HostError) as raised:
+        run(f"print Linux\nasked {said}")
+    assert raised.value.what == f"QEMU was ended by {by}"
 
 
 def test_a_qemu_that_does_not_start_is_the_hosts_fault(run, tmp_path):
@@ -170,7 +208,29 @@ def test_a_qemu_that_does_not_start_is_the_hosts_fault(run, tmp_path):
     broken.chmod(0o755)
     with pytest.raises(HostError) as raised:
         run(DONE, run.machine.model_copy(update={"qemu": str(broken)}))
+    assert raised.value.what == "QEMU ended with status 1 before its machine ran"
     assert "no such machine" in raised.value.why
+
+
+def test_a_qemu_that_is_killed_at_once_is_not_said_not_to_start(run, tmp_path):
+    killed = tmp_path / "killed"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    with pytest.raises(HostError) as raised:
+        run(DONE, run.machine.model_copy(update={"qemu": str(killed)}))
+    assert raised.value.what == "QEMU was ended by SIGKILL before its machine ran"
+    assert raised.value.advice
+
+
+def test_a_qemu_that_does_not_answer(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(qemu, "HANDSHAKE_S", 0.3)
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\nexec sleep 60\n")
+    silent.chmod(0o755)
+    with pytest.raises(HostError) as raised:
+        run(DONE, run.machine.model_copy(update={"qemu": str(silent)}))
+    assert raised.value.what == "QEMU does not answer"
+    assert raised.value.advice
 
 
 def test_no_qemu_at_all(run):

@@ -77,7 +77,8 @@ def launched(launch: Path, folder: Path, *words: str) -> tuple[str, bytes]:
     [
         ("sys.exit(0)", "QEMU ended with status 0", 0),
         ("sys.exit(7)", "QEMU ended with status 7", 7),
-        ("os.kill(os.getpid(), signal.SIGABRT)", "QEMU was ended by signal 6", None),
+        ("os.kill(os.getpid(), signal.SIGABRT)", "QEMU was ended by SIGABRT", None),
+        ("os.kill(os.getpid(), 40)", "QEMU was ended by signal 40", None),
     ],
 )
 def test_a_guest_is_let_run_and_its_end_told(launch, tmp_path, end, said, status):

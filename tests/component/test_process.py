@@ -37,6 +37,19 @@ def test_output_and_status(tmp_path):
         process.capture(["sh", "-c", "echo why >&2; exit 3"])
     assert raised.value.status == 3
     assert raised.value.output == "why\n"
+    assert str(raised.value).endswith(": exit status 3")
+    with pytest.raises(process.CommandError, match=r": ended by SIGKILL$"):
+        process.capture(["sh", "-c", "kill -9 $$"])
+
+
+def test_what_the_host_killed_for_want_of_memory_is_counted(tmp_path, monkeypatch):
+    place = tmp_path / "vmstat"
+    monkeypatch.setattr(process, "_VMSTAT", place)
+    assert process.oom_kills() is None
+    place.write_text("nr_free_pages 5\n")  # Before Linux 4.13.
+    assert process.oom_kills() is None
+    place.write_text("nr_free_pages 5\noom_kill 3\n")
+    assert process.oom_kills() == 3
 
 
 def test_a_log_holds_the_command_and_its_last_words(tmp_path):

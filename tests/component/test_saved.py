@@ -67,6 +67,12 @@ def test_it_is_booted_once_for_machines_of_a_size(save):
 
 
 @pytest.mark.needs("setpriv", "prlimit")
+def test_a_qemu_that_is_killed_is_no_system_that_does_not_boot(save):
+    with pytest.raises(HostError, match="QEMU was ended by SIGKILL"):
+        save("outer [    0.1] boots\nkill 9\n")
+
+
+@pytest.mark.needs("setpriv", "prlimit")
 @pytest.mark.parametrize(
     ("script", "boots"),
     [

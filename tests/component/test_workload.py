@@ -204,7 +204,7 @@ def test_a_tool_that_leaves_no_file(world):
 def test_a_qemu_that_dies_is_the_hosts_fault(world):
     world.script("crash")
     world.commands["perf"] = lambda _: None
-    with pytest.raises(HostError, match="QEMU ended with status"):
+    with pytest.raises(HostError, match="QEMU was ended by SIGABRT"):
         world.run()
 
 
@@ -277,3 +277,12 @@ def test_a_panic_under_a_shell_is_the_kernels_fault(world, shell):
     world.script(f"await {world.folder / 'running'}", PANIC)
     with pytest.raises(SubjectError, match="Kernel panic"):
         shell("exit")
+
+
+def test_a_qemu_that_is_killed_under_a_shell_is_the_hosts_fault(world, shell):
+    world.commands["hangs"] = lambda _: world.sign("running")
+    world.script(f"await {world.folder / 'running'}", "kill 9")
+    with pytest.raises(HostError) as raised:
+        shell("hangs")
+    assert raised.value.what == "QEMU was ended by SIGKILL"
+    assert raised.value.evidence.name == "qemu.log"

@@ -19,6 +19,7 @@ PURE = (
     "build.recipe",
     "machine.argv",
     "machine.crash",
+    "machine.ending",
     "doctor.findings",
     "guest.callback_records",
     "guest.records",
