@@ -35,10 +35,11 @@ Examples:
 
 \b
 Exit status:
-  0  every check passes, and what the series claims holds
+  0  the candidate broke nothing, and what the series claims holds
   1  the kernel under test is at fault: a check, its patch, its build, its boot
   2  what was asked for does not exist
-  3  no verdict: the host or the harness is at fault, or the data do not decide
+  3  no verdict: the host or the harness is at fault, the data do not decide, or no
+     guest has anything of the patch
 """
 
 

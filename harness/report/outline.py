@@ -34,6 +34,24 @@ class Moved:
     measured: str
 
 
+@dataclass(frozen=True)
+class Number:
+    """A number that a check measured on both, and that is another one on the candidate."""
+
+    check: str
+    scenario: str
+    name: str
+    reference: int | float
+    candidate: int | float
+
+    @property
+    def share(self) -> str:
+        """By how much it moved, of the reference's."""
+        if not self.reference:
+            return ""
+        return f"{(self.candidate - self.reference) / self.reference:+.1%}"
+
+
 def changed(result: RunResult) -> list[Told]:
     """The run's changes, each check once for each kind of change, the worst first."""
     found: dict[tuple[Change, str], list[str]] = {}
@@ -52,6 +70,17 @@ def moved(result: RunResult) -> list[Moved]:
         Moved(row.check, row.scenario, row.candidate.measured)
         for row in rows(result)
         if row.candidate.metrics.get("change")
+    ]
+
+
+def numbers(result: RunResult) -> list[Number]:
+    """All numbers that moved, in the order of their scenarios; the costs among them."""
+    return [
+        Number(row.check, row.scenario, name, row.reference.metrics[name], value)
+        for row in rows(result)
+        if row.reference
+        for name, value in row.candidate.metrics.items()
+        if row.reference.metrics.get(name, value) != value
     ]
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from harness.model import Cell, Change, Role, RunResult, Status, Verdict
 from harness.report import terminal
-from harness.report.outline import changed, moved, some, unbuilt
+from harness.report.outline import changed, moved, numbers, some, unbuilt
 from harness.report.table import (
     Row,
     by_scenario,
@@ -63,6 +63,11 @@ def _outline(result: RunResult) -> list[ConsoleRenderable]:
     for cost in moved(result):
         what = line(f"{cost.scenario}: {cost.measured}")
         table.add_row(line(("moved", "cyan")), line((cost.check, "bold")), what)
+    others = numbers(result)
+    if others:
+        places = {number.scenario for number in others}
+        what = line(f"{len(others)} in {len(places)} scenarios: see report.html")
+        table.add_row(line(("moved", "cyan")), line(("numbers", "bold")), what)
     return [table, Text("")] if table.row_count else []
 
 

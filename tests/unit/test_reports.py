@@ -280,6 +280,24 @@ def test_costs_that_moved_stand_there_too(wide):
     assert said[0] == "moved cost.adjustment cost-cycles: m cost.adjustment"
 
 
+def measuring(**metrics):
+    return verdict("a", Status.PASS).model_copy(update={"metrics": metrics})
+
+
+def test_other_numbers_that_moved_are_counted_and_listed_in_html(wide):
+    cells = (
+        *wide.cells,
+        cell(Role.REFERENCE, "6.12", measuring(samples=100, same=1), scenario="s"),
+        cell(Role.CANDIDATE, "6.12+new", measuring(samples=125, same=1, new=7), scenario="s"),
+    )
+    result = wide.model_copy(update={"cells": cells})
+    assert lines(printed(result))[0] == "moved numbers 1 in 1 scenarios: see report.html"
+    page = html.render(result, {cell.cell.id: Records([]) for cell in result.cells}, {}, {})
+    assert "1 numbers moved" in page
+    row = "<td>samples</td>\n<td>100</td><td>125</td><td>+25.0%</td>"
+    assert row in page and "<td>same</td>" not in page
+
+
 def test_html_has_what_changed_before_any_scenario(wide):
     result = wide.model_copy(update={"changes": CHANGES})
     page = html.render(result, {cell.cell.id: Records([]) for cell in result.cells}, {}, {})
