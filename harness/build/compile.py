@@ -1,14 +1,31 @@
 # SPDX-License-Identifier: MIT
 """One step of a build, confined to its folder, with its words in a log."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import BuildError, HostError
 from harness.host import sandbox
 from harness.host.process import DISK_FULL, CommandError, environment, logged
+from harness.host.store import write_text
+from harness.source.tree import Tree
 
 LOG = "build.log"
+_MADE_OF = "made-of"
+
+
+def prepare(folder: Path, tree: Tree) -> None:
+    """Have a build folder that was made of this very tree, or an empty one.
+
+    A tree that was unpacked anew is older than what was built of one with patches over it:
+    make would take that for up to date.
+    """
+    stamp = folder / _MADE_OF
+    if stamp.exists() and stamp.read_text() != tree.token():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(stamp, tree.token())
 
 
 def run_step(

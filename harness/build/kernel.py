@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.build import kconfig
-from harness.build.compile import LOG, run_step
+from harness.build.compile import LOG, prepare, run_step
 from harness.errors import BuildError
 from harness.host import sandbox
 from harness.host.process import version
@@ -107,6 +107,7 @@ class Builder:
         with self.source.locked(self.cache, self.say):
             pristine, tree = self._patched(subject)
             kernel = self._kernel(subject, pristine, tree)
+            self.cache.use(kernel.folder, self.source.spec)
             if not (kernel.folder / "build.json").exists():
                 self.source.tree.checkout(tree)
                 self._make(kernel, tree)
@@ -133,7 +134,8 @@ class Builder:
 
     def _make(self, kernel: Kernel, tree: str) -> None:
         began = time.monotonic()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.cache.use(self.folder, f"{self.source.spec}, {self.architecture.name}")
+        prepare(self.folder, self.source.tree)
         self.log.unlink(missing_ok=True)
         self._configure(tree)
         self.make("kernel", Path(self.architecture.image).name, "modules")

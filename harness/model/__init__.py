@@ -2,6 +2,7 @@
 """The frozen types that the stages hand to each other."""
 
 from harness.model.base import Frozen, Version, VersionRange, parse_version
+from harness.model.cache import CacheEntry, CachePolicy, parse_size, shown_size
 from harness.model.host import (
     Boot,
     Choice,
@@ -51,6 +52,8 @@ __all__ = [
     "Accelerator",
     "Architecture",
     "Boot",
+    "CacheEntry",
+    "CachePolicy",
     "Cell",
     "CellResult",
     "Choice",
@@ -100,5 +103,7 @@ __all__ = [
     "Version",
     "VersionRange",
     "copies",
+    "parse_size",
     "parse_version",
+    "shown_size",
 ]

@@ -234,7 +234,7 @@ class Run:
             provided=provided,
             repetition=cell.repetition,
         )
-        stored = self.cache.observations / name
+        stored = self.cache.use(self.cache.observations / name, self.plan.machine.name)
         if stored.exists() and not self.settings.rerun:
             update_files(stored, self.folder.cell(cell))
             self.reused.add(cell.id)

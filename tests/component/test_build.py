@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Building: a tiny tree through the real builder and its sandbox."""
 
+import shutil
+import tarfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,7 +33,7 @@ def place(tmp_path, catalog):
     (modules / "pmu_observer.c").write_text("observer\n")
 
     def build(*patches, name="s"):
-        source = resolve(f"path:{user}", Request(cache, None, False, lambda _: None))
+        source = resolve(build.spec, Request(cache, None, False, lambda _: None))
         builder = Builder(
             cache,
             source,
@@ -46,6 +48,7 @@ def place(tmp_path, catalog):
         )
 
     build.user, build.configs, build.cache = user, configs, cache
+    build.spec = f"path:{user}"
     return build
 
 
@@ -77,6 +80,17 @@ def test_the_same_content_by_another_way_is_the_same_kernel(place):
     bare = place()
     there_and_back = place(diff("kernel/core.c", "one", "two"), diff("kernel/core.c", "two", "one"))
     assert there_and_back.digest == bare.digest
+
+
+def test_a_source_that_was_unpacked_anew_is_built_anew(place, tmp_path):
+    """Its files are older than what was built of them with a patch."""
+    tarball = tmp_path / "linux.tar"
+    with tarfile.open(tarball, "w") as archive:
+        archive.add(place.user, "linux")
+    place.spec = f"tarball:{tarball}"
+    assert image(place(diff("kernel/core.c", "one", "two"))) == "two\n"
+    shutil.rmtree(place.cache.sources)
+    assert image(place()) == "one\n"
 
 
 def test_a_users_change_is_another_kernel(place):

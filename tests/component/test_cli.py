@@ -117,7 +117,7 @@ def test_an_emulator_that_does_not_exist_is_a_plan_error(call):
         (["--machine", "aarch64-tgc"], "did you mean aarch64-tcg?"),
         (["--scenario", "cycle-cpu"], "did you mean cycles-cpu?"),
         (["--source", "debain:6.12"], "did you mean debian?"),
-        (["--source", "path:/nowhere"], "/nowhere is no kernel tree"),
+        (["--source", "path:/nowhere"], "there is no folder /nowhere"),
         (["--patch", "/nowhere.patch"], "does not exist"),
         (["--sereis", "x"], "--series"),
     ],

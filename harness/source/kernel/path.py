@@ -50,7 +50,7 @@ def from_path(directory: str, request: Request) -> Source:
     version = kernel_version(user_tree, str(user_tree))
     clone = Clone(user_tree) if (user_tree / ".git").exists() else None
     name = clone.name if clone else f"path-{digest(str(user_tree))[:12]}"
-    tree = Tree(request.cache.sources / name)
+    tree = Tree(request.cache.use(request.cache.sources / name, f"path:{user_tree}"))
     with request.cache.lock(f"source-{name}"):
         tree.prepare(clone)
         request.say(f"reading {user_tree}")
