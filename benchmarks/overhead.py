@@ -3,6 +3,7 @@
 
   benchmarks/overhead.py warm                 a run with nothing changed
   benchmarks/overhead.py incremental [N]      N changes of kernel/events/core.c in a path: tree
+  benchmarks/overhead.py refs [N]             N commits of such changes, as git: of that tree
   benchmarks/overhead.py cold                 an empty cache, against the bare build
 
 Run it with the project's .venv/bin/python, on an idle machine.  Bare means: make
@@ -105,6 +106,14 @@ def warm():
     print(f"warm run, nothing changed: median {median(times):.2f} s of {len(times)}")
 
 
+IDENTITY = ("-c", "user.name=b", "-c", "user.email=b@localhost", "-c", "core.compression=0")
+
+
+def git(tree, *argv):
+    """Run git in a tree, without its words."""
+    subprocess.run(["git", *IDENTITY, *argv], cwd=tree, check=True)
+
+
 def own_tree(folder):
     """A developer's tree: the unpacked Debian source under git, as it comes."""
     source = next(Cache().sources.glob(f"debian-{KERNEL}-*/tree"))
@@ -112,9 +121,8 @@ def own_tree(folder):
     pristine.checkout(track(pristine, set()))
     tree = folder / "linux"
     subprocess.run(["cp", "-a", source, tree], check=True)
-    identity = ["-c", "user.name=b", "-c", "user.email=b@localhost", "-c", "core.compression=0"]
     for argv in (["init", "-q"], ["add", "-Af", "."], ["commit", "-qm", "bench"]):
-        subprocess.run(["git", *identity, *argv], cwd=tree, check=True)
+        git(tree, *argv)
     return tree
 
 
@@ -127,14 +135,19 @@ def change(tree):
     )
 
 
-def incremental(rounds=5):
+def refs(rounds=5):
+    """The same with each change committed, and the commit named."""
+    incremental(rounds, "git")
+
+
+def incremental(rounds=5, kind="path"):
     """Change a line, run; change a line, make and boot by hand: pair by pair."""
     catalog = Catalog()
     with tempfile.TemporaryDirectory(dir=Path.home(), prefix="pmu-bench.") as name:
         folder = Path(name)
         tree = own_tree(folder)
         change(tree)
-        where = ("--source", f"path:{tree}", "--output", str(folder / "run"))
+        where = ("--source", f"{kind}:{tree}", "--output", str(folder / "run"))
         print(f"preparing: first run {harness(*where):.0f} s", flush=True)
         build = folder / "build"
         build.mkdir()
@@ -145,6 +158,8 @@ def incremental(rounds=5):
         ratios = []
         for _ in range(rounds):
             change(tree)
+            if kind == "git":
+                git(tree, "commit", "-qam", "bench")
             mine = harness(*where)
             make = bare_make(tree, build, catalog)
             boots = bare_boots(kernel, newest, folder, catalog)
@@ -185,7 +200,7 @@ def cold():
 
 
 if __name__ == "__main__":
-    modes = {"warm": warm, "incremental": incremental, "cold": cold}
+    modes = {"warm": warm, "incremental": incremental, "refs": refs, "cold": cold}
     if len(sys.argv) < 2 or sys.argv[1] not in modes:
         sys.exit(__doc__)
     modes[sys.argv[1]](*map(int, sys.argv[2:]))

@@ -13,6 +13,7 @@ from harness.errors import PlanError
 from harness.model import (
     Accelerator,
     Architecture,
+    CachePolicy,
     Emulator,
     Erratum,
     Frozen,
@@ -195,6 +196,12 @@ class Catalog:
     def noise_limits(self) -> dict[str, NoiseLimit]:
         """Rows of noise.yaml."""
         return self._table("noise.yaml", NoiseLimit)
+
+    @cached_property
+    def cache_policy(self) -> CachePolicy:
+        """What cache.yaml says."""
+        path = self.configs / "cache.yaml"
+        return parse_row(CachePolicy, load_yaml(path), path)
 
     @cached_property
     def packages(self) -> tuple[Package, ...]:

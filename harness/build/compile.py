@@ -2,6 +2,7 @@
 """One step of a build, confined to its folder, with its words in a log."""
 
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,15 +16,31 @@ from harness.host.process import (
     oom_kills,
     oom_kills_since,
 )
+from harness.host.store import write_text
 from harness.machine.ending import cause
+from harness.source.tree import Tree
 
 LOG = "build.log"
+_MADE_OF = "made-of"
 # As gcc tells of its own programs, and make of those that it runs.
 _KILLED = re.compile(
     r"^.*: fatal error: (?:Killed|Terminated) signal terminated program .*$"
     r"|^make.*: \*\*\* .* (?:Killed|Terminated)$",
     re.MULTILINE,
 )
+
+
+def prepare(folder: Path, tree: Tree) -> None:
+    """Have a build folder that was made of this very tree, or an empty one.
+
+    A tree that was unpacked anew is older than what was built of one with patches over it:
+    make would take that for up to date.
+    """
+    stamp = folder / _MADE_OF
+    if stamp.exists() and stamp.read_text() != tree.token():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(stamp, tree.token())
 
 
 def run_step(

@@ -41,7 +41,7 @@ class DiskBuilder:
         """The disk's file, from the store if it is there; raises HostError."""
         recipe = (PACKAGES, LINKS, TEXTS, UNWANTED, DISK_SPARE_MIB, _UUID, _FAKE_TIME)
         name = digest(self.architecture.debian, repr(recipe))
-        return self.cache.artifact(f"disk-{name}", self._make) / DISK
+        return self.cache.artifact(f"disk-{name}", self.architecture.name, self._make) / DISK
 
     def _make(self, new: Path) -> None:
         root, packages = new / "root", new / "packages"

@@ -101,7 +101,8 @@ class EmulatorBuilder:
         }
         toolchain = version(COMPILER)
         name = self._digest(source, firmware, toolchain)
-        built = Built(self.row, self.cache.artifacts / f"emulator-{name}", name)
+        place = self.cache.use(self.cache.artifacts / f"emulator-{name}", self.row.name)
+        built = Built(self.row, place, name)
         return source, firmware, toolchain, built
 
     def _digest(self, source: Source, firmware: dict[Firmware, Path], toolchain: str) -> str:
@@ -157,6 +158,7 @@ class EmulatorBuilder:
         rerun: bool,
     ) -> None:
         began = time.monotonic()
+        self.cache.use(self.folder, self.row.name)
         if rerun:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.log.unlink(missing_ok=True)
@@ -189,7 +191,8 @@ class EmulatorBuilder:
         configure = source.tree.work / "configure"
         argv = [str(configure), f"--python={sys.executable}", *self._options()]
         stamp = self.folder / "configure.stamp"
-        key = digest(json.dumps(argv), toolchain, sys.version, configure.read_bytes())
+        made_of = (configure.read_bytes(), source.tree.token())
+        key = digest(json.dumps(argv), toolchain, sys.version, *made_of)
         if stamp.exists() and stamp.read_text() == key:
             return
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -97,7 +97,7 @@ class ImageBuilder:
             *([self.vm.digest()] if self.vm else []),
             *inputs,
         )
-        place = self.cache.artifact(f"image-{name}", self._make)
+        place = self.cache.artifact(f"image-{name}", self.architecture.name, self._make)
         sha256 = (place / "sha256").read_text().strip()
         return GuestImage(place / INITRAMFS, sha256)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.build import kbuild, kconfig
-from harness.build.compile import LOG, run_step
+from harness.build.compile import LOG, prepare, run_step
 from harness.errors import BuildError, OwnPartError
 from harness.host import sandbox
 from harness.host.process import version
@@ -115,6 +115,7 @@ class Builder:
         with self.source.locked(self.cache, self.say):
             pristine, tree = self._patched(subject)
             kernel = self._kernel(subject, pristine, tree)
+            self.cache.use(kernel.folder, self.source.spec)
             if not (kernel.folder / "build.json").exists():
                 self.source.tree.checkout(tree)
                 self._make(kernel, tree)
@@ -136,8 +137,7 @@ class Builder:
         """
         with self.trees(subject) as (_, tree):
             self.source.tree.checkout(tree)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.log.unlink(missing_ok=True)
+            self._open_folder()
             self._configure(tree)
             yield self.source.tree.work
 
@@ -163,8 +163,7 @@ class Builder:
 
     def _make(self, kernel: Kernel, tree: str) -> None:
         began = time.monotonic()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.log.unlink(missing_ok=True)
+        self._open_folder()
         self._configure(tree)
         self.make("kernel", Path(self.architecture.image).name, "modules")
         observer = self._observer()
@@ -192,6 +191,12 @@ class Builder:
                     "seconds": f"{time.monotonic() - began:.1f}",
                 },
             )
+
+    def _open_folder(self) -> None:
+        """Have the build folder, with no log in it."""
+        self.cache.use(self.folder, f"{self.source.spec}, {self.architecture.name}")
+        prepare(self.folder, self.source.tree)
+        self.log.unlink(missing_ok=True)
 
     def _configure(self, tree: str) -> None:
         """Make .config from the fragments, unless nothing that it depends on changed."""

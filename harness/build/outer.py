@@ -69,7 +69,7 @@ class OuterBuilder:
             self.init.read_bytes(),
             *(source.read_bytes() for source in self.programs),
         )
-        place = self.cache.artifact(f"outer-{name}", self._make)
+        place = self.cache.artifact(f"outer-{name}", row.name, self._make)
         return OuterImage(
             row, place / KERNEL, place / INITRAMFS, (place / "sha256").read_text().strip()
         )

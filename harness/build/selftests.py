@@ -32,6 +32,7 @@ def build(builder: Builder, subject: Subject) -> Path:
             CFLAGS,
         )
         place = builder.cache.artifacts / f"selftests-{name}"
+        builder.cache.use(place, builder.source.spec)
         if not place.exists():
             builder.source.tree.checkout(tree)
             _make(builder, place)

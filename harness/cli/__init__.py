@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from harness import __version__
-from harness.cli import guests, host, ladder, results, streams
+from harness.cli import cache, guests, host, ladder, results, streams
 from harness.errors import Exit, HarnessError, HostError
 from harness.host import process
 from harness.run.request import PROGRAM
@@ -31,6 +31,7 @@ Examples:
   ./pmu-harness doctor                            what this host can do, and why not more
   ./pmu-harness emulator build                    the patched QEMUs, before a run needs them
   ./pmu-harness judge RUN                         judge a stored run again, offline
+  ./pmu-harness cache                             what is kept between runs, and how large it is
   ./pmu-harness test                              the project's own tests
 
 \b
@@ -61,6 +62,7 @@ _COMMANDS = (
     host.list_,
     host.setup,
     host.test,
+    cache.cache,
 )
 for _command in _COMMANDS:
     cli.add_command(_command)

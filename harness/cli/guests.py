@@ -11,6 +11,7 @@ from rich.console import Console
 
 from harness.ask.catalog import Catalog
 from harness.build.emulator import Built, provide_for
+from harness.cli.cache import say_if_large
 from harness.cli.host import ensure_machine
 from harness.cli.options import (
     carried_out,
@@ -143,6 +144,7 @@ def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
         result = execute(
             prepared, asked, run_folder, progress, settings, emulator=emulator, noted=noted
         )
+        say_if_large(catalog, cache, progress.say)
     return result, path
 
 

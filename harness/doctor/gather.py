@@ -170,9 +170,8 @@ def _version(command: str) -> str:
 
 def _cached_kernels(cache: Cache) -> tuple[str, ...]:
     """Debian's kernels whose source is unpacked in the cache."""
-    return tuple(
-        path.stem.removeprefix("debian-") for path in sorted(cache.sources.glob("debian-*.json"))
-    )
+    names = [path.stem for path in sorted(cache.sources.glob("debian-*.json"))]
+    return tuple(name.removeprefix("debian-") for name in names if cache.remembers(name))
 
 
 def _disk(name: str, folder: Path, wanted: int) -> Disk:

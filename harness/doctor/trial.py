@@ -111,7 +111,7 @@ class Doctor:
         def make(new: Path) -> None:
             self._bare(row).compile(new / IMAGE)
 
-        return self.cache.artifact(f"accelerator-{recipe}", make) / IMAGE
+        return self.cache.artifact(f"accelerator-{recipe}", row.name, make) / IMAGE
 
     def _key(self, row: Accelerator, qemu: Qemu, recipe: str, device: DeviceFacts | None) -> str:
         """All that a trial depends on: it holds for one boot of the host at the most."""
@@ -132,7 +132,7 @@ class Doctor:
 
     def _boot(self, row: Accelerator, qemu: Qemu, image: Path, trial: Trial, key: str) -> Trial:
         """Boot the program; what QEMU and the guest said stays in the cache, as evidence."""
-        place = self.cache.trials / row.name
+        place = self.cache.use(self.cache.trials / row.name, row.name)
         lock = self.cache.lock(f"trial-{row.name}")
         with lock, self.progress.stage(f"try {row.name}"), self.cache.publish(place) as new:
             began = time.monotonic()

@@ -90,7 +90,8 @@ def saved(
         say(f"booting {image.row.name} with {machine.cpus} CPUs, to be gone on from")
         _Maker(image, machine, program, new).make()
 
-    return Saved(name, image, cache.artifact(f"saved-{name}", make))
+    size = f"{image.row.name}, {machine.cpus} CPUs"
+    return Saved(name, image, cache.artifact(f"saved-{name}", size, make))
 
 
 class _Maker:

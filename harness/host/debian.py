@@ -131,6 +131,7 @@ class Archive:
     def _lists(self) -> Iterator[None]:
         """The package lists of today, and apt to ourselves; raises HostError."""
         with self.cache.lock(f"apt-{self.folder.name}"):
+            self.cache.use(self.folder, " ".join(filter(None, [self.architecture, self.suite])))
             if not self._updated:
                 self._update()
                 self._updated = True

@@ -9,12 +9,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
+
+from harness.host.register import Register, in_use
 
 APPLICATION = "pmu-harness"
 
@@ -70,6 +72,58 @@ class Cache:
         self.artifacts = self.root / "artifacts"
         self.observations = self.root / "observations"
         self.trials = self.root / "trials"
+        self._register: Register | None = None
+
+    def use(self, place: Path, of: str) -> Path:
+        """Say that this process uses an entry from now on, and for what: so it stays.
+
+        To be said before one looks whether it is there.  The moment is recorded.
+        """
+        name = str(place.relative_to(self.root))
+        with self.gate():
+            self._register = self._register or Register(self.using)
+            known = name in self._register.names
+            if not known:
+                self._register.add(name)
+        if not known:
+            self._record(name, of)
+        return place
+
+    def gate(self) -> AbstractContextManager[None]:
+        """Whoever is within knows what is in use: nothing is taken up, or removed, meanwhile."""
+        return self.lock("using")
+
+    @property
+    def using(self) -> Path:
+        """Where processes register what they use."""
+        return self.root / "using"
+
+    def record(self, name: str) -> Path:
+        """What is known of an entry; it is as old as the last use."""
+        return self.root / "uses" / f"{name}.json"
+
+    def remove(self, place: Path) -> bool:
+        """Remove an entry at one stroke; False where it is in use, or gone."""
+        name = str(place.relative_to(self.root))
+        grave = self.root / "scratch" / "removed"
+        grave.parent.mkdir(parents=True, exist_ok=True)
+        self._sweep(grave)
+        with self.gate():
+            if name in in_use(self.using) or not place.exists():
+                return False
+            aside = Path(tempfile.mkdtemp(dir=grave.parent, prefix=self._beside(grave)))
+            place.rename(aside / place.name)
+            self.record(name).unlink(missing_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)
+        return True
+
+    def _record(self, name: str, of: str) -> None:
+        record = self.record(name)
+        known = json.loads(record.read_bytes()) if record.exists() else {}
+        if known.get("of") == of:
+            os.utime(record)
+        else:
+            write_json(record, {**known, "of": of})
 
     @contextmanager
     def lock(self, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
@@ -108,23 +162,30 @@ class Cache:
         *,
         refresh: bool,
         say: Callable[[str], None],
+        of: str = "",
     ) -> dict[str, Any]:
         """What was found out of a source, from its memory file: found once, until a refresh.
 
-        It is found again where the `folder` that it names is gone.
+        It is found again where the `folder` that it names is gone; that is used, for `of`.
         """
-        if refresh or not self.remembers(name):
-            with self.lock(name, lambda: say("another run fetches")):
-                if refresh or not self.remembers(name):
-                    write_json(self._memory(name), find())
-        return self._recalled(name)
+        while True:
+            if refresh or not self.remembers(name):
+                with self.lock(name, lambda: say("another run fetches")):
+                    if refresh or not self.remembers(name):
+                        write_json(self._memory(name), find())
+            facts = self._recalled(name)
+            if "folder" not in facts or self.use(self.sources / facts["folder"], of).exists():
+                return facts
 
     def _recalled(self, name: str) -> dict[str, Any]:
         return dict(json.loads(self._memory(name).read_text(encoding="utf-8")))
 
-    def artifact(self, name: str, make: Callable[[Path], None]) -> Path:
-        """An artifact's folder; where it is not there, one run at a time has `make` fill it."""
-        place = self.artifacts / name
+    def artifact(self, name: str, of: str, make: Callable[[Path], None]) -> Path:
+        """An artifact's folder; where it is not there, one run at a time has `make` fill it.
+
+        `of` says what it is for.
+        """
+        place = self.use(self.artifacts / name, of)
         if not place.exists():
             with self.lock(name):
                 if not place.exists():

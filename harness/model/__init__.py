@@ -2,6 +2,7 @@
 """The frozen types that the stages hand to each other."""
 
 from harness.model.base import Frozen, Version, VersionRange, parse_version
+from harness.model.cache import CacheEntry, CachePolicy, parse_size, shown_size
 from harness.model.host import (
     Boot,
     Choice,
@@ -64,6 +65,8 @@ __all__ = [
     "Accelerator",
     "Architecture",
     "Boot",
+    "CacheEntry",
+    "CachePolicy",
     "Cell",
     "CellResult",
     "Change",
@@ -120,5 +123,7 @@ __all__ = [
     "Version",
     "VersionRange",
     "copies",
+    "parse_size",
     "parse_version",
+    "shown_size",
 ]

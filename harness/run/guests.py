@@ -77,7 +77,7 @@ class Guests:
             provided=provided,
             repetition=cell.repetition,
         )
-        stored = self.cache.observations / name
+        stored = self.cache.use(self.cache.observations / name, self.plan.machine.name)
         if stored.exists() and not self.rerun:
             update_files(stored, self.folder.cell(cell))
             self.reused.add(cell.id)

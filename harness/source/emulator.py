@@ -52,7 +52,11 @@ class Fetcher:
         # A tarball is what its digest says: there is nothing to refresh.
         refresh = self.refresh and not row.url
         facts = self.cache.remembered(
-            _name_of_source(row), lambda: find(row), refresh=refresh, say=self.say
+            _name_of_source(row),
+            lambda: find(row),
+            refresh=refresh,
+            say=self.say,
+            of=row.url or f"{row.debian} {row.series} of {row.suite}",
         )
         return Source(
             spec=facts["spec"],
@@ -109,6 +113,7 @@ class Fetcher:
             lambda: self._from_package(row),
             refresh=self.refresh,
             say=self.say,
+            of=row.package,
         )
         return self.cache.sources / str(facts["folder"])
 

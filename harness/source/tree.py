@@ -5,6 +5,7 @@ git rewrites only files whose content differs, so that make rebuilds only what
 a patch touches.
 """
 
+import secrets
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -46,6 +47,13 @@ class Tree:
     def prepare(self, clone: Clone | None = None) -> None:
         """Make the git store, once; with a clone's objects in it, which are not copied."""
         self.git.prepare(clone)
+
+    def token(self) -> str:
+        """What tells this tree from one that was made anew in its place."""
+        file = self.git.folder / "token"
+        if not file.exists():
+            write_text(file, secrets.token_hex(16))
+        return file.read_text()
 
     def forget(self) -> None:
         """Have the next checkout look at every file that git knows."""

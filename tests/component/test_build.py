@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Building: a tiny tree through the real builder and its sandbox."""
 
+import shutil
+import tarfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,7 +39,7 @@ def place(tmp_path, catalog):
         request = Request(cache, None, False, lambda _: None)
         return Builder(
             cache,
-            source or resolve(f"path:{user}", request),
+            source or resolve(build.spec, request),
             catalog.architectures["arm64"],
             configs=configs,
             modules=modules,
@@ -49,6 +51,7 @@ def place(tmp_path, catalog):
         return maker.build(subject(maker.source, *patches, name=name))
 
     build.user, build.configs, build.cache, build.builder = user, configs, cache, builder
+    build.spec = f"path:{user}"
     return build
 
 
@@ -97,6 +100,17 @@ def test_the_same_content_by_another_way_is_the_same_kernel(place):
     bare = place()
     there_and_back = place(diff("kernel/core.c", "one", "two"), diff("kernel/core.c", "two", "one"))
     assert there_and_back.digest == bare.digest
+
+
+def test_a_source_that_was_unpacked_anew_is_built_anew(place, tmp_path):
+    """Its files are older than what was built of them with a patch."""
+    tarball = tmp_path / "linux.tar"
+    with tarfile.open(tarball, "w") as archive:
+        archive.add(place.user, "linux")
+    place.spec = f"tarball:{tarball}"
+    assert image(place(diff("kernel/core.c", "one", "two"))) == "two\n"
+    shutil.rmtree(place.cache.sources)
+    assert image(place()) == "one\n"
 
 
 def test_a_users_change_is_another_kernel(place):

@@ -326,7 +326,7 @@ def test_a_repository_within_is_none_of_the_tree(find, repository):
     assert not (find(f"path:{repository}").tree.work / "inner").exists()
 
 
-DEBIAN = "*.o\n/*\n!/debian/\n"
+DEBIAN = ".*\n*.o\n/vmlinux\n/*\n!/debian/\n"
 
 
 def test_what_git_ignores_though_no_build_left_it_is_said(find, repository, said):
@@ -347,14 +347,15 @@ def test_what_git_ignores_though_no_build_left_it_is_said(find, repository, said
 BUILT = (
     *(".config", "vmlinux", "System.map", "Module.symvers", "kernel/core.o", "kernel/core.lds"),
     *("include/generated/x.h", "include/config/x", "arch/arm64/include/generated/x.h"),
-    *("scripts/basic/fixdep", ".tmp_vmlinux1", "modules.order"),
+    *("scripts/basic/fixdep", ".tmp_vmlinux1", "modules.order", "kernel/.core.o.cmd"),
 )
 
 
-@pytest.mark.parametrize("rules", ["*.o\n/vmlinux\n", DEBIAN, None])
+@pytest.mark.parametrize("rules", [".*\n!.gitignore\n*.o\n/vmlinux\n", DEBIAN, None])
 def test_what_a_build_left_in_a_folder_is_not_taken(find, tmp_path, rules):
     user = make_tree(tmp_path / "linux", "one\n")
-    for name in (*BUILT, "scripts/basic/fixdep.c", "arch/arm64/include/x.h"):
+    kept = ("scripts/basic/fixdep.c", "arch/arm64/include/x.h", "kernel/test.d/x.tc")
+    for name in (*BUILT, *kept):
         (user / name).parent.mkdir(parents=True, exist_ok=True)
         (user / name).write_text("x\n")
     (user / "scripts" / "basic" / ".gitignore").write_text("/fixdep\n")
@@ -364,9 +365,8 @@ def test_what_a_build_left_in_a_folder_is_not_taken(find, tmp_path, rules):
     work = find(f"path:{user}").tree.work
     left = [name for name in BUILT if (work / name).exists()]
     assert left == []
-    for name in ("Makefile", "Kconfig", "kernel/core.c", "scripts/basic/fixdep.c"):
+    for name in (*kept, "Makefile", "Kconfig", "kernel/core.c", "kernel/.gitignore"):
         assert (work / name).exists(), name
-    assert (work / "arch/arm64/include/x.h").exists()
 
 
 # --- tarball -----------------------------------------------------------------

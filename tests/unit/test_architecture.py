@@ -13,6 +13,7 @@ PURE = (
     "errors",
     "model",
     "ask.plan",
+    "host.keeping",
     "source.patches",
     "source.paths",
     "build.kconfig",
@@ -43,6 +44,7 @@ OWNERS = {
     "filelock": {"host.store"},
     "click": {
         "cli",
+        "cli.cache",
         "cli.guests",
         "cli.host",
         "cli.ladder",

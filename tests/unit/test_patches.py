@@ -8,6 +8,7 @@ import json
 import lzma
 import tarfile
 import zipfile
+from itertools import count
 
 import pytest
 
@@ -67,7 +68,9 @@ def zipped():
 
 
 @pytest.mark.parametrize(
-    "content", [DATA, gzip.compress(DATA), lzma.compress(DATA), bz2.compress(DATA)]
+    "content",
+    [DATA, gzip.compress(DATA), lzma.compress(DATA), bz2.compress(DATA)],
+    ids=["plain", "gzip", "xz", "bzip2"],
 )
 def test_a_patch_is_read_compressed_or_not(content):
     assert read_patch("my.patch", content) == PatchFile(path="my.patch", text=TEXT)
@@ -110,6 +113,7 @@ def test_a_mark_of_byte_order_is_left_out():
         (b"@@ -1 +1 @@\n-a\n+b\n", "there is no 'diff' in it"),
         (b" a.c | 2 +-\n 1 file changed, 1 insertion(+)\n", "there is no 'diff' in it"),
     ],
+    ids=count(),
 )
 def test_what_is_no_patch_is_said_to_be_what_it_is(content, why):
     with pytest.raises(PlanError, match=r"^my\.patch is not a patch$") as raised:
@@ -150,7 +154,11 @@ def test_a_patch_is_bounded(compress, monkeypatch):
         read_patch("my.patch", compress(DATA + bytes(1 << 20)))
 
 
-@pytest.mark.parametrize("data", [b"From x\n" * 400_000, b"a.patch " * 400_000, b"*" * 4_000_000])
+@pytest.mark.parametrize(
+    "data",
+    [b"From x\n" * 400_000, b"a.patch " * 400_000, b"*" * 4_000_000],
+    ids=["mails", "names", "stars"],
+)
 def test_no_file_takes_long_to_be_refused(data):
     with pytest.raises(PlanError):
         read_patch("my.patch", data)

@@ -42,6 +42,7 @@ def from_debian(text: str, request: Request) -> Source:
         lambda: _fetch(version, suite, request),
         refresh=request.refresh,
         say=request.say,
+        of=f"debian:{name}",
     )
     return Source(
         spec=f"debian:{name}",

@@ -47,7 +47,7 @@ def from_git(text: str, request: Request) -> Source:
     clone = Clone(folder)
     commit = clone.commit(ref)
     clone.see_that_all_is_there(commit)
-    tree = Tree(request.cache.sources / clone.name)
+    tree = Tree(request.cache.use(request.cache.sources / clone.name, f"git:{folder}"))
     with request.cache.lock(f"source-{clone.name}"):
         tree.prepare(clone)
         request.say(f"{ref} of {folder} is commit {commit}")
@@ -93,7 +93,7 @@ def _source(tree: Tree, where: str, commit: str) -> Source:
 def _from_url(url: str, ref: str, request: Request) -> Source:
     """A commit of a repository elsewhere, without its history."""
     name = f"git-{digest(url)[:12]}"
-    tree = Tree(request.cache.sources / name)
+    tree = Tree(request.cache.use(request.cache.sources / name, f"git:{url}"))
     with request.cache.lock(f"source-{name}"):
         tree.prepare()
         if not (_COMMIT.fullmatch(ref) and _has(tree, ref)):

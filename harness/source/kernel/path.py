@@ -20,16 +20,18 @@ _PRODUCTS = (
     "*.o",
     "*.ko",
     "*.a",
-    "*.cmd",
     "*.mod",
     "*.mod.c",
     "*.order",
-    "*.d",
-    "/vmlinux*",
-    "/.vmlinux*",
-    "/.tmp_*",
+    ".*.cmd",
+    ".*.d",
+    ".*.sw?",
+    ".checked-*",
+    ".tmp_*",
     "/.config*",
     "/.version",
+    "/.vmlinux*",
+    "/vmlinux*",
     "/System.map",
     "/Module.symvers",
     "/modules.*",
@@ -39,6 +41,9 @@ _PRODUCTS = (
     "/include/config/",
     "/arch/*/include/generated/",
 )
+# Where rules ignore all, as those of Debian's packages do, which end with /* and have lost
+# the kernel's own exceptions.
+_NOT_IGNORED = ("!/*", "!.*", "!tags/")
 _SHOWN = 3
 
 
@@ -50,7 +55,7 @@ def from_path(directory: str, request: Request) -> Source:
     version = kernel_version(user_tree, str(user_tree))
     clone = Clone(user_tree) if (user_tree / ".git").exists() else None
     name = clone.name if clone else f"path-{digest(str(user_tree))[:12]}"
-    tree = Tree(request.cache.sources / name)
+    tree = Tree(request.cache.use(request.cache.sources / name, f"path:{user_tree}"))
     with request.cache.lock(f"source-{name}"):
         tree.prepare(clone)
         request.say(f"reading {user_tree}")
@@ -93,8 +98,7 @@ def _not_built(tree: Tree, user_tree: Path) -> list[str]:
     """The files of a tree that are not left of a build: the kernel's own rules tell them."""
     excludes = [f"--exclude={pattern}" for pattern in _PRODUCTS]
     if _ignores_all(user_tree):
-        # As Debian's packages do, in which only what is packaged is kept in git.
-        excludes.insert(0, "--exclude=!/*")
+        excludes = [f"--exclude={pattern}" for pattern in _NOT_IGNORED] + excludes
     listing = ("ls-files", "-z", "--others", f"--exclude-per-directory={_IGNORES}", *excludes)
     found = tree.git.names(*listing, index="empty.index", work=user_tree)
     return [path for path in found if not path.endswith("/")]

@@ -34,6 +34,7 @@ def from_tarball(text: str, request: Request) -> Source:
         # A digest says what it is: there is nothing to refresh.
         refresh=request.refresh and not sha256,
         say=request.say,
+        of=f"tarball:{where}",
     )
     return Source(
         spec=f"tarball:{where}#{facts['sha256']}",
