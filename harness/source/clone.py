@@ -76,14 +76,20 @@ class Clone:
                 advice=f"have git fetch them: git -C {self.folder} checkout {commit[:12]}",
             )
 
+    def head(self) -> str:
+        """The tree of HEAD, or the empty one before the first commit."""
+        try:
+            return self.run("rev-parse", "--verify", "--quiet", "HEAD^{tree}").strip()
+        except CommandError:
+            return self.run("hash-object", "-t", "tree", "/dev/null").strip()
+
     def staged(self) -> list[str]:
-        """The index, as update-index --index-info takes it; what is in conflict left out."""
-        rows = self.names("ls-files", "--stage", "-z")
+        """What the index has otherwise than HEAD, as update-index --index-info takes it."""
+        said = self.names("diff-index", "--cached", "-z", "--no-renames", self.head())
         found = []
-        for row in rows:
-            entry, _, path = row.partition("\t")
-            mode, blob, stage = entry.split(" ")
-            if stage == "0" and mode != _GITLINK:
+        for row, path in zip(said[0::2], said[1::2], strict=True):
+            _, mode, _, blob, _ = row.split(" ")
+            if mode != _GITLINK:
                 found.append(f"{mode} {blob}\t{path}")
         return found
 

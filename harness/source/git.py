@@ -69,11 +69,11 @@ class Store:
         """The tree that an index describes."""
         return self.run("write-tree", index=index).strip()
 
-    def fill(self, index: str, entries: list[str]) -> None:
-        """Have an index hold these entries, `MODE BLOB<tab>PATH`, and no others."""
+    def fill(self, index: str, tree: str, entries: list[str]) -> None:
+        """Have an index hold a tree, but for some entries: `MODE BLOB<tab>PATH`, mode 0 for none."""
         listed = "".join(f"{entry}\0" for entry in entries).encode(errors="surrogateescape")
-        self.run("read-tree", "--empty", index=index)
-        self.run("update-index", "-z", "--index-info", index=index, stdin=listed)
+        self.run("read-tree", tree, index=index)
+        self.run("update-index", "--replace", "-z", "--index-info", index=index, stdin=listed)
 
     def update(self, index: str, paths: list[str], work: Path | None = None) -> None:
         """Have an index hold these files as they are now, or not any more."""

@@ -276,11 +276,27 @@ def test_a_tree_under_git_is_as_git_status_shows_it(find, repository):
     (repository / "intended.c").write_text("intended\n")
     git(repository, "add", "-N", "intended.c")
     git(repository, "rm", "-q", "--cached", ".gitignore")
+    (repository / "gone.c").write_text("gone\n")
+    git(repository, "add", "gone.c")
+    git(repository, "commit", "-qm", "more", "gone.c")
+    git(repository, "rm", "-q", "gone.c")
+    (repository / "gone.c").mkdir()
+    (repository / "gone.c" / "inner").write_text("staged folder for a file\n")
+    git(repository, "add", "gone.c")
     before = state(repository)
     source = find(f"path:{repository}")
     held = {path.relative_to(source.tree.work) for path in source.tree.work.rglob("*")}
     assert {str(path) for path in held} == {
-        *(".gitignore", "Makefile", "Kconfig", "Kconfig/inner", "staged.c", "intended.c"),
+        *(
+            ".gitignore",
+            "Makefile",
+            "Kconfig",
+            "Kconfig/inner",
+            "gone.c",
+            "gone.c/inner",
+            "staged.c",
+            "intended.c",
+        ),
         *("kernel", "kernel/core.c", "kernel/new.c", "kernel/caf\udce9.c"),
     }
     assert core(source) == "modified\n"
@@ -310,6 +326,15 @@ def test_a_tree_in_the_midst_of_a_merge_is_taken_as_it_lies_there(find, reposito
     with pytest.raises(Exception, match="merge"):
         git(repository, "merge", "topic/two")
     assert "<<<<<<<" in core(find(f"path:{repository}"))
+
+
+def test_a_tree_before_its_first_commit_is_taken(find, repository):
+    shutil.rmtree(repository / ".git")
+    git(repository, "init", "-q")
+    git(repository, "add", "kernel", "Makefile")
+    assert core(find(f"path:{repository}")) == "two\n"
+    (repository / "kernel" / "core.c").unlink()
+    assert not (find(f"path:{repository}").tree.work / "kernel").exists()
 
 
 def test_a_sparse_tree_is_taken_whole(find, repository):

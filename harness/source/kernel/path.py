@@ -84,7 +84,7 @@ def snapshot(tree: Tree, user_tree: Path, clone: Clone | None) -> str:
     Where git manages it, what `git status` shows; anywhere else, all but what a build left.
     """
     if clone:
-        tree.git.fill(INDEX, clone.staged())
+        tree.git.fill(INDEX, clone.head(), clone.staged())
         changed = clone.unstaged()
     else:
         changed = sorted(
