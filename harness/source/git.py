@@ -70,7 +70,7 @@ class Store:
         return self.run("write-tree", index=index).strip()
 
     def fill(self, index: str, tree: str, entries: list[str]) -> None:
-        """Have an index hold a tree, but for some entries: `MODE BLOB<tab>PATH`, mode 0 for none."""
+        """Have an index hold a tree but for entries, `MODE BLOB<tab>PATH`, of mode 0 for none."""
         listed = "".join(f"{entry}\0" for entry in entries).encode(errors="surrogateescape")
         self.run("read-tree", tree, index=index)
         self.run("update-index", "--replace", "-z", "--index-info", index=index, stdin=listed)
