@@ -84,9 +84,10 @@ def made_anew(shown: Shown, output: Sequence[str]) -> tuple[str, ...]:
         )
         if line.strip() == ELLIPSIS or found is None:
             lines.append(line)
-        else:
-            lines.append(_squeezed(output[found]))
-            at = found + 1
+            continue
+        todays = _compared(output[found]) == _compared(line)
+        lines.append(line if todays else _squeezed(output[found]))
+        at = found + 1
     return tuple(lines)
 
 

@@ -59,7 +59,7 @@ def test_an_output_is_made_anew_with_todays_numbers(shown):
         "a  fail 2605 times  pass 3380 times",
         "    evidence at 2.000 ms",
         "...",
-        "time: 99 s in /var/runs/2",
+        "time: 1.5 s in /tmp/runs/1",
     )
     rewrite(shown, lines)
     (again,) = shown_in(shown.document)
