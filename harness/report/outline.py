@@ -4,7 +4,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.model import Change, Part, RunResult, TouchedFile
+from harness.model import Change, Part, RunResult, Status, TouchedFile
 from harness.report.table import rows
 
 # In this order they are told.
@@ -65,11 +65,11 @@ def changed(result: RunResult) -> list[Told]:
 
 
 def moved(result: RunResult) -> list[Moved]:
-    """The costs that moved, in the order of their scenarios."""
+    """The costs that moved and are no failure, in the order of their scenarios."""
     return [
         Moved(row.check, row.scenario, row.candidate.measured)
         for row in rows(result)
-        if row.candidate.metrics.get("change")
+        if row.candidate.metrics.get("change") and row.candidate.status is Status.PASS
     ]
 
 
