@@ -26,6 +26,7 @@ from harness.doctor.findings import AUTO
 from harness.doctor.gather import Examination
 from harness.doctor.trial import Doctor
 from harness.errors import Exit
+from harness.guest.transfer import parse_get, parse_put
 from harness.host.debian import Archive
 from harness.host.progress import Progress
 from harness.host.store import Cache, new_run_folder, write_json, write_text
@@ -45,7 +46,7 @@ from harness.run.request import (
     prepare,
     repeat_command,
 )
-from harness.run.shell import enter, prepare_place
+from harness.run.shell import Errands, enter, prepare_place
 from harness.source.kernel import Request, resolve
 
 
@@ -193,29 +194,51 @@ def execute(
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
+@click.option(
+    "--put",
+    "puts",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE[:PATH]",
+    help="Put a file or folder into the guest before the command, at PATH or in its home.  "
+    "Repeat for several.",
+)
+@click.option(
+    "--get",
+    "gets",
+    multiple=True,
+    metavar="PATH[:FILE]",
+    help="Get a file or folder from the guest after the command, also when that failed, to FILE "
+    "or into the folder that this runs in.  Repeat for several.",
+)
 @click.option("--gdb", is_flag=True, help="Start paused, for a gdb that attaches; with DWARF.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def shell(
-    gdb: bool,
-    command: tuple[str, ...],
-    timeout_scale: float,
-    yes: bool,
-    machine: str,
-    **asked: Any,
-) -> NoReturn:
+def shell(gdb: bool, command: tuple[str, ...], timeout_scale: float, **options: Any) -> NoReturn:
     """A shell in a guest of the kernel under test, with perf; or COMMAND there.
 
-    Exits with the status of the shell or of COMMAND.  What is written in the
-    guest is gone with it.
+    Exits with the status of the shell or of COMMAND, 255 where a signal ended
+    it.  Standard input, output and error are as with ssh; modes of files are
+    kept.  What is written in the guest is gone with it.
+
+    \b
+    Examples:
+      ./pmu-harness shell --patch my.patch -- perf stat true
+      ./pmu-harness shell --put tests --get log -- sh -c 'tests/run >log'
+      ./pmu-harness shell --get perf.data:/tmp/perf.data -- perf record -F 1000 true
     """
+    puts, gets = map(parse_put, options.pop("puts")), map(parse_get, options.pop("gets"))
+    errands = Errands(command, tuple(puts), tuple(gets))
+    if gdb and not command and (errands.puts or errands.gets):
+        raise click.UsageError("with --gdb, --put and --get take a COMMAND")
     catalog, cache = Catalog(), Cache()
     console = Console(stderr=True)
+    machine, yes = options.pop("machine"), options.pop("yes")
     examined, choice = choose(catalog, cache, console, machine, yes=yes)
     with Progress(console) as progress:
-        prepared = prepare(catalog, cache, Asked(machine=choice.machine, **asked), progress.say)
+        prepared = prepare(catalog, cache, Asked(machine=choice.machine, **options), progress.say)
         place = prepare_place(prepared, catalog, cache, progress, debug=gdb)
         write_json(place.folder / HOST, examined.noted(choice))
-    sys.exit(enter(place, command, timeout_scale, lambda text: click.echo(text, err=True)))
+    sys.exit(enter(place, errands, timeout_scale, lambda text: click.echo(text, err=True)))
 
 
 # Its kernel and machine are chosen as those of `run` are.

@@ -25,8 +25,8 @@ LIMIT_BYTES = 16 << 20
 _CHUNK = 1 << 16
 _BY_SIGNAL = 255
 _TYPE = b"ssh-ed25519"
-# What paramiko raises where the other side is gone.
-_GONE = (paramiko.SSHException, EOFError, OSError)
+# What paramiko raises where the other side is gone, or talks nonsense.
+_GONE = (paramiko.SSHException, paramiko.SFTPError, EOFError, OSError)
 
 # What paramiko has to say it raises as well; without a handler Python prints it.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -46,6 +46,15 @@ class TimeLimitError(SessionError):
 
 class BoundsError(SessionError):
     """The guest said more than it may, or has not what it should."""
+
+
+class RefusedError(SessionError):
+    """The guest did not do what it was asked to with a file; `missing` where it has none."""
+
+    def __init__(self, path: str, why: str, *, missing: bool = False) -> None:
+        super().__init__(f"{path}: {why}")
+        self.why = why
+        self.missing = missing
 
 
 @dataclass(frozen=True)
@@ -223,8 +232,8 @@ class Session:
         return status if status >= 0 else _BY_SIGNAL
 
     @contextmanager
-    def _files(self) -> Iterator[paramiko.SFTPClient]:
-        """The one SFTP client of the session.
+    def files(self) -> Iterator[paramiko.SFTPClient]:
+        """The one SFTP client of the session; raises what _naming_ends() does.
 
         It stays open: when its server ends, dropbear 2022.83 takes a channel that
         is opened meanwhile, and has no command yet, for one that is over.
@@ -239,13 +248,13 @@ class Session:
 
     def put(self, content: bytes, path: str, mode: int = 0o644) -> None:
         """Write a file in the guest."""
-        with self._files() as files:
+        with self.files() as files:
             files.putfo(io.BytesIO(content), path, file_size=len(content))
             files.chmod(path, mode)
 
     def get(self, path: str) -> bytes:
         """A file of the guest's; raises BoundsError for one that is too long."""
-        with self._files() as files, files.open(path, "rb") as file:
+        with self.files() as files, files.open(path, "rb") as file:
             content = file.read(LIMIT_BYTES + 1)
         if len(content) > LIMIT_BYTES:
             raise BoundsError(f"{path} is longer than {LIMIT_BYTES >> 20} MiB")

@@ -15,11 +15,13 @@ from harness.ask.catalog import Catalog
 from harness.build.emulator import provide_for
 from harness.build.kernel import IMAGE, VMLINUX, Kernel
 from harness.build.recipe import SHELL_BATCH
-from harness.errors import Exit, HostError, PlanError, SubjectError, advice_on
+from harness.errors import Exit, HarnessError, HostError, PlanError, SubjectError, advice_on
 from harness.guest.batch import CONSOLE
 from harness.guest.live import Boot, Live, booted
+from harness.guest.sftp import Files
 from harness.guest.ssh import Session, SessionError
 from harness.guest.terminal import OutputError
+from harness.guest.transfer import Get, Getter, Put, put
 from harness.host.progress import Progress
 from harness.host.store import Cache, default_runs
 from harness.machine.console import Watch
@@ -29,6 +31,15 @@ from harness.run.builders import builders_for
 from harness.run.request import Prepared
 
 _HARMLESS = (GuestEnd.DONE, GuestEnd.STOPPED_EARLY)
+
+
+@dataclass(frozen=True)
+class Errands:
+    """A command, or a shell where there is none; what is put before it, and got after it."""
+
+    command: tuple[str, ...] = ()
+    puts: tuple[Put, ...] = ()
+    gets: tuple[Get, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,22 +104,20 @@ def gdb_command(place: Place) -> str:
     return shlex.join(["gdb-multiarch", str(place.kernel.folder / VMLINUX), "-ex", target])
 
 
-def enter(
-    place: Place, command: tuple[str, ...], patience: float, say: Callable[[str], None]
-) -> int:
+def enter(place: Place, errands: Errands, patience: float, say: Callable[[str], None]) -> int:
     """Boot, and run a shell or a command there; its exit status.
 
-    Raises SubjectError when the kernel ends it, HostError when something else does.
+    Raises SubjectError when the kernel ends it, PlanError or HostError when something else does.
     """
     limit_s = place.boot.machine.timeout_s * patience
     with booted(place.boot, place.folder) as (live, _):
         if place.boot.gdb:
             say(f"the machine waits; attach with\n{gdb_command(place)}")
         try:
-            if place.boot.gdb and not command:
+            if place.boot.gdb and not errands.command:
                 return _watch(live)
             session = live.connect(limit_s, patient=place.boot.gdb is not None)
-            status = _perform(session, command)
+            status = _perform(session, errands, say)
         except SessionError as error:
             raise _blame(place, live, error) from error
         with suppress(SessionError):  # Nothing is asked of the guest any more.
@@ -116,7 +125,31 @@ def enter(
     return status
 
 
-def _perform(session: Session, command: tuple[str, ...]) -> int:
+def _perform(session: Session, errands: Errands, say: Callable[[str], None]) -> int:
+    """Put, run, get; the exit status of the command or shell, whatever becomes of the files.
+
+    Raises SessionError, and PlanError or HostError where that status would be 0.
+    """
+    files = Files(session)
+    for wanted in errands.puts:
+        put(files, wanted)
+    status = _attach(session, errands.command)
+    getter = Getter(files, say)
+    failures = []
+    for asked in errands.gets:
+        try:
+            getter.get(asked)
+        except HarnessError as error:
+            failures.append(error)
+    last = failures.pop() if failures and status == 0 else None
+    for failure in failures:
+        say("\n".join(failure.lines()))
+    if last:
+        raise last
+    return status
+
+
+def _attach(session: Session, command: tuple[str, ...]) -> int:
     """The exit status of the command or shell; raises SessionError or HostError."""
     try:
         return session.attach(command)

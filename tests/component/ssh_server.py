@@ -12,6 +12,10 @@ import paramiko
 from harness.guest.ssh import Keys, for_paramiko
 
 
+class Handle(paramiko.SFTPHandle):
+    """An open file."""
+
+
 class Files(paramiko.SFTPServerInterface):
     """A guest's files, below the folder that the server was given."""
 
@@ -27,7 +31,7 @@ class Files(paramiko.SFTPServerInterface):
             file = os.fdopen(os.open(self._place(path), flags, 0o600), mode)
         except OSError as error:
             return paramiko.SFTPServer.convert_errno(error.errno)
-        handle = paramiko.SFTPHandle(flags)
+        handle = Handle(flags)
         handle.readfile = handle.writefile = file
         return handle
 
@@ -36,6 +40,27 @@ class Files(paramiko.SFTPServerInterface):
             return paramiko.SFTPAttributes.from_stat(self._place(path).stat())
         except OSError as error:
             return paramiko.SFTPServer.convert_errno(error.errno)
+
+    def lstat(self, path):
+        try:
+            return paramiko.SFTPAttributes.from_stat(self._place(path).lstat())
+        except OSError as error:
+            return paramiko.SFTPServer.convert_errno(error.errno)
+
+    def list_folder(self, path):
+        """As of lstat(2), as OpenSSH's server has it."""
+        try:
+            found = sorted(self._place(path).iterdir())
+        except OSError as error:
+            return paramiko.SFTPServer.convert_errno(error.errno)
+        return [paramiko.SFTPAttributes.from_stat(each.lstat(), each.name) for each in found]
+
+    def mkdir(self, path, attr):
+        try:
+            self._place(path).mkdir()
+        except OSError as error:
+            return paramiko.SFTPServer.convert_errno(error.errno)
+        return paramiko.SFTP_OK
 
     def chattr(self, path, attr):
         self._place(path).chmod(attr.st_mode)

@@ -141,6 +141,20 @@ def test_a_shell_of_what_does_not_exist(call):
     assert "did you mean pre-callbacks?" in err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--put", "/nowhere/x"], "--put /nowhere/x: there is no such file"),
+        (["--get", "/"], "--get /: it does not say what, or where to"),
+        (["--gdb", "--get", "x"], "with --gdb, --put and --get take a COMMAND"),
+    ],
+)
+def test_files_for_a_shell_that_cannot_be_meant(call, words, said):
+    status, out, err = call("shell", *words)
+    assert (status, out) == (2, "")
+    assert said in err
+
+
 def test_a_shell_where_none_reaches(call, tree):
     where = ("--machine", "aarch64-kvm-nested", "--source", f"path:{tree}")
     status, out, err = call("shell", *where, "--", "true")

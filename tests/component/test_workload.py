@@ -9,17 +9,18 @@ import pytest
 
 from harness.build.image import GuestImage
 from harness.build.kernel import Kernel
-from harness.errors import HostError, SubjectError
+from harness.errors import HostError, PlanError, SubjectError
 from harness.guest import live, terminal, workload
 from harness.guest.batch import Guest
 from harness.guest.live import Boot
 from harness.guest.records import parse
 from harness.guest.ssh import make_keys
 from harness.guest.tool_records import Command, Count, Subtest
+from harness.guest.transfer import Get, Put
 from harness.guest.workload import Provided
 from harness.machine.console import LIMIT_BYTES
 from harness.model import GuestEnd
-from harness.run.shell import Place, enter
+from harness.run.shell import Errands, Place, enter
 from tests.component.fakes import END, make_qemu
 from tests.component.ssh_server import Server
 
@@ -216,10 +217,11 @@ def shell(world, monkeypatch):
     nothing = os.open("/dev/null", os.O_RDWR)
     monkeypatch.setattr(terminal, "_STDIN", nothing)
 
-    def perform(*command):
+    def perform(*command, puts=(), gets=()):
         place = Place(world.boot(), folder, Kernel(None, folder, ""))
-        return enter(place, command, 1.0, print)
+        return enter(place, Errands(command, puts, gets), 1.0, said.append)
 
+    said = perform.said = []
     yield perform
     os.close(nothing)
 
@@ -267,6 +269,49 @@ def test_a_shell_command_has_its_status_also_of_a_guest_that_does_not_finish(
     world.commands["sh"] = lambda _: None
     world.script(*world.well)
     assert shell("exit") == 7
+
+
+@pytest.mark.parametrize("status", [0, 7])
+def test_files_go_in_before_a_command_and_come_out_after_it(world, shell, status):
+    """Also after one that failed."""
+    (world.folder / "in").write_text("one\n")
+
+    def doubles(_):
+        (world.files / "out").write_text((world.files / "in").read_text() * 2)
+        return status
+
+    world.commands["double"] = doubles
+    world.script(*world.well)
+    put, get = Put(world.folder / "in", "/in"), Get("/out", world.folder / "out")
+    assert shell("double", puts=(put,), gets=(get,)) == status
+    assert (world.folder / "out").read_text() == "one\none\n"
+
+
+def test_a_file_that_did_not_come_out_is_told(world, shell):
+    """After the others came out."""
+    world.commands["make"] = lambda _: (world.files / "out").touch() or 0
+    world.script(*world.well)
+    place = world.folder / "place"
+    place.mkdir()
+    with pytest.raises(PlanError, match="/no2: the guest has no such file"):
+        shell("make", gets=(Get("/no1", place), Get("/out", place), Get("/no2", place)))
+    assert [path.name for path in place.iterdir()] == ["out"]
+    assert "/no1: the guest has no such file" in shell.said[0]
+
+
+def test_a_file_that_did_not_come_out_does_not_hide_how_the_command_ended(world, shell):
+    world.commands["fail"] = lambda _: 7
+    world.script(*world.well)
+    assert shell("fail", gets=(Get("/no", world.folder / "out"),)) == 7
+    assert "/no: the guest has no such file" in shell.said[0]
+
+
+def test_a_file_that_does_not_go_in_ends_it(world, shell):
+    world.script(*world.well)
+    (world.files / "file").touch()
+    (world.folder / "in").touch()
+    with pytest.raises(HostError, match="does not take"):
+        shell("never", puts=(Put(world.folder / "in", "/file/in"),))
 
 
 def test_a_panic_under_a_shell_is_the_kernels_fault(world, shell):

@@ -38,7 +38,7 @@ OWNERS = {
     "subprocess": {"host.process", "host.setup", "machine.qemu"},
     "yaml": {"ask.catalog"},
     "pexpect": {"machine.console"},
-    "paramiko": {"guest.ssh"},
+    "paramiko": {"guest.sftp", "guest.ssh"},
     "cryptography": {"guest.ssh"},
     "qemu": {"machine.qemu"},
     "filelock": {"host.store"},
