@@ -11,15 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import HostError
-from harness.host.mirror import (
-    Place,
-    apt_environment,
-    codename,
-    has,
-    of_suite,
-    own_archives,
-    source_lines,
-)
+from harness.host.mirror import apt_environment, own_archives, places, source_lines
 from harness.host.process import CommandError, capture, logged
 from harness.host.store import Cache
 from harness.model import parse_version
@@ -82,23 +74,8 @@ class Archive:
     def _config(self) -> Path:
         return self.folder / "apt.conf"
 
-    def _places(self) -> list[Place]:
-        """Where the suite is; raises HostError where it is nowhere."""
-        archives = own_archives()
-        if not self.suite:
-            return archives
-        wanted = of_suite(archives, codename(), self.suite)
-        there = [place for place in wanted if has(*place[:2], self.folder)]
-        if not there:
-            raise HostError(
-                f"Debian has no suite {self.suite}, or is not to be reached",
-                why="\n".join(f"{site} {name}: no InRelease" for site, name, _ in wanted),
-                advice="check the suite's name and the network",
-            )
-        return there
-
     def _configure(self) -> None:
-        places = self._places()
+        there = places(self.suite, self.folder) if self.suite else own_archives()
         keyring = next((path for path in KEYRINGS if path.exists()), None)
         options = f"[arch={self.architecture}" + (f" signed-by={keyring}]" if keyring else "]")
         lists = self.folder / "lists" / "partial"
@@ -106,7 +83,7 @@ class Archive:
         for folder in (lists, packages):
             folder.mkdir(parents=True, exist_ok=True)
         sources = self.folder / "sources.list"
-        sources.write_text("".join(source_lines(places, options, sources=self.sources)))
+        sources.write_text("".join(source_lines(there, options, sources=self.sources)))
         self._config.write_text(
             f'APT::Architecture "{self.architecture}";\n'
             f'APT::Architectures {{ "{self.architecture}"; }};\n'

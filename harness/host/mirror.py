@@ -124,8 +124,21 @@ def suites(folder: Path) -> dict[str, str]:
     return found
 
 
+def places(suite: str, folder: Path) -> list[Place]:
+    """Where another suite is, of the sites of the machine's own; raises HostError for nowhere."""
+    wanted = of_suite(own_archives(), codename(), suite)
+    there = [place for place in wanted if has(place[0], place[1], folder)]
+    if not there:
+        raise HostError(
+            f"Debian has no suite {suite}",
+            why="\n".join(f"there is no {site} {name}" for site, name, _ in wanted),
+            advice="check its name; ./pmu-harness run --source debian:VERSION@SUITE names some",
+        )
+    return there
+
+
 def of_suite(archives: Sequence[Place], own: str, suite: str) -> list[Place]:
-    """Where another suite is, or may be: bookworm-security becomes trixie-security."""
+    """Where another suite may be: bookworm-security becomes trixie-security."""
     return [(site, name.replace(own, suite, 1), part) for site, name, part in archives]
 
 

@@ -102,7 +102,9 @@ def objects(source):
     return [path for path in kept.rglob("*") if path.is_file() and path.name != "alternates"]
 
 
-@pytest.mark.parametrize("kind", ["bare", "shallow", "worktree", "dot git", "subfolder", "sha256"])
+@pytest.mark.parametrize(
+    "kind", ["bare", "shallow", "worktree", "dot git", "subfolder", "shared", "sha256"]
+)
 def test_any_clone_will_do_and_nothing_is_copied(find, repository, tmp_path, kind):
     place = tmp_path / "other"
     if kind == "bare":
@@ -111,6 +113,9 @@ def test_any_clone_will_do_and_nothing_is_copied(find, repository, tmp_path, kin
         git(tmp_path, "clone", "-q", "--depth=1", f"file://{repository}", str(place))
     elif kind == "worktree":
         git(repository, "worktree", "add", "-q", "--detach", str(place), "topic/two")
+    elif kind == "shared":
+        git(tmp_path, "clone", "-q", "--bare", str(repository), str(tmp_path / "between"))
+        git(tmp_path, "clone", "-q", "--shared", str(tmp_path / "between"), str(place))
     elif kind == "sha256":
         shutil.copytree(repository, place, ignore=shutil.ignore_patterns(".git"))
         git(place, "init", "-q", "--object-format=sha256")
@@ -660,6 +665,27 @@ def test_the_suites_of_a_mirror(tmp_path, monkeypatch):
         mirror.suites(tmp_path)
 
 
+def test_a_suite_is_where_the_mirror_has_it(tmp_path, monkeypatch):
+    """Of the sites of the machine's own: one has no updates for it, none another suite."""
+    helper = tmp_path / "helper"
+    helper.write_text(
+        "#!/bin/sh\ncase $2 in */new/* | */new-security/*) : >$3;;\n"
+        "*) echo 'E: Failed to fetch x  404  Not Found' >&2; exit 100;;\nesac\n"
+    )
+    helper.chmod(0o755)
+    archives = [("http://site/d", name, "main") for name in ("old", "old-updates")]
+    archives.append(("http://site/s", "old-security", "main"))
+    monkeypatch.setattr(mirror, "HELPER", str(helper))
+    monkeypatch.setattr(mirror, "codename", lambda: "old")
+    monkeypatch.setattr(mirror, "machine_archives", lambda: archives)
+    assert mirror.places("new", tmp_path) == [
+        ("http://site/d", "new", "main"),
+        ("http://site/s", "new-security", "main"),
+    ]
+    with pytest.raises(HostError, match="Debian has no suite newer"):
+        mirror.places("newer", tmp_path)
+
+
 # --- what is wrong -----------------------------------------------------------
 
 
@@ -669,6 +695,7 @@ def test_the_suites_of_a_mirror(tmp_path, monkeypatch):
         ("6.12", r"unknown source 6.12 \(did you mean debian:6.12\?\)"),
         ("path:{}/linus", r"there is no folder .*/linus \(did you mean linux\?\)"),
         ("path:{}/linux/kernel", "is no kernel tree"),
+        ("path:{}/linux/.git", r"/.git is a repository$"),
         ("pth:{}", r"unknown source pth:.* \(did you mean path\?\)"),
         ("path:", "unknown source path:"),
         ("nothing", "unknown source nothing"),

@@ -49,9 +49,7 @@ _SHOWN = 3
 
 def from_path(directory: str, request: Request) -> Source:
     """The tree in a directory, which is only read."""
-    user_tree = Path(directory).expanduser().resolve()
-    if not user_tree.is_dir():
-        raise _no_folder(user_tree)
+    user_tree = _folder(directory)
     version = kernel_version(user_tree, str(user_tree))
     clone = Clone(user_tree) if (user_tree / ".git").exists() else None
     name = clone.name if clone else f"path-{digest(str(user_tree))[:12]}"
@@ -61,21 +59,35 @@ def from_path(directory: str, request: Request) -> Source:
         request.say(f"reading {user_tree}")
         pristine = snapshot(tree, user_tree, clone)
         left_out = _overlooked(tree, user_tree, pristine) if clone else []
-    if left_out:
-        some = ", ".join(map(printable, left_out[:_SHOWN]))
-        more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
-        request.say(f"left out, as {_IGNORES} says: {some}{more}; git add -f takes them in")
+    _say_what_is_left_out(left_out, request)
     return Source(
         spec=f"path:{user_tree}", version=version, digest=pristine, tree=tree, pristine=pristine
     )
 
 
-def _no_folder(folder: Path) -> PlanError:
-    beside = [other.name for other in folder.parent.iterdir()] if folder.parent.is_dir() else []
-    return PlanError(
-        f"there is no folder {folder}{nearest(folder.name, beside)}",
-        advice="give the folder of a kernel tree, such as path:~/linux",
-    )
+def _folder(directory: str) -> Path:
+    """The folder that was named; raises PlanError where that cannot be a tree's."""
+    folder = Path(directory).expanduser().resolve()
+    if not folder.is_dir():
+        beside = [other.name for other in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise PlanError(
+            f"there is no folder {folder}{nearest(folder.name, beside)}",
+            advice="give the folder of a kernel tree, such as path:~/linux",
+        )
+    if (folder / "objects").is_dir() and (folder / "HEAD").is_file():
+        raise PlanError(
+            f"{folder} is a repository",
+            why="it has no work tree that could be taken as it is",
+            advice=f"name a commit of it: git:{folder}@REF",
+        )
+    return folder
+
+
+def _say_what_is_left_out(paths: list[str], request: Request) -> None:
+    some, left = ", ".join(map(printable, paths[:_SHOWN])), len(paths) - _SHOWN
+    if paths:
+        more = f" and {left} more" if left > 0 else ""
+        request.say(f"left out, as {_IGNORES} says: {some}{more}; git add -f takes them in")
 
 
 def snapshot(tree: Tree, user_tree: Path, clone: Clone | None) -> str:
