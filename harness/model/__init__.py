@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The frozen types that the stages hand to each other."""
 
+from harness.model.answers import Answer, Answers, answer_for
 from harness.model.base import Frozen, Version, VersionRange, parse_version
 from harness.model.host import (
     Boot,
@@ -44,10 +45,13 @@ from harness.model.rows import (
     Traced,
 )
 from harness.model.scenario import (
+    HARDWARE,
+    PMU_NAMES,
     STEPS,
     VM_COUNTERS,
     EventSpec,
     KnownFailure,
+    PmuSpec,
     Scenario,
     Tool,
     copies,
@@ -56,9 +60,13 @@ from harness.model.series import Claim, Series, SeriesPatch
 from harness.model.verdict import Erratum, GuestEnd, Outcome, Status, Verdict
 
 __all__ = [
+    "HARDWARE",
+    "PMU_NAMES",
     "STEPS",
     "VM_COUNTERS",
     "Accelerator",
+    "Answer",
+    "Answers",
     "Architecture",
     "Boot",
     "Cell",
@@ -95,6 +103,7 @@ __all__ = [
     "Part",
     "PatchFile",
     "Plan",
+    "PmuSpec",
     "Regime",
     "Repetition",
     "Role",
@@ -113,6 +122,7 @@ __all__ = [
     "Verdict",
     "Version",
     "VersionRange",
+    "answer_for",
     "copies",
     "parse_version",
 ]

@@ -21,6 +21,7 @@ PURE = (
     "machine.crash",
     "doctor.findings",
     "guest.callback_records",
+    "guest.pmu_records",
     "guest.records",
     "guest.tool",
     "guest.tool_records",
