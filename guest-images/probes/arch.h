@@ -10,6 +10,9 @@
 
 #if defined(__aarch64__)
 
+/* How the kernel calls the CPU's PMU: armv8_pmuv3, armv8_pmuv3_0, armv8_cortex_a53 ... */
+#define HARDWARE_PMU		"armv8*"
+
 /* config1 bit 1 asks for a counter that user space may read. */
 #define CONFIG1_USER_ACCESS	2
 
@@ -78,6 +81,8 @@ static inline uint64_t clock_frequency(const struct perf_event_mmap_page *page)
 }
 
 #elif defined(__x86_64__)
+
+#define HARDWARE_PMU		"cpu"
 
 /* Every counter may be read, /sys/bus/event_source/devices/cpu/rdpmc being 1. */
 #define CONFIG1_USER_ACCESS	0

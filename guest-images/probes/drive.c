@@ -6,7 +6,8 @@
  * where they say so, of other tasks; reads, page indexes and samples become
  * records.  A task that an event names waits from the beginning for "run";
  * "fork" and "thread" make any other one, which inherits events that are
- * opened so.
+ * opened so.  What the kernel may refuse becomes a record {"kind":"answer"};
+ * steps on an event that was refused do nothing.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -22,6 +23,7 @@
 
 #include "arch.h"
 #include "perf.h"
+#include "pmu.h"
 #include "record.h"
 #include "script.h"
 #include "vm.h"
@@ -67,9 +69,12 @@ static int find_task(const char *name)
 	record_die("script: unknown task name");
 }
 
+/* A sibling leads itself once its leader is closed. */
 static bool leads(int event)
 {
-	return !script->events[event].leader && counters[event].fd >= 0;
+	const char *leader = script->events[event].leader;
+
+	return counters[event].fd >= 0 && (!leader || counters[find_event(leader)].fd < 0);
 }
 
 /* --- what is seen --------------------------------------------------------- */
@@ -113,11 +118,32 @@ static void record_signals(void)
 			       counters[i].id, signals[i].in, signals[i].hup);
 }
 
+/* A read between two looks at the page. */
+static void record_page(const struct counter *counter)
+{
+	struct page_times before = page_times(counter), after;
+	struct group_values values;
+
+	read_group_if_any(counter, &values);
+	after = page_times(counter);
+	record("{\"kind\":\"page\",\"id\":%" PRIu64 ",\"time\":%" PRIu64 ",\"phase\":%d,"
+	       "\"index\":[%" PRIu64 ",%" PRIu64 "],\"enabled\":[%" PRIu64 ",%" PRIu64 ",%" PRIu64
+	       "],\"running\":[%" PRIu64 ",%" PRIu64 ",%" PRIu64 "]}",
+	       counter->id, monotonic_ns(), phase, before.index, after.index,
+	       before.enabled, values.enabled, after.enabled,
+	       before.running, values.running, after.running);
+}
+
 static void record_read(const struct counter *leader)
 {
-	struct group_values values = read_group(leader);
+	struct group_values values;
 	char counts[1024];
 
+	if (!read_group_if_any(leader, &values)) {
+		record("{\"kind\":\"end-of-file\",\"id\":%" PRIu64 ",\"time\":%" PRIu64
+		       ",\"phase\":%d}", leader->id, monotonic_ns(), phase);
+		return;
+	}
 	record("{\"kind\":\"read\",\"id\":%" PRIu64 ",\"time\":%" PRIu64 ",\"phase\":%d,"
 	       "\"enabled\":%" PRIu64 ",\"running\":%" PRIu64 ",\"counts\":[%s]}",
 	       leader->id, monotonic_ns(), phase, values.enabled, values.running,
@@ -126,9 +152,12 @@ static void record_read(const struct counter *leader)
 
 static void read_all(void)
 {
-	for (int i = 0; i < script->events_number; i++)
+	for (int i = 0; i < script->events_number; i++) {
 		if (leads(i))
 			record_read(&counters[i]);
+		if (script->events[i].paged && counters[i].page)
+			record_page(&counters[i]);
+	}
 	next_read = monotonic_ns() + READ_INTERVAL_NS;
 }
 
@@ -235,6 +264,21 @@ static struct scope scope_of(const struct event_spec *spec)
 	return scope;
 }
 
+static void refuse(int number, int error)
+{
+	const struct event_spec *spec = &script->events[number];
+	char what[128];
+
+	counters[number].refused = true;
+	if (!spec->may_be_refused) {
+		record("{\"kind\":\"refused\",\"name\":\"%s\",\"errno\":%d,\"text\":\"%s\"}",
+		       spec->name, error, strerror(error));
+		exit(0);
+	}
+	snprintf(what, sizeof(what), "open %s", spec->name);
+	record_answer(what, error);
+}
+
 static void open_event(int number)
 {
 	const struct event_spec *spec = &script->events[number];
@@ -242,16 +286,23 @@ static void open_event(int number)
 	struct scope scope = scope_of(spec);
 	const struct counter *leader = spec->leader ? &counters[find_event(spec->leader)] : NULL;
 
+	if (leader && leader->fd < 0)
+		record_die("script: a leader that is not open");
 	if (!open_counter(counter, spec->name, &spec->attr, &scope, leader)) {
-		record("{\"kind\":\"refused\",\"name\":\"%s\",\"errno\":%d,\"text\":\"%s\"}",
-		       spec->name, errno, strerror(errno));
-		exit(0);
+		refuse(number, errno);
+		return;
+	}
+	if (spec->may_be_refused) {
+		char what[128];
+
+		snprintf(what, sizeof(what), "open %s", spec->name);
+		record_answer(what, 0);
 	}
 	if (scope.cgroup >= 0)
 		close(scope.cgroup);
 	if (spec->attr.sample_period)
 		map_counter(counter, RING_PAGES);
-	else if (spec->watched)
+	else if (spec->watched || spec->paged)
 		map_counter(counter, 0);
 	if (spec->signals)
 		ask_for_signals(counter);
@@ -318,27 +369,72 @@ static void compete(const struct counter *counter, uint64_t ns)
 	}
 }
 
-static void control(const char *verb, const char *event, const char *argument)
-{
-	struct counter *counter = &counters[find_event(event)];
-	uint64_t number = strtoull(argument, NULL, 0);
+static const struct {
+	const char *verb;
+	unsigned long request, argument;
+} requests[] = {
+	{ "enable", PERF_EVENT_IOC_ENABLE, 0 },
+	{ "disable", PERF_EVENT_IOC_DISABLE, 0 },
+	{ "reset", PERF_EVENT_IOC_RESET, 0 },
+	{ "reset-group", PERF_EVENT_IOC_RESET, PERF_IOC_FLAG_GROUP },
+	{ "refresh", PERF_EVENT_IOC_REFRESH, 0 },
+	{ "period", PERF_EVENT_IOC_PERIOD, 0 },
+};
 
-	if (!strcmp(verb, "enable"))
-		control_counter(counter, PERF_EVENT_IOC_ENABLE, 0);
-	else if (!strcmp(verb, "disable"))
-		control_counter(counter, PERF_EVENT_IOC_DISABLE, 0);
-	else if (!strcmp(verb, "reset"))
-		control_counter(counter, PERF_EVENT_IOC_RESET, 0);
-	else if (!strcmp(verb, "reset-group"))
-		control_counter(counter, PERF_EVENT_IOC_RESET, PERF_IOC_FLAG_GROUP);
-	else if (!strcmp(verb, "refresh"))
-		control_counter(counter, PERF_EVENT_IOC_REFRESH, number);
-	else if (!strcmp(verb, "period"))
-		control_counter(counter, PERF_EVENT_IOC_PERIOD, (uintptr_t)&number);
+/* An ioctl on an event: the one that the step says. */
+static void control(const struct step *step, const struct counter *counter)
+{
+	uint64_t number = strtoull(step->words[2], NULL, 0);
+
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+		unsigned long request = requests[i].request, argument = requests[i].argument;
+
+		if (strcmp(step->words[0], requests[i].verb))
+			continue;
+		if (request == PERF_EVENT_IOC_REFRESH)
+			argument = number;
+		else if (request == PERF_EVENT_IOC_PERIOD)
+			argument = (uintptr_t)&number;
+		if (step->may_be_refused)
+			answer_step(step, try_control(counter, request, argument) ? 0 : errno);
+		else
+			control_counter(counter, request, argument);
+		return;
+	}
+	record_die("script: unknown step");
+}
+
+static void redirect(const struct step *step, const struct counter *counter)
+{
+	const char *to = step->words[2];
+	bool done = redirect_output(counter,
+				    strcmp(to, "none") ? &counters[find_event(to)] : NULL);
+
+	if (step->may_be_refused)
+		answer_step(step, done ? 0 : errno);
+	else if (!done)
+		record_die("PERF_EVENT_IOC_SET_OUTPUT");
+}
+
+/* A step on an event; one that was refused has none. */
+static void event_step(const struct step *step)
+{
+	const char *verb = step->words[0];
+	int number = find_event(step->words[1]);
+	struct counter *counter = &counters[number];
+
+	if (!strcmp(verb, "open"))
+		open_event(number);
+	else if (counter->refused)
+		return;
+	else if (!strcmp(verb, "output"))
+		redirect(step, counter);
 	else if (!strcmp(verb, "compete"))
-		compete(counter, number * 1000000);
-	else
+		compete(counter, strtoull(step->words[2], NULL, 0) * 1000000);
+	else if (!strcmp(verb, "close"))
 		close_counter(counter);
+	else
+		control(step, counter);
 }
 
 static bool is_one_of(const char *word, const char *const *words)
@@ -412,11 +508,10 @@ static bool task_step(const struct step *step)
 /* Announce a step, with the task's name and all its words. */
 static void record_phase(const struct task_spec *task, const struct step *step)
 {
-	record("{\"kind\":\"phase\",\"phase\":%d,\"task\":\"%s\",\"name\":\"%s%s%s%s%s%s%s\","
-	       "\"time\":%" PRIu64 "}", phase, task->name,
-	       step->words[0], *step->words[1] ? " " : "", step->words[1],
-	       *step->words[2] ? " " : "", step->words[2],
-	       *step->words[3] ? " " : "", step->words[3], monotonic_ns());
+	char text[STEP_TEXT];
+
+	record("{\"kind\":\"phase\",\"phase\":%d,\"task\":\"%s\",\"name\":\"%s\","
+	       "\"time\":%" PRIu64 "}", phase, task->name, step_text(step, text), monotonic_ns());
 }
 
 static void perform(const struct task_spec *task, int from)
@@ -429,8 +524,8 @@ static void perform(const struct task_spec *task, int from)
 		record_phase(task, step);
 		if (!strcmp(step->words[0], "exec"))
 			exec_again(task, i + 1);
-		if (!work_step(step, main) && !task_step(step))
-			control(step->words[0], step->words[1], step->words[2]);
+		if (!work_step(step, main) && !task_step(step) && !pmu_step(step))
+			event_step(step);
 		if (main) {
 			watch();
 			read_all();
@@ -449,8 +544,11 @@ int main(int argc, char **argv)
 	}
 	record_clock();
 	start_named_tasks();
-	for (int i = 0; i < script->events_number; i++)
-		open_event(i);
+	for (int i = 0; i < script->events_number; i++) {
+		counters[i].fd = -1;
+		if (!script->events[i].late)
+			open_event(i);
+	}
 	read_all();
 	perform(&script->tasks[0], 0);
 	record_signals();

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "arch.h"
 #include "perf.h"
 #include "record.h"
 
@@ -133,12 +134,22 @@ static const char *request_name(unsigned long request)
 	}
 }
 
+bool redirect_output(const struct counter *counter, const struct counter *to)
+{
+	return !ioctl(counter->fd, PERF_EVENT_IOC_SET_OUTPUT, to ? to->fd : -1);
+}
+
+bool try_control(const struct counter *counter, unsigned long request, unsigned long argument)
+{
+	return !ioctl(counter->fd, request, argument);
+}
+
 void control_counter(const struct counter *counter, unsigned long request, unsigned long argument)
 {
 	char what[128];
 	int error;
 
-	if (!ioctl(counter->fd, request, argument))
+	if (try_control(counter, request, argument))
 		return;
 	error = errno;
 	snprintf(what, sizeof(what), "%s of %s", request_name(request), counter->name);
@@ -146,14 +157,24 @@ void control_counter(const struct counter *counter, unsigned long request, unsig
 	record_die(what);
 }
 
+bool read_group_if_any(const struct counter *leader, struct group_values *values)
+{
+	ssize_t size;
+
+	*values = (struct group_values) { 0 };
+	size = read(leader->fd, values, sizeof(*values));
+	if (size < 0)
+		record_die("read of a group");
+	if (values->number > MAX_GROUP)
+		record_die("a group of an impossible size");
+	return size;
+}
+
 struct group_values read_group(const struct counter *leader)
 {
-	struct group_values values = { 0 };
+	struct group_values values;
 
-	if (read(leader->fd, &values, sizeof(values)) < 0)
-		record_die("read of a group");
-	if (values.number > MAX_GROUP)
-		record_die("a group of an impossible size");
+	read_group_if_any(leader, &values);
 	return values;
 }
 
@@ -183,6 +204,43 @@ uint64_t page_index(const struct counter *counter)
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	} while (page->lock != sequence);
 	return index;
+}
+
+/* The clock as perf's: time_cycles and time_mask are there where it is a short one. */
+static uint64_t since_page(const struct perf_event_mmap_page *page)
+{
+	uint64_t cycles = read_clock(), quotient, rest;
+
+	if (page->cap_user_time_short)
+		cycles = page->time_cycles + ((cycles - page->time_cycles) & page->time_mask);
+	quotient = cycles >> page->time_shift;
+	rest = cycles & (((uint64_t)1 << page->time_shift) - 1);
+	return page->time_offset + quotient * page->time_mult +
+	       ((rest * page->time_mult) >> page->time_shift);
+}
+
+struct page_times page_times(const struct counter *counter)
+{
+	const volatile struct perf_event_mmap_page *page = counter->page;
+	struct page_times times;
+	uint32_t sequence;
+	uint64_t delta;
+
+	do {
+		sequence = page->lock;
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		times = (struct page_times) {
+			.index = page->index,
+			.enabled = page->time_enabled,
+			.running = page->time_running,
+		};
+		delta = page->cap_user_time ? since_page(counter->page) : 0;
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	} while (page->lock != sequence);
+	times.enabled += delta;
+	if (times.index)
+		times.running += delta;
+	return times;
 }
 
 static long context_switches(void)

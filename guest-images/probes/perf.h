@@ -28,6 +28,7 @@ struct counter {
 	size_t mapped;		/* bytes at page */
 	uint64_t index;		/* last index seen in the page */
 	long switches;		/* context switches at that look */
+	bool refused;
 };
 
 /* read(2) of a leader (PERF_FORMAT_GROUP | PERF_FORMAT_ID | times). */
@@ -61,7 +62,17 @@ void map_counter(struct counter *counter, size_t pages);
 
 void control_counter(const struct counter *counter, unsigned long request, unsigned long argument);
 
+/* As above; false, errno set, when the kernel refuses. */
+bool try_control(const struct counter *counter, unsigned long request, unsigned long argument);
+
+/* Have an event's records go into another one's ring, or with NULL into its own;
+ * false, errno set, when the kernel refuses. */
+bool redirect_output(const struct counter *counter, const struct counter *to);
+
 struct group_values read_group(const struct counter *leader);
+
+/* As above; false at the end of the file: a pinned event that found no place. */
+bool read_group_if_any(const struct counter *leader, struct group_values *values);
 
 /* [[id,count],...] of a group, as JSON, into `text`. */
 const char *group_json(const struct group_values *values, char *text, size_t size);
@@ -72,6 +83,13 @@ uint64_t page_index(const struct counter *counter);
 /* Record a change of the page's index since the last look, and how many
  * context switches, which move events rightly, were in between. */
 void watch_index(struct counter *counter, int phase);
+
+/* The times that the page tells, as linux/perf_event.h has user space compute them. */
+struct page_times {
+	uint64_t index, enabled, running;
+};
+
+struct page_times page_times(const struct counter *counter);
 
 /* Turn what the ring holds into "sample", "throttle", "unthrottle" and
  * "lost" records. */

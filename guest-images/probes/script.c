@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* From a scenario's text to tables; see script.h. */
+#include <inttypes.h>
 #include <linux/hw_breakpoint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 
 #include "arch.h"
 #include "perf.h"
+#include "pmu.h"
 #include "record.h"
 #include "script.h"
 
@@ -57,6 +59,8 @@ static struct perf_event_attr counting_attr(const char *what)
 		return new_attr(PERF_TYPE_RAW, strtoull(what + 4, NULL, 0));
 	if (!strncmp(what, "tracepoint:", 11))
 		return new_attr(PERF_TYPE_TRACEPOINT, tracepoint_id(what + 11));
+	if (!strncmp(what, "pmu:", 4))
+		return pmu_event_attr(what + 4);
 	if (strcmp(what, "breakpoint"))
 		record_die("script: unknown event");
 	attr = new_attr(PERF_TYPE_BREAKPOINT, 0);
@@ -93,6 +97,8 @@ static void set_key(struct event_spec *event, const char *key, char *value)
 		attr->exclusive = number;
 	else if (!strcmp(key, "inherit"))
 		attr->inherit = number;
+	else if (!strcmp(key, "inherit_stat"))
+		attr->inherit_stat = number;
 	else if (!strcmp(key, "exclude_kernel"))
 		attr->exclude_kernel = number;
 	else if (!strcmp(key, "exclude_user"))
@@ -103,6 +109,12 @@ static void set_key(struct event_spec *event, const char *key, char *value)
 		event->signals = number;
 	else if (!strcmp(key, "watched"))
 		event->watched = number;
+	else if (!strcmp(key, "paged"))
+		event->paged = number;
+	else if (!strcmp(key, "late"))
+		event->late = number;
+	else if (!strcmp(key, "may_be_refused"))
+		event->may_be_refused = number;
 	else
 		record_die("script: unknown key");
 }
@@ -143,6 +155,10 @@ static void parse_step(struct task_spec *task, char *line)
 
 	if (task->number > MAX_STEPS)
 		record_die("script: too many steps");
+	if (word && *word == '?') {
+		step->may_be_refused = true;
+		word++;
+	}
 	for (int i = 0; i < MAX_WORDS; i++) {
 		step->words[i] = word ? word : "";
 		if (word)
@@ -184,4 +200,27 @@ struct script *read_script(const char *path)
 	}
 	fclose(file);
 	return &script;
+}
+
+const char *step_text(const struct step *step, char *text)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (int i = 0; i < MAX_WORDS && *step->words[i]; i++)
+		used += snprintf(text + used, STEP_TEXT - used, "%s%s", i ? " " : "", step->words[i]);
+	return text;
+}
+
+void record_answer(const char *what, int error)
+{
+	record("{\"kind\":\"answer\",\"what\":\"%s\",\"errno\":%d,\"time\":%" PRIu64 "}",
+	       what, error, monotonic_ns());
+}
+
+void answer_step(const struct step *step, int error)
+{
+	char text[STEP_TEXT];
+
+	record_answer(step_text(step, text), error);
 }

@@ -25,13 +25,17 @@ struct event_spec {
 	const char *name, *leader, *task, *cgroup;
 	int cpu;
 	struct perf_event_attr attr;
+	bool late;		/* a step opens it */
+	bool may_be_refused;
 	bool watched;		/* user space may read the counter, and sees its index */
+	bool paged;		/* its page's times are noted beside each read */
 	bool signals;		/* each overflow delivers a signal */
 };
 
 /* Words: the verb and its arguments; missing ones are "". */
 struct step {
 	const char *words[MAX_WORDS];
+	bool may_be_refused;	/* begins with a ? */
 };
 
 struct task_spec {
@@ -46,6 +50,15 @@ struct script {
 	struct task_spec tasks[MAX_TASKS];	/* the first one is "main" */
 	int tasks_number;
 };
+
+#define STEP_TEXT	256
+
+/* A step's words as the scenario has them, in `text` of STEP_TEXT bytes. */
+const char *step_text(const struct step *step, char *text);
+
+/* Say how the kernel answered what it may refuse; `error` is 0 where it did not. */
+void record_answer(const char *what, int error);
+void answer_step(const struct step *step, int error);
 
 /* Read the scenario; exits with a record when it is not one. */
 struct script *read_script(const char *path);

@@ -9,7 +9,16 @@ from pathlib import Path
 
 from harness.build import bare
 from harness.build.kernel import toolchain
-from harness.build.recipe import APPLETS, COMPILE, FOLDERS, INIT, KEYS, OBSERVER, PROBES, VM
+from harness.build.recipe import (
+    APPLETS,
+    COMPILE,
+    FOLDERS,
+    INIT,
+    KEYS,
+    MODULES_PLACE,
+    PROBES,
+    VM,
+)
 from harness.errors import HostError
 from harness.host.debian import Archive, extract
 from harness.host.process import CommandError, capture, logged
@@ -41,21 +50,21 @@ def pack(folder: Path, target: Path) -> None:
 def overlay(
     target: Path,
     texts: Mapping[str, str],
-    observer: Path | None,
+    modules: Sequence[Path],
     keys: Mapping[str, bytes] | None = None,
 ) -> None:
-    """The part of the initramfs that is one boot's: texts by name, the observer, keys for SSH.
+    """The part of the initramfs that is one boot's: texts by name, modules, keys for SSH.
 
     The kernel unpacks concatenated archives one after the other
     (Documentation/driver-api/early-userspace/buffer-format.rst).
     """
     folder = target.with_suffix(".d")
     shutil.rmtree(folder, ignore_errors=True)
-    (folder / OBSERVER).parent.mkdir(parents=True)
+    (folder / MODULES_PLACE).mkdir(parents=True)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="ascii")
-    if observer:
-        shutil.copyfile(observer, folder / OBSERVER)
+    for module in modules:
+        shutil.copyfile(module, folder / MODULES_PLACE / module.name)
     if keys:
         (folder / KEYS).mkdir()
         for name, content in keys.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From a subject to an image and an observer module, in a persistent build folder."""
+"""From a subject to an image and the modules for it, in a persistent build folder."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.build import kbuild, kconfig
 from harness.build.compile import LOG, prepare, run_step
+from harness.build.recipe import MODULES
 from harness.errors import BuildError, OwnPartError
 from harness.host import sandbox
 from harness.host.process import version
@@ -28,18 +29,17 @@ REPRODUCIBLE = {
     "KBUILD_BUILD_VERSION": "1",
 }
 IMAGE = "Image"
-OBSERVER = "pmu_observer.ko"
 SYMBOLS = "System.map"
 VMLINUX = "vmlinux"
 INPUTS = "inputs"
 # What an artifact holds: another one is made where this changes.
-_LAYOUT = "with inputs"
+_LAYOUT = "with inputs, with test PMUs"
 DEBUG = "kconfig/debug.config"
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """What a build left in the store: the image, the module, and what they were made of."""
+    """What a build left in the store: the image, the modules, and what they were made of."""
 
     subject: Subject
     folder: Path
@@ -47,7 +47,7 @@ class Kernel:
 
     @property
     def facts(self) -> dict[str, str]:
-        """`image_sha256`, `observer_sha256`, `toolchain`, `sandbox`, ..."""
+        """`image_sha256`, `pmu_observer.ko_sha256`, `toolchain`, `sandbox`, ..."""
         return dict(json.loads((self.folder / "build.json").read_text(encoding="utf-8")))
 
     @property
@@ -166,11 +166,12 @@ class Builder:
         self._open_folder()
         self._configure(tree)
         self.make("kernel", Path(self.architecture.image).name, "modules")
-        observer = self._observer()
+        modules = self._modules()
         with self.cache.publish(kernel.folder) as new:
             image = self.folder / self.architecture.image
             shutil.copyfile(image, new / IMAGE)
-            shutil.copyfile(observer, new / OBSERVER)
+            for name in MODULES:
+                shutil.copyfile(modules / name, new / name)
             kept = [(".config", "config"), (SYMBOLS, SYMBOLS)]
             for name, target in [*kept, *([(VMLINUX, VMLINUX)] if self.debug else [])]:
                 shutil.copyfile(self.folder / name, new / target)
@@ -185,7 +186,7 @@ class Builder:
                     "source_digest": self.source.digest,
                     "version": self.source.version,
                     "image_sha256": file_digest(new / IMAGE),
-                    "observer_sha256": file_digest(new / OBSERVER),
+                    **{f"{name}_sha256": file_digest(new / name) for name in MODULES},
                     "toolchain": self.toolchain,
                     "sandbox": sandbox.why_unavailable() or "bubblewrap, no network",
                     "seconds": f"{time.monotonic() - began:.1f}",
@@ -220,20 +221,21 @@ class Builder:
             )
         write_text(stamp, key)
 
-    def _observer(self) -> Path:
-        """Build the observer module against this subject; raises OwnPartError."""
-        place = self.folder / "observer"
+    def _modules(self) -> Path:
+        """Build the modules against this subject, in a folder; raises OwnPartError."""
+        place = self.folder / "modules"
         update_files(self.modules, place)
         try:
-            self.make("observer module", f"M={place}", "modules")
+            self.make("modules of the harness", f"M={place}", "modules")
         except BuildError as error:
             raise OwnPartError(
-                f"the harness's observer module does not compile for kernel {self.source.version}",
+                f"the harness's modules do not compile for kernel {self.source.version}",
                 why=error.why,
                 evidence=error.evidence,
-                advice="make guest-images/modules go with what this kernel changed",
+                advice="make guest-images/modules go with what this kernel changed; compat.h "
+                "there has what differs between kernels",
             ) from error
-        return place / OBSERVER
+        return place
 
     def make(
         self, what: str, *targets: str, below: str = "", env: Mapping[str, str] | None = None

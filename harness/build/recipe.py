@@ -12,7 +12,12 @@ APPLETS = (
 )
 BATCH = "batch"
 SCENARIO = "scenario"
-OBSERVER = "lib/pmu_observer.ko"
+# Kernel modules of guest-images/modules, in the order in which they are loaded: the observer
+# looks for PMUs that are there.
+TEST_PMUS = "pmu_test.ko"
+OBSERVER = "pmu_observer.ko"
+MODULES = (TEST_PMUS, OBSERVER)
+MODULES_PLACE = "lib"
 KEYS = "ssh"
 # guest-images/vm, which guest-images/probes/vm.c runs in a virtual machine.
 VM = "probes/vm"
@@ -22,7 +27,7 @@ VM_MAIN = "vm/main.c"
 PROBES = {
     "channel": ("channel.c", "record.c"),
     "cost": ("cost.c", "perf.c", "record.c"),
-    "drive": ("drive.c", "script.c", "vm.c", "work.c", "perf.c", "record.c"),
+    "drive": ("drive.c", "script.c", "pmu.c", "vm.c", "work.c", "perf.c", "record.c"),
     "phases": ("phases.c", "vm.c", "perf.c", "record.c"),
 }
 # What every guest is set to.  An emulated interrupt takes its time, for which
@@ -58,13 +63,13 @@ DISK_SPARE_MIB = 64
 
 
 def batch(scenario: Scenario) -> str:
-    """The lines that init performs: settings, the observer, then the probe or the SSH server."""
+    """The lines that init performs: settings, modules, then the probe or the SSH server."""
     watching = any(event.watched for event in scenario.events.values())
     # SETTINGS come last: the kernel refuses a sample rate once they hold.
     sysctl = scenario.sysctl | (WATCHING if watching else {}) | SETTINGS
     lines = [_setting(name, value) for name, value in sysctl.items()]
-    if scenario.observe:
-        lines.append(" ".join(("observe", *_observer_parameters(scenario))))
+    parameters = {TEST_PMUS: _test_pmu_parameters, OBSERVER: _observer_parameters}
+    lines += [" ".join(("load", name, *parameters[name](scenario))) for name in modules(scenario)]
     if scenario.tool:
         lines.append(SERVE)
     else:
@@ -83,11 +88,25 @@ def texts(scenario: Scenario) -> dict[str, str]:
     return {BATCH: batch(scenario), SCENARIO: script(scenario)}
 
 
+def modules(scenario: Scenario) -> tuple[str, ...]:
+    """The files of the modules that a guest loads, in order."""
+    wanted = {TEST_PMUS: scenario.pmus, OBSERVER: scenario.observe}
+    return tuple(name for name in MODULES if wanted[name])
+
+
+def _test_pmu_parameters(scenario: Scenario) -> list[str]:
+    """Module parameters of guest-images/modules/pmu_test.c: a value for each PMU."""
+    rows = [pmu.model_dump() for pmu in scenario.pmus.values()]
+    columns = {key: [int(row[key]) for row in rows] for key in rows[0]}
+    return [f"{key}={','.join(map(str, values))}" for key, values in columns.items() if any(values)]
+
+
 def _observer_parameters(scenario: Scenario) -> list[str]:
     """Module parameters of guest-images/modules/pmu_observer.c."""
     parameters = []
-    if not isinstance(scenario.observe, bool):
-        parameters.append("also=" + ",".join(scenario.observe))
+    also = () if isinstance(scenario.observe, bool) else scenario.observe
+    if also or scenario.pmus:
+        parameters.append("also=" + ",".join((*also, *scenario.pmus)))
     if scenario.registers:
         parameters.append("registers=1")
     return parameters
@@ -97,19 +116,28 @@ def script(scenario: Scenario) -> str:
     """Events, tasks and steps as guest-images/probes/script.h reads them; empty without any."""
     if not scenario.steps:
         return ""
+    late = scenario.opened_late
     lines = [
-        _event_line(copy, event)
+        _event_line(copy, event, late=copy in late)
         for name, event in scenario.events.items()
         for copy in copies(name, event)
     ]
     for task, steps in scenario.tasks.items():
-        lines += [f"task {task}", *(f" {step}" for step in steps)]
-    lines += ["main", *(f" {step}" for step in scenario.steps)]
+        lines += [f"task {task}", *(_step_line(scenario, step) for step in steps)]
+    lines += ["main", *(_step_line(scenario, step) for step in scenario.steps)]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _event_line(name: str, event: EventSpec) -> str:
-    words = [f"event {name} counts={event.counts}"]
-    given = event.model_dump(exclude={"counts", "copies"}, exclude_defaults=True)
+def _step_line(scenario: Scenario, step: str) -> str:
+    """With a ? before one that the kernel may refuse."""
+    return f" ?{step}" if step in scenario.answers else f" {step}"
+
+
+def _event_line(name: str, event: EventSpec, *, late: bool) -> str:
+    counts = f"pmu:{event.pmu}:{event.counts}" if event.pmu else event.counts
+    words = [f"event {name} counts={counts}"]
+    given = event.model_dump(exclude={"pmu", "counts", "copies", "expect"}, exclude_defaults=True)
+    given |= {"late": True} if late else {}
+    given |= {"may_be_refused": True} if event.expect else {}
     words += [f"{key}={int(value) if value is True else value}" for key, value in given.items()]
     return " ".join(words)

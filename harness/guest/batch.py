@@ -3,7 +3,7 @@
 
 import json
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,20 +35,25 @@ CAUSES = {
 
 @dataclass(frozen=True)
 class Guest:
-    """What one cell boots: a kernel, its observer, the image, on a machine.
+    """What one cell boots: a kernel, its modules, the image, on a machine.
 
-    `program` is the QEMU that plays the machine, or the outer system that the machine's
-    QEMU runs in, where it is not the host's.
+    `modules` is the folder that they are in, `program` is the QEMU that plays the machine, or
+    the outer system that the machine's QEMU runs in, where it is not the host's.
     """
 
     kernel: Path
-    observer: Path
+    modules: Path
     symbols: Path
     image: GuestImage
     machine: Machine
     scenario: Scenario
     program: Program | None = None
     outer: Saved | None = None
+
+    @property
+    def loaded(self) -> tuple[Path, ...]:
+        """The files of the modules that its scenario has it load."""
+        return tuple(self.modules / name for name in recipe.modules(self.scenario))
 
 
 def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
@@ -57,10 +62,9 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
     Raises HostError when QEMU does not start; whatever the guest does is an
     outcome.
     """
-    observer = guest.observer if guest.scenario.observe else None
     texts = recipe.texts(guest.scenario)
     with (
-        laid_out(guest.image, guest.kernel, folder, texts, observer=observer) as own,
+        laid_out(guest.image, guest.kernel, folder, texts, modules=guest.loaded) as own,
         _surrounded(guest, own, folder) as around,
     ):
         files = replace(around, program=guest.program, trace=trace_of(guest.scenario, folder))
@@ -114,7 +118,7 @@ def laid_out(
     folder: Path,
     texts: Mapping[str, str],
     *,
-    observer: Path | None,
+    modules: Sequence[Path],
     keys: Mapping[str, bytes] | None = None,
 ) -> Iterator[Files]:
     """The initramfs of one boot (image, then overlay) and an empty channel, gone with the block.
@@ -124,7 +128,7 @@ def laid_out(
     part = folder / "overlay.cpio"
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="ascii")
-    overlay(part, texts, observer, keys)
+    overlay(part, texts, modules, keys)
     initramfs = folder / "initramfs.cpio"
     initramfs.write_bytes(image.initramfs.read_bytes() + part.read_bytes())
     part.unlink()

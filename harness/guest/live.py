@@ -27,7 +27,7 @@ class Boot:
     """What a live guest boots: a kernel, the image with its batch, the disk, on a machine."""
 
     kernel: Path
-    observer: Path | None
+    modules: tuple[Path, ...]
     image: GuestImage
     disk: Path
     machine: Machine
@@ -112,7 +112,7 @@ def booted(boot: Boot, folder: Path) -> Iterator[tuple[Live, Files]]:
         boot.kernel,
         folder,
         {BATCH: boot.batch},
-        observer=boot.observer,
+        modules=boot.modules,
         keys=keys.for_guest,
     )
     with parts as own:

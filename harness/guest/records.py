@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from harness.guest.callback_records import Callback, Observer, with_counters
+from harness.guest.pmu_records import Answered, Attribute, EndOfFile, Page, Timers
 from harness.guest.tool_records import Command, Count, Period, Subtest, Totals
 from harness.guest.trace_records import Access, Interrupt, Overflow, Rdpmc
 from harness.model import Frozen
@@ -252,6 +253,11 @@ Record = Annotated[
     | Interruption
     | VmResult
     | VmWord
+    | Answered
+    | EndOfFile
+    | Page
+    | Attribute
+    | Timers
     | Observer
     | Callback
     | Access

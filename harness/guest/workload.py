@@ -132,7 +132,7 @@ def run(
     evidence.mkdir(exist_ok=True)
     boot = Boot(
         kernel=guest.kernel,
-        observer=guest.observer if guest.scenario.observe else None,
+        modules=guest.loaded,
         image=guest.image,
         disk=provided.disk,
         machine=guest.machine,

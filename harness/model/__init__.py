@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The frozen types that the stages hand to each other."""
 
+from harness.model.answers import Answer, Answers, answer_for
 from harness.model.base import Frozen, Version, VersionRange, parse_version
 from harness.model.cache import CacheEntry, CachePolicy, parse_size, shown_size
 from harness.model.host import (
@@ -48,10 +49,13 @@ from harness.model.rows import (
     Traced,
 )
 from harness.model.scenario import (
+    HARDWARE,
+    PMU_NAMES,
     STEPS,
     VM_COUNTERS,
     EventSpec,
     KnownFailure,
+    PmuSpec,
     Scenario,
     Tool,
     copies,
@@ -60,9 +64,13 @@ from harness.model.series import Claim, Series, SeriesPatch
 from harness.model.verdict import Erratum, GuestEnd, Outcome, Status, Verdict
 
 __all__ = [
+    "HARDWARE",
+    "PMU_NAMES",
     "STEPS",
     "VM_COUNTERS",
     "Accelerator",
+    "Answer",
+    "Answers",
     "Architecture",
     "Boot",
     "CacheEntry",
@@ -103,6 +111,7 @@ __all__ = [
     "Part",
     "PatchFile",
     "Plan",
+    "PmuSpec",
     "Regime",
     "Repetition",
     "Role",
@@ -122,6 +131,7 @@ __all__ = [
     "Verdict",
     "Version",
     "VersionRange",
+    "answer_for",
     "copies",
     "parse_size",
     "parse_version",

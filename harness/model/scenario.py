@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from harness.model.answers import Answers, see_that_all_kernels_are_covered
 from harness.model.base import Frozen, VersionRange
 from harness.model.rows import Feature, Machine, Traced
 
@@ -14,13 +15,17 @@ class EventSpec(Frozen):
 
     `counts` is cycles, instructions, page-faults ..., raw:0x11,
     tracepoint:GROUP:NAME or breakpoint (writes of the probe's own variable).
+    With `pmu`, one of the scenario's, it is an event of that: clock or work.
     `task` is self or one of the scenario's tasks; `copies` opens that many,
     named NAME1, NAME2, ..., or as many as take the rest of the machine's counters;
     `watched` lets user space see the counter's index
-    in the event's mmap page; `signals` has each overflow deliver one; with `exclude_host`
-    it counts in virtual machines only.
+    in the event's mmap page; `paged` has the times there noted beside each read;
+    `inherit_stat` has the kernel tell what each inherited event counted; `signals` has
+    each overflow deliver one; with `exclude_host` it counts in virtual machines only.
+    `expect` says how kernels answer when it is opened, where that is the question.
     """
 
+    pmu: str | None = None
     counts: str = Field(pattern=r"^[a-z][\w:.-]*$")
     task: str | None = None
     cpu: int | None = Field(default=None, ge=0)
@@ -33,12 +38,15 @@ class EventSpec(Frozen):
     pinned: bool = False
     exclusive: bool = False
     inherit: bool = False
+    inherit_stat: bool = False
     exclude_kernel: bool = False
     exclude_user: bool = False
     exclude_host: bool = False
     watched: bool = False
+    paged: bool = False
     signals: bool = False
     copies: Annotated[int, Field(ge=1)] | Literal["rest"] = 1
+    expect: Answers = ()
 
     @model_validator(mode="after")
     def _bound_once(self) -> "EventSpec":
@@ -48,7 +56,34 @@ class EventSpec(Frozen):
             raise ValueError("an event needs a task, a cpu, or both")
         if self.cgroup is not None and (self.task is not None or self.cpu is None):
             raise ValueError("an event of a cgroup needs a cpu, and no task")
+        if self.pmu is not None and self.counts not in PMU_EVENTS:
+            raise ValueError(f"{self.pmu} counts {' or '.join(PMU_EVENTS)}, not {self.counts}")
+        if self.expect:
+            see_that_all_kernels_are_covered("expect", self.expect)
         return self
+
+
+# What guest-images/modules/pmu_test.c counts, and how many PMUs it registers.
+PMU_EVENTS = ("clock", "work")
+PMU_NAMES = ("test0", "test1", "test2", "test3")
+# The CPU's own PMU, whatever the kernel calls it.
+HARDWARE = "hardware"
+
+
+class PmuSpec(Frozen):
+    """A test PMU of guest-images/modules/pmu_test.c.
+
+    It has `counters`; counts for a `task`, too, or whatever runs on a CPU (before 6.2 never
+    for a task); an `uncore` one is one for all CPUs; with `interrupt` its events may sample;
+    `exclusive` and `no_exclude` are PERF_PMU_CAP_EXCLUSIVE and PERF_PMU_CAP_NO_EXCLUDE.
+    """
+
+    counters: int = Field(ge=1, le=16)
+    task: bool = False
+    uncore: bool = False
+    interrupt: bool = False
+    exclusive: bool = False
+    no_exclude: bool = False
 
 
 # What a step of guest-images/probes/drive.c is: its verb, and the kinds of its words.
@@ -64,6 +99,12 @@ STEPS: dict[str, tuple[str, ...]] = {
     "offline": ("cpu",),
     "online": ("cpu",),
     "join": ("cgroup",),
+    "work": ("pmu", "times"),
+    "show": ("pmu", "attribute"),
+    "set": ("pmu", "attribute", "value"),
+    "timers": (),
+    "open": ("event",),
+    "output": ("event", "target"),
     "loop": ("event", "times"),
     "faults": ("event", "times"),
     "syscalls": ("event", "times"),
@@ -84,6 +125,8 @@ STEPS: dict[str, tuple[str, ...]] = {
     "kill": ("task",),
     "exec": (),
 }
+# Those that a kernel may refuse, and the scenario goes on.
+ANSWERED = ("set", "output", "enable", "disable", "reset", "refresh", "period")
 
 
 # How many counters a virtual machine uses: guest-images/accelerator/probe.h.
@@ -125,13 +168,14 @@ class Scenario(Frozen):
     Either `events` and `steps` (and `tasks`), or a `probe` of its own, or a
     `tool` that is spoken to over SSH.
     `counters` is how many it takes at once, at the least, and `needs` what else
-    of a machine.  `sysctl` is set before, a name that ends in ? only where the
-    kernel has it.
+    of a machine.  `pmus` are the test PMUs, test0 first.  `sysctl` is set before, a name
+    that ends in ? only where the kernel has it.
     `observe` names the kernel's variables of further PMUs whose callbacks are
     logged beside the hardware's, such as perf_swevent; `registers` has the module
     read the hardware's registers around each callback, and `trace` says
     what the machine tells of accesses to them; `may_lack` are the events that a guest
-    may prove not to have, which skips the scenario.
+    may prove not to have, which skips the scenario; `answers` says how kernels answer
+    steps (by their text) where that is the question.
     """
 
     name: str
@@ -139,6 +183,7 @@ class Scenario(Frozen):
     cpus: int = Field(default=1, ge=1)
     counters: int = Field(default=1, ge=1)
     needs: tuple[Feature, ...] = ()
+    pmus: dict[str, PmuSpec] = {}
     sysctl: dict[str, int] = {}
     observe: bool | tuple[str, ...] = True
     registers: bool = False
@@ -149,6 +194,7 @@ class Scenario(Frozen):
     probe: tuple[str, ...] = ()
     tool: Tool | None = None
     may_lack: tuple[str, ...] = ()
+    answers: dict[str, Answers] = {}
     checks: tuple[str, ...] = Field(min_length=1)
     expect: dict[str, int | float | bool] = {}
 
@@ -160,13 +206,19 @@ class Scenario(Frozen):
             raise ValueError("a trace needs a machine's register-trace, and takes no tool")
         if self._runs_vm and "virtualization" not in self.needs:
             raise ValueError("vm needs a machine's virtualization")
+        if list(self.pmus) != list(PMU_NAMES[: len(self.pmus)]):
+            raise ValueError(f"pmus are {', '.join(PMU_NAMES)}, from the first one on")
         for task, steps in {"main": self.steps, **self.tasks}.items():
             for step in steps:
                 self._check_step(task, step)
+        self._check_answers()
         earlier: list[str] = []
         for name, event in self.events.items():
             if event.task not in (None, "self", *self.tasks):
                 raise ValueError(f"event {name}: there is no task {event.task}")
+            if event.pmu not in (None, *self.pmus):
+                known = ", ".join(self.pmus) or "none"
+                raise ValueError(f"event {name}: there is no PMU {event.pmu}; pmus has {known}")
             if event.leader not in (None, *earlier):
                 raise ValueError(f"event {name}: there is no leader {event.leader} before it")
             if event.cpu is not None and event.cpu >= self.cpus:
@@ -200,7 +252,8 @@ class Scenario(Frozen):
 
     def for_machine(self, machine: Machine) -> "Scenario":
         """The scenario with its `copies: rest` as many as the machine's counters leave."""
-        taken = sum(e.copies for e in self.events.values() if isinstance(e.copies, int))
+        mine = [event for event in self.events.values() if event.pmu is None]
+        taken = sum(event.copies for event in mine if isinstance(event.copies, int))
         taken += VM_COUNTERS if self._runs_vm else 0
         events = {}
         for name, event in self.events.items():
@@ -221,6 +274,22 @@ class Scenario(Frozen):
         """The events' names, those of copies included, in the order of opening."""
         return [copy for name, event in self.events.items() for copy in copies(name, event)]
 
+    def _check_answers(self) -> None:
+        """Each is that to a step which there is, and which a kernel may refuse."""
+        steps = {step for steps in (self.steps, *self.tasks.values()) for step in steps}
+        for step, answers in self.answers.items():
+            if step not in steps:
+                raise ValueError(f"answers: there is no step {step}")
+            if step.split()[0] not in ANSWERED:
+                raise ValueError(f"answers: {step}: only {', '.join(ANSWERED)} may be refused")
+            see_that_all_kernels_are_covered(f"answers: {step}", answers)
+
+    @property
+    def opened_late(self) -> set[str]:
+        """The events that a step opens; all others are open before the first one."""
+        steps = (step.split() for steps in (self.steps, *self.tasks.values()) for step in steps)
+        return {words[1] for words in steps if words[0] == "open"}
+
     def _check_step(self, task: str, step: str) -> None:
         verb, *words = step.split() or [""]
         if verb not in STEPS:
@@ -231,6 +300,11 @@ class Scenario(Frozen):
         for kind, word in zip(kinds, words, strict=True):
             if kind == "event" and word not in self.event_names:
                 raise ValueError(f"{task}: {step}: there is no event {word}")
+            if kind == "target" and word not in ("none", *self.event_names):
+                raise ValueError(f"{task}: {step}: there is no event {word}")
+            if kind == "pmu" and word not in (HARDWARE, *self.pmus):
+                known = ", ".join((HARDWARE, *self.pmus))
+                raise ValueError(f"{task}: {step}: there is no PMU {word}; known: {known}")
             if kind == "task" and word not in self.tasks:
                 raise ValueError(f"{task}: {step}: there is no task {word}")
             if kind in ("ms", "times", "bytes", "cpu") and not word.isdigit():

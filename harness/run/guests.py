@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.build.emulator import Built
 from harness.build.image import GuestImage
-from harness.build.kernel import IMAGE, OBSERVER, SYMBOLS, Kernel
+from harness.build.kernel import IMAGE, SYMBOLS, Kernel
 from harness.build.outer import OuterImage
 from harness.errors import HarnessError, HostError
 from harness.guest import batch, workload
@@ -109,7 +109,7 @@ class Guests:
         """What a cell boots, as soon as that is there."""
         return Guest(
             kernel=kernel.folder / IMAGE,
-            observer=kernel.folder / OBSERVER,
+            modules=kernel.folder,
             symbols=kernel.folder / SYMBOLS,
             image=parts.image.result(),
             machine=self.plan.machine.with_cpus(scenario.cpus),

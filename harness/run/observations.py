@@ -46,7 +46,7 @@ def name_of(
     argv = build_argv(guest.machine, nowhere, Descriptors(console=3, monitor=4))
     return digest(
         facts["image_sha256"],
-        facts["observer_sha256"] if guest.scenario.observe else "",
+        *(facts[f"{name}_sha256"] for name in recipe.modules(guest.scenario)),
         guest.image.sha256,
         recipe.batch(guest.scenario),
         recipe.script(guest.scenario),

@@ -71,7 +71,7 @@ def prepare_place(
     folder = _new_folder()
     boot = Boot(
         kernel=kernel.folder / IMAGE,
-        observer=None,
+        modules=(),
         image=image,
         disk=disk,
         machine=plan.machine,

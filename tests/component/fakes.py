@@ -26,7 +26,7 @@ $(O)/arch/arm64/boot/Image: kernel/core.c
 allnoconfig:
 \tgrep -v DROPPED $(KCONFIG_ALLCONFIG) > $(O)/.config
 modules:
-\t@test -z "$(M)" || cp $(M)/pmu_observer.c $(M)/pmu_observer.ko
+\t@test -z "$(M)" || for source in $(M)/*.c; do cp $$source $${source%.c}.ko; done
 .PHONY: allnoconfig modules Image
 """
 

@@ -10,6 +10,7 @@ import pytest
 
 from harness.build.alone import compile_alone
 from harness.build.kernel import Builder
+from harness.build.recipe import MODULES
 from harness.errors import BuildError, HostError, OwnPartError
 from harness.host import sandbox
 from harness.host.store import Cache
@@ -34,6 +35,7 @@ def place(tmp_path, catalog):
     modules = tmp_path / "modules"
     modules.mkdir()
     (modules / "pmu_observer.c").write_text("observer\n")
+    (modules / "pmu_test.c").write_text("PMUs\n")
 
     def builder(source=None):
         request = Request(cache, None, False, lambda _: None)
@@ -82,7 +84,7 @@ def test_an_artifact_holds_what_it_was_made_of(place):
     assert kernel.facts["toolchain"].startswith("aarch64-linux-gnu-gcc")
     names = {path.name for path in kernel.folder.iterdir()}
     assert names == {
-        "Image", "System.map", "build.json", "build.log", "config", "inputs", "pmu_observer.ko",
+        "Image", "System.map", "build.json", "build.log", "config", "inputs", *MODULES,
     }  # fmt: skip
     assert kernel.inputs == {"kernel/core.c", "kernel/core.h"}
 
@@ -136,13 +138,14 @@ def test_a_kconfig_symbol_that_is_lost_is_listed(place):
     assert "configs/architectures.yaml" in raised.value.advice
 
 
-def test_an_observer_that_does_not_compile_is_no_kernels_fault(place):
-    fails = "@test -z '$(M)' || { echo 'pmu_observer.c:1:1: error: no'; exit 1; }"
+def test_a_module_that_does_not_compile_is_no_kernels_fault(place):
+    fails = "@test -z '$(M)' || { echo 'pmu_test.c:1:1: error: no'; exit 1; }"
     makefile = place.user / "Makefile"
     makefile.write_text(makefile.read_text() + rule(fails))
-    with pytest.raises(OwnPartError, match="observer module does not compile for") as raised:
+    with pytest.raises(OwnPartError, match="modules do not compile for kernel") as raised:
         place()
-    assert raised.value.why == "pmu_observer.c:1:1: error: no"
+    assert raised.value.why == "pmu_test.c:1:1: error: no"
+    assert "compat.h" in raised.value.advice
     assert raised.value.evidence.exists()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.build.image import GuestImage
+from harness.build.recipe import MODULES
 from harness.errors import HostError
 from harness.guest import batch
 from harness.guest.batch import Guest
@@ -35,12 +36,12 @@ def run(tmp_path, catalog):
         kernel.write_text(script)
         symbols = tmp_path / "System.map"
         symbols.write_text("0000000000000008 t stuck\n")
-        observer = tmp_path / "observer.ko"
-        observer.write_text("module")
+        for module in MODULES:
+            (tmp_path / module).write_text("module")
         folder = tmp_path / "cell"
         folder.mkdir()
         scenario = catalog.scenarios[name]
-        guest = Guest(kernel, observer, symbols, GuestImage(image, ""), machine, scenario)
+        guest = Guest(kernel, tmp_path, symbols, GuestImage(image, ""), machine, scenario)
         outcome = batch.run(guest, folder)
         return outcome, folder
 
@@ -104,7 +105,7 @@ def test_the_batch_is_what_the_scenario_says(run):
     assert lines[:3] == [
         "sysctl-if-any kernel/perf_user_access 1",
         "sysctl kernel/perf_cpu_time_max_percent 0",
-        "observe",
+        "load pmu_observer.ko",
     ]
     assert lines[3:] == ["probe drive"]
     script = (folder / "scenario").read_text().splitlines()

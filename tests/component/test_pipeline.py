@@ -246,7 +246,7 @@ def test_a_candidate_that_does_not_build_keeps_the_references_cells(world):
     assert [cell.outcome.end.value for cell in result.cells] == ["done", "not started"]
 
 
-# An observer that does not compile for a kernel whose one file has a word.
+# Modules that do not compile for a kernel whose one file has a word.
 PICKY = """
 modules: picky
 picky:
@@ -255,7 +255,7 @@ picky:
 """
 
 
-def test_an_observer_that_does_not_compile_is_the_harness_own_fault(world):
+def test_modules_that_do_not_compile_are_the_harness_own_fault(world):
     """Without a reference, or for the reference as well."""
     makefile = world.tree / "Makefile"
     makefile.write_text(makefile.read_text() + PICKY)
@@ -264,9 +264,7 @@ def test_an_observer_that_does_not_compile_is_the_harness_own_fault(world):
     for asked in ({}, {"series": "same"}):
         result = world(**asked)
         assert result.status is Status.ERROR
-        assert result.headline == (
-            "the harness's observer module does not compile for kernel 6.12.1"
-        )
+        assert result.headline == ("the harness's modules do not compile for kernel 6.12.1")
         (failure,) = result.failures
         assert [line.split()[0] for line in failure.splitlines()] == [
             *("error:", "why:", "evidence:", "next:")
@@ -274,14 +272,14 @@ def test_an_observer_that_does_not_compile_is_the_harness_own_fault(world):
         assert (world.folder / "subjects" / "6.12" / "build.log").exists()
 
 
-def test_an_observer_that_only_the_candidate_does_not_take_is_its_fault(world):
+def test_modules_that_only_the_candidate_does_not_take_are_its_fault(world):
     makefile = world.tree / "Makefile"
     makefile.write_text(makefile.read_text() + PICKY)
     (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
     world.add_series("other", CLEAN, "unlike")
     result = world(series="other")
     assert result.status is Status.FAIL
-    assert result.headline.startswith("6.12+other: the harness's observer module does not compile")
+    assert result.headline.startswith("6.12+other: the harness's modules do not compile")
     assert "the reference takes it" in result.failures[0]
 
 

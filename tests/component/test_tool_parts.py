@@ -93,6 +93,7 @@ def place(tmp_path, catalog):
         (configs / file).write_text(f"CONFIG_{Path(file).stem.upper()[:4]}=y\n")
     modules.mkdir()
     (modules / "pmu_observer.c").write_text("observer\n")
+    (modules / "pmu_test.c").write_text("PMUs\n")
     cache = Cache(tmp_path / "cache")
 
     def make(*patches, debug=False):

@@ -9,6 +9,7 @@ import pytest
 
 from harness.build.image import GuestImage
 from harness.build.kernel import Kernel
+from harness.build.recipe import MODULES
 from harness.errors import HostError, PlanError, SubjectError
 from harness.guest import live, terminal, workload
 from harness.guest.batch import Guest
@@ -73,14 +74,14 @@ class World:
         )
 
     def run(self, scenario="perf-stat", selftests=None):
-        for name in ("System.map", "observer.ko", "disk"):
+        for name in ("System.map", *MODULES, "disk"):
             (self.folder / name).write_text("0000000000000008 t stuck\n")
         place = self.folder / "cell"
         place.mkdir()
         row = self.catalog.scenarios[scenario]
         guest = Guest(
             self.folder / "Image",
-            self.folder / "observer.ko",
+            self.folder,
             self.folder / "System.map",
             GuestImage(self.image, ""),
             self.machine,
@@ -93,7 +94,7 @@ class World:
         (self.folder / "disk").touch()
         image = GuestImage(self.image, "")
         kernel = self.folder / "Image"
-        return Boot(kernel, None, image, self.folder / "disk", self.machine, "serve\n")
+        return Boot(kernel, (), image, self.folder / "disk", self.machine, "serve\n")
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ PURE = (
     "machine.ending",
     "doctor.findings",
     "guest.callback_records",
+    "guest.pmu_records",
     "guest.records",
     "guest.tool",
     "guest.tool_records",

@@ -5,9 +5,10 @@ import pytest
 from pydantic import ValidationError
 
 from harness.build.recipe import batch, script
-from harness.model import STEPS, EventSpec, Scenario, Tool
+from harness.model import STEPS, Answer, EventSpec, Scenario, Tool, VersionRange, answer_for
 
 EVENT = {"counts": "cycles", "cpu": 0}
+ANSWER = {"refused": "EINVAL", "source": "perf_event_open()"}
 ROW = {
     "name": "s",
     "title": "t",
@@ -74,6 +75,23 @@ def test_a_scenario_that_is_right_is_taken():
         ({"cpus": 0}, "greater than or equal to 1"),
         ({"trace": ("write",)}, "a trace needs a machine's register-trace, and takes no tool"),
         ({"trace": ("writes",), "needs": ("register-trace",)}, "Input should be 'write', 'read'"),
+        ({"pmus": {"test1": {"counters": 1}}}, "pmus are test0, test1, test2, test3, from the"),
+        ({"pmus": {"test0": {"counters": 0}}}, "greater than or equal to 1"),
+        (
+            {"events": {"target": {**EVENT, "counts": "work", "pmu": "test0"}}},
+            "event target: there is no PMU test0; pmus has none",
+        ),
+        ({"steps": ("work test0 5",)}, "there is no PMU test0; known: hardware"),
+        ({"steps": ("output target nobody",)}, "output target nobody: there is no event nobody"),
+        ({"answers": {"enable target": ANSWER}, "steps": ("user 5",)}, "answers: there is no step"),
+        (
+            {"answers": {"wait worker": ANSWER}},
+            "answers: wait worker: only set, output, enable, disable, reset, refresh, period may",
+        ),
+        (
+            {"answers": {"enable target": {**ANSWER, "versions": {"since": "6.2"}}}},
+            "answers: enable target: no answer is for kernels 0.0 up to, not including, 6.2; add",
+        ),
         ({"titel": "x"}, "Extra inputs are not permitted"),
     ],
 )
@@ -84,6 +102,7 @@ def test_a_scenario_that_is_wrong_says_what_is(row, said):
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_is_taken_with_its_words_and_not_without_one(step):
     right = {"event": "many2", "task": "worker", "cgroup": "inside", "cpu": "0"}
+    right |= {"pmu": "hardware", "target": "none"}
     words = [right.get(kind, "7") for kind in STEPS[step]]
     needs = ("virtualization",)
     assert scenario(steps=(" ".join([step, *words]),), needs=needs).steps
@@ -115,6 +134,17 @@ def test_every_step_is_taken_with_its_words_and_not_without_one(step):
         ({**EVENT, "copies": 0}, "greater than or equal to 1"),
         ({**EVENT, "counts": "two words"}, "String should match pattern"),
         ({**EVENT, "frequenzy": 1000}, "Extra inputs are not permitted"),
+        ({**EVENT, "pmu": "test0"}, "test0 counts clock or work, not cycles"),
+        ({**EVENT, "expect": {"refused": "EINVAL"}}, "Field required"),
+        ({**EVENT, "expect": {**ANSWER, "refused": "EWRONG"}}, "EWRONG is no error of errno(3)"),
+        (
+            {**EVENT, "expect": {**ANSWER, "versions": {"before": "6.2"}}},
+            "expect: no answer is for kernels 6.2 and newer; add one",
+        ),
+        (
+            {**EVENT, "expect": [ANSWER, {**ANSWER, "versions": {"since": "6.2"}}]},
+            "expect: two answers are for kernel 6.2",
+        ),
     ],
 )
 def test_an_event_that_is_wrong_says_what_is(row, said):
@@ -210,9 +240,66 @@ def test_a_batch_sets_the_rate_before_what_forbids_it(rich):
         "sysctl kernel/perf_event_max_sample_rate 10000\n"
         "sysctl-if-any kernel/perf_user_access 1\n"
         "sysctl kernel/perf_cpu_time_max_percent 0\n"
-        "observe also=perf_swevent,perf_tracepoint registers=1\n"
+        "load pmu_observer.ko also=perf_swevent,perf_tracepoint registers=1\n"
         "probe drive\n"
     )
+
+
+def test_test_pmus_are_loaded_before_what_observes_them():
+    """A column for each parameter that is not its default; a value for each PMU."""
+    pmus = {"test0": {"counters": 2, "task": True}, "test1": {"counters": 4, "interrupt": True}}
+    assert batch(scenario(pmus=pmus, observe=("perf_swevent",))) == (
+        "sysctl kernel/perf_cpu_time_max_percent 0\n"
+        "load pmu_test.ko counters=2,4 task=1,0 interrupt=0,1\n"
+        "load pmu_observer.ko also=perf_swevent,test0,test1\n"
+        "probe drive\n"
+    )
+
+
+def test_what_may_be_refused_and_what_is_opened_late_are_marked():
+    asked = scenario(
+        pmus={"test0": {"counters": 2}},
+        events={
+            "target": {**EVENT, "counts": "work", "pmu": "test0", "expect": ANSWER},
+            "many": {**EVENT, "copies": 2},
+        },
+        steps=("set test0 perf_event_mux_interval_ms 0", "open many2", "work test0 5"),
+        answers={"set test0 perf_event_mux_interval_ms 0": ANSWER},
+    )
+    assert script(asked) == (
+        "event target counts=pmu:test0:work cpu=0 may_be_refused=1\n"
+        "event many1 counts=cycles cpu=0\n"
+        "event many2 counts=cycles cpu=0 late=1\n"
+        "task worker\n"
+        " user 5\n"
+        "main\n"
+        " ?set test0 perf_event_mux_interval_ms 0\n"
+        " open many2\n"
+        " work test0 5\n"
+    )
+
+
+def test_each_kernel_has_its_answer():
+    before = Answer(refused="EINVAL", versions=VersionRange(before="6.2"), source="x")
+    since = Answer(versions=VersionRange(since="6.2"), source="y")
+    assert answer_for((since, before), "6.1.192") is before
+    assert answer_for((since, before), "6.12.1") is since
+    assert (before.errno, before.said) == (22, "refused with EINVAL")
+    assert (since.errno, since.said) == (0, "taken")
+
+
+def test_the_rest_of_a_machines_counters_is_not_less_for_other_pmus(catalog):
+    row = scenario(
+        pmus={"test0": {"counters": 2}},
+        events={
+            "other": {**EVENT, "counts": "work", "pmu": "test0", "copies": 3},
+            "target": EVENT,
+            "many": {**EVENT, "copies": "rest"},
+        },
+        steps=("user 5",),
+    )
+    machine = catalog.machines["aarch64-tcg"]
+    assert row.for_machine(machine).events["many"].copies == machine.counters.cycles - 1
 
 
 def test_a_probe_has_no_script():
@@ -227,4 +314,4 @@ def test_a_tool_is_served_and_has_no_script():
     tool = Scenario.model_validate({**row, "tool": Tool(run="perf-stat")})
     assert script(tool) == ""
     assert "probe" not in batch(tool)
-    assert batch(tool).splitlines()[-2:] == ["observe", "serve"]
+    assert batch(tool).splitlines()[-2:] == ["load pmu_observer.ko", "serve"]

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What differs between the kernels that the modules are built against: nothing else asks. */
+#ifndef PMU_COMPAT_H
+#define PMU_COMPAT_H
+
+#include <linux/hrtimer.h>
+#include <linux/version.h>
+
+/*
+ * Two PMUs may have their events in the contexts of tasks since 6.2, bd2756811766 (perf:
+ * Rewrite core context handling).  Before, perf_pmu_register() warns of the second one.
+ */
+#define TASKS_HAVE_MANY_PMUS	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0))
+
+/* 6.13, 908a1d775422 (hrtimers: Introduce hrtimer_setup() to replace hrtimer_init()). */
+static inline void setup_timer(struct hrtimer *timer,
+			       enum hrtimer_restart (*function)(struct hrtimer *),
+			       enum hrtimer_mode mode)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+	hrtimer_setup(timer, function, CLOCK_MONOTONIC, mode);
+#else
+	hrtimer_init(timer, CLOCK_MONOTONIC, mode);
+	timer->function = function;
+#endif
+}
+
+#endif
