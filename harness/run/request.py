@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """From what a person asked for to a plan, with its kernel source resolved."""
 
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,7 +13,7 @@ from harness.ask.plan import make_plan, newest_fitting, stack, subject_of_series
 from harness.checks import ALWAYS, CHECKS
 from harness.errors import PatchError, PlanError
 from harness.host.debian import Archive
-from harness.host.store import Cache
+from harness.host.store import Cache, digest
 from harness.model import (
     Cell,
     Claim,
@@ -38,6 +39,7 @@ DEFAULT_SOURCE = "debian:auto"
 DEFAULT_MACHINE = "aarch64-tcg"
 # A folder's name has 255 at the most, and a subject's has more in it.
 _NAME_BYTES = 100
+_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ def _subjects(
     if asked.patches:
         bare = subject(None)
         patches = tuple(map(_patch, asked.patches))
-        name = f"{bare.name}+{_short(asked.patches[-1].stem)}"
+        name = f"{bare.name}+{short_name(asked.patches[-1].stem)}"
         return bare.model_copy(update={"name": name, "patches": patches}), bare
     if series is None:
         return subject(None), None
@@ -224,10 +226,16 @@ def _see_that_patches_are_sound(
         patched(source.tree, source.pristine, subject.patches)
 
 
-def _short(name: str) -> str:
-    """A file's name as it may be in a subject's, which is a folder's in a run."""
+def short_name(name: str) -> str:
+    """A file's name as it may be in a subject's, which is a folder's in a run.
+
+    A long one ends in a digest of it: those of one beginning are told apart.
+    """
     safe = "".join(char if char.isprintable() else "_" for char in name)
-    return safe.encode()[:_NAME_BYTES].decode(errors="ignore")
+    if len(safe.encode()) <= _NAME_BYTES:
+        return safe
+    end = f"~{digest(os.fsencode(name))[:_DIGITS]}"
+    return safe.encode()[: _NAME_BYTES - len(end)].decode(errors="ignore") + end
 
 
 def command_line(words: Sequence[str]) -> str:

@@ -337,7 +337,13 @@ def test_a_file_that_is_no_patch_is_refused_before_anything_is_done(world, tmp_p
     assert not world.folder.exists()
 
 
-@pytest.mark.parametrize("name", ["n" * 230, "caf\udce9", "\x1b[2J", "two\nlines", "[bold]"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("n" * 230, "ж" * 120, "caf\udce9", "\x1b[2J", "two\nlines", "[bold]"),
+        *("", ".", "a b", "a,b", "a:b", "-x", "%s", " "),
+    ],
+)
 def test_a_patch_may_have_any_name(world, tmp_path, name):
     """A byte of its lines is built as it is, too, whatever its encoding."""
     (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")

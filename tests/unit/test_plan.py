@@ -21,7 +21,14 @@ from harness.model import (
     VersionRange,
     parse_version,
 )
-from harness.run.request import Asked, command_line, repeat_command, repeated, scenarios_for
+from harness.run.request import (
+    Asked,
+    command_line,
+    repeat_command,
+    repeated,
+    scenarios_for,
+    short_name,
+)
 
 
 def series(name, stands_on=None, since="6.1", before="6.2"):
@@ -364,3 +371,27 @@ def test_a_command_can_be_given_to_a_shell_again(word):
         ["bash", "-c", f"printf '%s\\0' {command_line(words)}"], capture_output=True, check=True
     )
     assert said.stdout == b"".join(f"{w}\0".encode(errors="surrogateescape") for w in words)
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("0001-perf-Fix-it", "0001-perf-Fix-it"),
+        ("a b, [c]", "a b, [c]"),
+        (".", "."),
+        ("two\nlines\x1b[2J", "two_lines_[2J"),
+        ("caf\udce9", "caf_"),
+        ("n" * 100, "n" * 100),
+    ],
+)
+def test_a_patchs_name_in_a_subjects(name, short):
+    assert short_name(name) == short
+
+
+@pytest.mark.parametrize("char", ["n", "ж", "\udce9", "\n"])
+def test_long_names_are_cut_and_told_apart(char):
+    first, second = short_name(char * 240 + "1"), short_name(char * 240 + "2")
+    assert first != second
+    for name in (first, second):
+        assert 95 <= len(name.encode()) <= 100
+    assert first == short_name(char * 240 + "1")
