@@ -352,8 +352,9 @@ def test_the_same_machine_does_the_same_under_load(run, machine):
 def shell(*argv, **options):
     """The shell command with a kernel that the other tests have built."""
     command = [sys.executable, "-m", "harness", "shell", "--source", "debian:6.12", *argv]
+    options = {"text": True, **options}
     return subprocess.run(
-        command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=600, **options
+        command, cwd=ROOT, check=False, capture_output=True, timeout=600, **options
     )
 
 
@@ -367,6 +368,34 @@ def test_perf_in_a_shell():
 def test_commands_that_are_piped_into_a_shell():
     done = shell(input="uname -m\nid -u\nexit 4\n")
     assert (done.returncode, done.stdout) == (4, "aarch64\n0\n")
+
+
+def test_pipes_at_a_command():
+    """As with ssh: both ways at once, to the byte; one that reads nothing ends as it ends."""
+    many = os.urandom(4 << 20)
+    done = shell("--", "cat", input=many, text=False)
+    assert (done.returncode, done.stdout) == (0, many)
+    done = shell("--", "sh", "-c", "exit 3", input=many, text=False)
+    assert (done.returncode, done.stdout) == (3, b"")
+    done = shell("--", "sh", "-c", "exec >/root/size; wc -c; exit 4", input=many, text=False)
+    assert done.returncode == 4
+
+
+def test_files_into_a_guest_and_out_of_it(tmp_path):
+    folder = tmp_path / "caf\udce9"  # A byte that is no UTF-8.
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "many").write_bytes(os.urandom(1 << 20))
+    (folder / "run").write_text("#!/bin/sh\ncat /proc/version >version; exit 6\n")
+    (folder / "run").chmod(0o750)
+    files = ("--put", f"{folder}:work", "--get", f"work:{tmp_path}/back")
+    files += ("--get", f"version:{tmp_path}", "--get", f"/proc/version:{tmp_path}/proc")
+    done = shell(*files, "--", "work/run")
+    assert done.returncode == 6, done.stderr
+    for name in ("deep/many", "run"):
+        assert (tmp_path / "back" / name).read_bytes() == (folder / name).read_bytes()
+    assert (tmp_path / "back" / "run").stat().st_mode == (folder / "run").stat().st_mode
+    assert (tmp_path / "version").read_text().startswith("Linux version 6.12")
+    assert (tmp_path / "proc").read_text() == (tmp_path / "version").read_text()
 
 
 def test_a_person_at_a_shell():
