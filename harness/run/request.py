@@ -197,7 +197,7 @@ def _subjects(
     if asked.patches:
         bare = subject(None)
         patches = tuple(map(_patch, asked.patches))
-        name = f"{bare.name}+{short_name(asked.patches[-1].stem)}"
+        name = f"{bare.name}+{short_name(asked.patches[-1])}"
         return bare.model_copy(update={"name": name, "patches": patches}), bare
     if series is None:
         return subject(None), None
@@ -226,11 +226,12 @@ def _see_that_patches_are_sound(
         patched(source.tree, source.pristine, subject.patches)
 
 
-def short_name(name: str) -> str:
-    """A file's name as it may be in a subject's, which is a folder's in a run.
+def short_name(patch: Path) -> str:
+    """A patch's name as it may be in a subject's, which is a folder's in a run.
 
     A long one ends in a digest of it: those of one beginning are told apart.
     """
+    name = patch.stem if patch.stem.strip(".") else patch.name
     safe = "".join(char if char.isprintable() else "_" for char in name)
     if len(safe.encode()) <= _NAME_BYTES:
         return safe

@@ -378,20 +378,21 @@ def test_a_command_can_be_given_to_a_shell_again(word):
     [
         ("0001-perf-Fix-it", "0001-perf-Fix-it"),
         ("a b, [c]", "a b, [c]"),
-        (".", "."),
+        (".", "..patch"),
+        ("", ".patch"),
         ("two\nlines\x1b[2J", "two_lines_[2J"),
         ("caf\udce9", "caf_"),
         ("n" * 100, "n" * 100),
     ],
 )
 def test_a_patchs_name_in_a_subjects(name, short):
-    assert short_name(name) == short
+    assert short_name(Path(f"/a/b/{name}.patch")) == short
 
 
 @pytest.mark.parametrize("char", ["n", "ж", "\udce9", "\n"])
 def test_long_names_are_cut_and_told_apart(char):
-    first, second = short_name(char * 240 + "1"), short_name(char * 240 + "2")
+    first, second = (short_name(Path(f"{char * 240}{number}.patch")) for number in (1, 2))
     assert first != second
     for name in (first, second):
         assert 95 <= len(name.encode()) <= 100
-    assert first == short_name(char * 240 + "1")
+    assert first == short_name(Path(f"elsewhere/{char * 240}1.patch"))
