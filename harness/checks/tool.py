@@ -11,7 +11,7 @@ from harness.checks.base import (
     inconclusive,
     verdict,
 )
-from harness.guest.tool_records import Command, Count, Period, Subtest, Totals
+from harness.guest.tool_records import Command, Count, Period, Subtest, Totals, ending
 from harness.model import Status, Verdict
 
 STAT = "tool.stat"
@@ -22,7 +22,7 @@ SELFTESTS = "tool.selftests"
 
 def _failed_commands(observation: Observation) -> list[str]:
     return [
-        f"{' '.join(command.argv)}: exit status {command.status}: {' / '.join(command.said)}"
+        f"{' '.join(command.argv)}: {ending(command.status)}: {' / '.join(command.said)}"
         for command in observation.records.of(Command)
         if command.status
     ]

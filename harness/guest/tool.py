@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from harness.guest.records import Event
-from harness.guest.tool_records import Count, Period, Subtest, Totals
+from harness.guest.tool_records import Count, Period, Subtest, Totals, ending
 from harness.machine.crash import clean
 
 SEPARATOR = "|"
@@ -158,8 +158,7 @@ def ended_badly(program: str, status: int, results: list[Subtest]) -> list[Subte
     """A failure for a program whose exit status no result of its own explains."""
     if status == 0 or any(result.result == "fail" for result in results):
         return []
-    reason = f"exit status {status}"
-    return [Subtest(name=program, number="", result="fail", reason=reason)]
+    return [Subtest(name=program, number="", result="fail", reason=ending(status))]
 
 
 def unexplained(results: Iterable[Subtest]) -> list[str]:

@@ -6,6 +6,11 @@ from typing import Literal
 from harness.model import Frozen
 
 
+def ending(status: int) -> str:
+    """How a command in the guest ended; SSH has no status of one that a signal ended."""
+    return "ended by a signal" if status < 0 else f"exit status {status}"
+
+
 class Command(Frozen):
     """A command that was run in the guest, and the last lines of its standard error."""
 

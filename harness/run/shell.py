@@ -30,6 +30,7 @@ from harness.model import GuestEnd, Role
 from harness.run.builders import builders_for
 from harness.run.request import Prepared
 
+_SLOW = "see the console; on a slow or busy host have more patience, with --timeout-scale 4"
 _HARMLESS = (GuestEnd.DONE, GuestEnd.STOPPED_EARLY)
 
 
@@ -179,5 +180,5 @@ def _blame(place: Place, live: Live, error: SessionError) -> HostError | Subject
     outcome = recognize(console.read_bytes())
     why = "\n".join(outcome.evidence)
     if outcome.end in _HARMLESS:
-        return HostError(str(error), why=why, evidence=console)
+        return HostError(str(error), why=why, evidence=console, advice=_SLOW)
     return SubjectError(outcome.summary, why=why, evidence=console)

@@ -139,6 +139,8 @@ def test_an_exit_status_that_no_result_explains():
     assert tool.ended_badly("mmap", 0, fine) == []
     (failure,) = tool.ended_badly("mmap", 139, fine)
     assert (failure.result, failure.reason) == ("fail", "exit status 139")
+    (failure,) = tool.ended_badly("mmap", -1, [])
+    assert failure.reason == "ended by a signal"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

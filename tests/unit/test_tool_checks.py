@@ -76,6 +76,8 @@ def test_a_tool_that_failed_says_how(judge, check):
     verdict = judge(check, [failed])
     assert verdict.status is Status.FAIL
     assert verdict.evidence == ("perf stat: exit status 129: Cannot find PMU",)
+    killed = failed.model_copy(update={"status": -1})
+    assert judge(check, [killed]).evidence == ("perf stat: ended by a signal: Cannot find PMU",)
 
 
 @pytest.mark.parametrize("name", [CLEAN, BEFORE])
