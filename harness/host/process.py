@@ -30,8 +30,7 @@ class CommandError(Exception):
     """A command ended with a status other than 0."""
 
     def __init__(self, argv: Sequence[str], status: int, output: str) -> None:
-        how = f"ended by {name}" if (name := signal_of(status)) else f"exit status {status}"
-        super().__init__(f"{shlex.join(argv)}: {how}")
+        super().__init__(f"{shlex.join(argv)}: {ending_of(status)}")
         self.argv = tuple(argv)
         self.status = status
         self.output = output
@@ -45,6 +44,11 @@ def signal_of(status: int | None) -> str:
         return signal.Signals(-status).name
     except ValueError:  # a real-time signal
         return f"signal {-status}"
+
+
+def ending_of(status: int) -> str:
+    """How a child ended, in words."""
+    return f"ended by {name}" if (name := signal_of(status)) else f"exit status {status}"
 
 
 def oom_kills() -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from harness.errors import HostError
-from harness.host.process import environment, has
+from harness.host.process import ending_of, environment, has
 from harness.model import Package
 
 
@@ -82,7 +82,7 @@ def _run(command: list[str]) -> None:
     status = subprocess.run(command, env=env, check=False).returncode
     if status:
         raise HostError(
-            f"{shlex.join(command)} ended with status {status}",
+            f"{shlex.join(command)}: {ending_of(status)}",
             why="its own words are above",
             advice="check the network and the disk, then run the command again",
         )
