@@ -64,22 +64,41 @@ def patched(tree: Tree, pristine: str | None, patches: tuple[PatchFile, ...]) ->
         base = pristine or archive.track(tree, set())
         return base, base
     held = tree.paths(pristine) if pristine else archive.held(tree)
-    readings = [_readings(tree.git, patch) for patch in patches]
-    base = pristine or archive.track(tree, {name for some in readings for name in _names(some)})
+    looked_up = []
+    for patch in patches:
+        found = _look_up(tree.git, patch, held)
+        looked_up.append(found)
+        held = held.joined(found.reading.leaves)
+    base = pristine or archive.track(tree, {name for found in looked_up for name in found.names})
     tree.git.run("read-tree", base, index=INDEX)
-    for patch, some in zip(patches, readings, strict=True):
-        reading = _choose(some, held)
-        _apply(tree.git, patch, reading, some, held)
-        held = held.joined(reading.leaves)
+    for found in looked_up:
+        _apply(tree.git, found)
     return base, tree.git.write_tree(INDEX)
 
 
-def _names(readings: tuple[Reading, ...]) -> set[str]:
-    return {name for reading in readings for name in reading.names}
+@dataclass(frozen=True)
+class LookedUp:
+    """A patch, how it can be read, how it is, and what the source holds before it."""
+
+    patch: PatchFile
+    readings: tuple[Reading, ...]
+    reading: Reading
+    held: Paths
+
+    @property
+    def names(self) -> set[str]:
+        """All paths that it may have to do with."""
+        return {name for reading in self.readings for name in reading.names}
 
 
-def _readings(git: Store, patch: PatchFile) -> tuple[Reading, ...]:
-    """The patch at each level at which git can read it; raises PlanError where there is none."""
+def _look_up(git: Store, patch: PatchFile, held: Paths) -> LookedUp:
+    """Find out what a patch's paths are; raises PlanError for what git can read at no level."""
+    readings = _readings(git, patch, held)
+    return LookedUp(patch, readings, _choose(readings, held), held)
+
+
+def _readings(git: Store, patch: PatchFile, held: Paths) -> tuple[Reading, ...]:
+    """The patch at each level at which git can read it, up to one that fits the source."""
     found: list[Reading] = []
     complaint = ""
     for level in range(_LEVELS):
@@ -90,6 +109,10 @@ def _readings(git: Store, patch: PatchFile) -> tuple[Reading, ...]:
                 raise _unreadable(patch, error.output) from error
             complaint = complaint or error.output
             if found:
+                break
+        else:
+            # Less of a path would be less of what is there.
+            if found[-1].reads and all(path in held for path in found[-1].reads):
                 break
     if not found:
         raise _unreadable(patch, complaint)
@@ -120,21 +143,20 @@ def _choose(readings: tuple[Reading, ...], held: Paths) -> Reading:
     return next((reading for reading in readings if reading.level == _USUAL), readings[0])
 
 
-def _apply(
-    git: Store, patch: PatchFile, reading: Reading, readings: tuple[Reading, ...], held: Paths
-) -> None:
+def _apply(git: Store, found: LookedUp) -> None:
     """Have the index hold what the patch makes of it; raises what `patched` raises."""
+    patch = found.patch
     try:
-        _git_apply(git, patch, reading)
+        _git_apply(git, patch, found.reading)
     except CommandError as error:
         said = "\n".join(map(printable, error.output.strip().splitlines()))
-        if any(_applies(git, patch, one, "--reverse") for one in readings):
+        if any(_applies(git, patch, reading, "--reverse") for reading in found.readings):
             raise PatchError(
                 f"{patch.path} is in this source already",
                 why="it applies in reverse",
                 advice="leave it out, or choose an older kernel with --source",
             ) from error
-        raise _refused(git, patch, reading, held, said) from error
+        raise _refused(git, found, said) from error
 
 
 def _git_apply(git: Store, patch: PatchFile, reading: Reading, *options: str) -> None:
@@ -152,10 +174,9 @@ def _applies(git: Store, patch: PatchFile, reading: Reading, *options: str) -> b
     return True
 
 
-def _refused(
-    git: Store, patch: PatchFile, reading: Reading, held: Paths, said: str
-) -> HarnessError:
+def _refused(git: Store, found: LookedUp, said: str) -> HarnessError:
     """Why a patch that git can read does not apply."""
+    patch, reading, held = found.patch, found.reading, found.held
     missing = sorted(path for path in reading.reads if path not in held)
     if any(words in said for words in _UNSAFE):
         return PatchError(
