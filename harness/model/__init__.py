@@ -17,7 +17,7 @@ from harness.model.host import (
     Trial,
 )
 from harness.model.noise import Noise, NoiseLimit
-from harness.model.plan import Cell, PatchFile, Plan, Role, Subject
+from harness.model.plan import Cell, PatchFile, PatchInfo, Plan, Role, Subject
 from harness.model.results import (
     CellResult,
     Change,
@@ -102,6 +102,7 @@ __all__ = [
     "Package",
     "Part",
     "PatchFile",
+    "PatchInfo",
     "Plan",
     "Regime",
     "Repetition",

@@ -7,11 +7,12 @@ import pytest
 
 from harness.errors import PatchError, PlanError
 from harness.model import PatchFile
-from harness.source.apply import patched
+from harness.source.apply import apply_all, patched
 from harness.source.archive import MANIFEST, held, unpack
+from harness.source.clone import Clone
 from harness.source.kernel.path import snapshot
 from harness.source.tree import Change, Tree
-from tests.component.fakes import added, diff, make_tree
+from tests.component.fakes import added, diff, git, make_tree
 
 pytestmark = pytest.mark.needs("git", "tar", "setpriv")
 
@@ -329,10 +330,6 @@ def test_control_characters_in_names_are_not_passed_on(apply):
 
 DAMAGED = {
     "tabs": (WAYS["git"].replace("\t", "        "), "no tab is left"),
-    "flowed": (
-        "Content-Type: text/plain; format=flowed\n\n" + WAYS["git"].replace(" \t", "  \t"),
-        "format=flowed",
-    ),
     "stuffed": (WAYS["git"].replace("\n \t", "\n  \t"), "a blank too many"),
     "wrapped": (WAYS["git"].replace("\tone", "\to\nne"), "corrupt patch at line 6"),
     "cut": (WAYS["git"].removesuffix(" \tthree\n"), "it ends within a hunk"),
@@ -354,6 +351,143 @@ def test_a_damaged_patch_is_no_kernels_fault(apply, how):
         apply(patch(text))
     assert why in raised.value.why
     assert raised.value.advice
+
+
+@pytest.mark.parametrize(
+    "text",
+    [WAYS["git"].replace(" \t", "  \t"), WAYS["git"].replace("\n \t", "\n\t")],
+)
+def test_a_mail_that_flowed_is_called_that(apply, text):
+    """One whose client added blanks, and one whose client did not, and git took them away."""
+    mail = PatchFile.of("my.patch", text.encode(), flowed=True)
+    with pytest.raises(PlanError, match=r"^my\.patch was damaged on its way$") as raised:
+        apply(mail)
+    assert "format=flowed" in raised.value.why
+
+
+# --- where the plain way fails -----------------------------------------------
+
+LONG = "".join(f"{number}\n" for number in range(1, 41))
+
+
+@pytest.fixture
+def developer(tmp_path):
+    """A tree under git, and a function that applies patches to what lies in it."""
+    user = make_source(tmp_path / "user")
+    (user / "long.c").write_text(LONG)
+    git(user, "init", "--quiet")
+    git(user, "add", "--all", "--force")
+    git(user, "commit", "--quiet", "--message=one")
+
+    def apply(*patches):
+        clone = Clone(user)
+        tree = Tree(tmp_path / "source")
+        tree.prepare(clone)
+        applied = apply_all(tree, snapshot(tree, user, clone), tuple(patches))
+        tree.checkout(applied.tree)
+        return applied.patches
+
+    apply.user, apply.work = user, tmp_path / "source" / "tree"
+    return apply
+
+
+def changed(user, *changes, file="long.c"):
+    """The diff of some lines of the file, which stays as it is."""
+    path = user / file
+    before = path.read_text()
+    text = before
+    for old, new in changes:
+        text = text.replace(f"\n{old}\n", f"\n{new}\n")
+    path.write_text(text)
+    try:
+        return patch(git(user, "diff") + "\n")
+    finally:
+        path.write_text(before)
+
+
+def test_a_patch_made_for_another_version_is_merged_where_that_is_known(developer):
+    mine = changed(developer.user, ("20", "twenty"))
+    path = developer.user / "long.c"
+    path.write_text(LONG.replace("\n17\n", "\nseventeen\n").replace("\n23\n", "\n_\n"))
+    (done,) = developer(mine)
+    assert done.warnings == ("merged three ways, as it was made for other versions of long.c",)
+    assert "\n19\ntwenty\n21\n" in (developer.work / "long.c").read_text()
+    assert "\nseventeen\n" in (developer.work / "long.c").read_text()
+
+
+def test_a_merge_with_conflicts_is_no_merge(developer):
+    mine = changed(developer.user, ("20", "twenty"))
+    (developer.user / "long.c").write_text(LONG.replace("\n20\n", "\nzwanzig\n"))
+    with pytest.raises(PatchError, match="does not apply") as raised:
+        developer(mine)
+    assert "patch failed: long.c:17" in raised.value.why
+
+
+def without_blobs(one):
+    """The same without index lines: nobody knows what it was made for."""
+    lines = [line for line in one.text.splitlines(True) if not line.startswith("index ")]
+    return patch("".join(lines))
+
+
+def test_a_line_of_fuzz_is_told_with_hunk_and_offset(developer):
+    mine = without_blobs(changed(developer.user, ("5", "five"), ("20", "twenty")))
+    text = LONG.replace("\n17\n", "\nseventeen\n").replace("\n10\n", "\n10\n" + "new\n" * 12)
+    (developer.user / "long.c").write_text(text)
+    (done,) = developer(mine)
+    assert done.warnings == ("hunk 2 of long.c at an offset of 12, fuzz 1",)
+    assert "\n19\ntwenty\n21\n" in (developer.work / "long.c").read_text()
+
+
+def test_two_lines_of_fuzz_are_too_many(developer):
+    mine = without_blobs(changed(developer.user, ("20", "twenty")))
+    text = LONG.replace("\n17\n18\n", "\nseventeen\neighteen\n")
+    (developer.user / "long.c").write_text(text)
+    with pytest.raises(PatchError, match="does not apply"):
+        developer(mine)
+
+
+def test_a_patch_with_little_context_is_given_no_fuzz(developer):
+    text = "--- a/long.c\n+++ b/long.c\n@@ -19,3 +19,3 @@\n 19\n-20\n+twenty\n 21\n"
+    (developer.user / "long.c").write_text(LONG.replace("\n19\n", "\nnineteen\n"))
+    with pytest.raises(PatchError, match="does not apply"):
+        developer(patch(text))
+
+
+def test_a_patch_made_in_a_folder_is_taken_there(apply):
+    """By git diff --relative: where its files are, and where its lines fit."""
+    within = at("a/perf/arm_pmu.c", "b/perf/arm_pmu.c")
+    assert apply(patch(within)) == {Change("drivers/perf/arm_pmu.c", "M")}
+    new = added("perf/new.c")
+    assert apply(patch(within + new)) >= {Change("drivers/perf/new.c", "A")}
+    assert apply(patch(at("arm_pmu.c", "arm_pmu.c"))) == {Change("drivers/perf/arm_pmu.c", "M")}
+
+
+def test_a_folder_is_told_by_the_lines_where_several_have_the_file(apply):
+    both = at("a/core.c", "b/core.c")
+    with pytest.raises(PatchError, match="does not say where it belongs") as raised:
+        apply(patch(both))
+    assert raised.value.why == "it applies below kernel, tools/kernel"
+    other = diff("tools/kernel/core.c", "\tone", "\tother", "\ttwo", "\tthree")
+    assert apply(patch(other), patch(both)) == {
+        Change("kernel/core.c", "M"),
+        Change("tools/kernel/core.c", "M"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (WAYS["no prefix"], "its paths are taken with -p0, as the files are there"),
+        (WAYS["two"], "its paths are taken with -p2, as the files are there"),
+        (at("perf/arm_pmu.c", "perf/arm_pmu.c"), "its paths are taken below drivers/, where"),
+    ],
+)
+def test_what_is_unusual_about_its_paths_is_said(source, text, note):
+    tree, pristine = source
+    (done,) = apply_all(tree, pristine, (patch(text),)).patches
+    assert note in done.notes[0]
+    (usual,) = apply_all(tree, pristine, (patch(WAYS["git"]),)).patches
+    assert usual.notes == () and usual.warnings == ()
 
 
 # --- what is kept of an archive ----------------------------------------------
