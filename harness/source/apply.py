@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from harness.errors import HarnessError, PatchError, PlanError
 from harness.host.process import CommandError
 from harness.model import PatchFile
-from harness.source import archive
+from harness.source import archive, flattened
 from harness.source.git import Store
 from harness.source.patches import (
     FLOWED,
@@ -19,7 +19,7 @@ from harness.source.patches import (
     whitespace_damage,
 )
 from harness.source.paths import Paths, printable
-from harness.source.reading import Reading, choose, readings, relative
+from harness.source.reading import Reading, choose, reading_of, readings, relative
 from harness.source.tree import Tree
 
 INDEX = "apply.index"
@@ -63,7 +63,8 @@ def apply_all(tree: Tree, pristine: str | None, patches: tuple[PatchFile, ...]) 
     base = pristine or archive.track(tree, names)
     tree.git.run("read-tree", base, index=INDEX)
     done = []
-    for one in candidates:
+    for candidate in candidates:
+        one = _mended(tree.git, candidate) if candidate.page else candidate
         applying = _Applying(tree.git, one, held)
         done.append(applying.apply())
         held = held.joined(applying.reading.leaves)
@@ -72,11 +73,15 @@ def apply_all(tree: Tree, pristine: str | None, patches: tuple[PatchFile, ...]) 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A patch with each way to read its paths; `within` are those of one made in a folder."""
+    """A patch with each way to read its paths; `within` are those of one made in a folder.
+
+    `page` is what is left of one whose white space is gone.
+    """
 
     patch: PatchFile
     usual: tuple[Reading, ...]
     within: tuple[Reading, ...]
+    page: tuple[flattened.File, ...] = ()
 
     @property
     def names(self) -> set[str]:
@@ -88,8 +93,25 @@ def _candidates(git: Store, patch: PatchFile, held: Paths) -> _Candidate:
     try:
         usual = readings(git, patch)
     except CommandError as error:
-        raise _unreadable(patch, error.output) from error
+        page = flattened.parse(patch)
+        if not page:
+            raise _unreadable(patch, error.output) from error
+        return _Candidate(patch, (reading_of(file.path for file in page),), (), page)
     return _Candidate(patch, usual, relative(usual, held))
+
+
+def _mended(git: Store, candidate: _Candidate) -> _Candidate:
+    """A patch with the white space that the index tells; raises PlanError where it does not."""
+
+    def read(path: str) -> bytes | None:
+        try:
+            text = git.run("cat-file", "blob", f":{path}", index=INDEX)
+        except CommandError:
+            return None
+        return text.encode(errors="surrogateescape")
+
+    patch = flattened.repaired(candidate.patch, candidate.page, read)
+    return _candidates(git, patch, Paths(()))
 
 
 class _Applying:

@@ -40,6 +40,9 @@ _RETURNS = "its lines end with CR LF: taken with LF"
 _HEADER_LINE = re.compile(rb"[!-9;-~]+:|[ \t]")
 _FLOWED = re.compile(rb"(?im)^content-type:(?:.|\n[ \t])*format=\"?flowed")
 _BASE = re.compile(rb"(?m)^base-commit: ([0-9a-f]{40,64})$")
+# How an archive's page begins: the subject, and who sent it.
+_PAGE_SUBJECT = re.compile(r"\A\s*(\[.*PATCH.*\].*\S)")
+_PAGE_AUTHOR = re.compile(r"(?m)^From: +(.*\S)")
 _INFO = re.compile(r"(?m)^(Author|Email|Subject): (.*)$")
 
 
@@ -310,10 +313,20 @@ _EXPORTS = (
 
 
 def _plain(name: str, data: bytes) -> Letter:
-    """A patch of which nothing is known but its lines."""
+    """A patch without headers, of which no more is known than a page says above it."""
     diff = with_unix_line_ends(data)
     notes = () if diff == data else (_RETURNS,)
-    return Letter(name, diff if holds_diff(diff) else b"", text=data, notes=notes)
+    above = re.split(rb"(?m)^diff ", data[:_HEAD], maxsplit=1)[0].decode(errors="replace")
+    subject, author = _PAGE_SUBJECT.search(above), _PAGE_AUTHOR.search(above)
+    return Letter(
+        name,
+        diff if holds_diff(diff) else b"",
+        text=data,
+        stem=stem(printable(subject[1])) if subject else "",
+        subject=printable(subject[1]) if subject else "",
+        author=printable(author[1]) if subject and author else "",
+        notes=notes,
+    )
 
 
 def _changes(name: str, data: bytes) -> list[Letter]:

@@ -6,6 +6,7 @@ How many leading components they have too many is not seen by what they begin wi
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.host.process import CommandError
@@ -87,6 +88,12 @@ def readings(git: Store, patch: PatchFile) -> tuple[Reading, ...]:
     if refused and not found:
         raise refused
     return tuple(found)
+
+
+def reading_of(paths: Iterable[str]) -> Reading:
+    """The usual reading of a patch that changes these files, or makes them."""
+    names = frozenset(paths)
+    return Reading(_USUAL, names, frozenset(), names)
 
 
 def _read(git: Store, patch: PatchFile, level: int) -> Reading:

@@ -10,9 +10,11 @@ from harness.model import PatchFile
 from harness.source.apply import apply_all, patched
 from harness.source.archive import MANIFEST, held, unpack
 from harness.source.clone import Clone
+from harness.source.intake import take_in
 from harness.source.kernel.path import snapshot
 from harness.source.tree import Change, Tree
 from tests.component.fakes import added, diff, git, make_tree
+from tests.conftest import DATA
 
 pytestmark = pytest.mark.needs("git", "tar", "setpriv")
 
@@ -488,6 +490,118 @@ def test_what_is_unusual_about_its_paths_is_said(source, text, note):
     assert note in done.notes[0]
     (usual,) = apply_all(tree, pristine, (patch(WAYS["git"]),)).patches
     assert usual.notes == () and usual.warnings == ()
+
+
+# --- a web page --------------------------------------------------------------
+
+PAGE = DATA / "patches" / "start-stop-as-a-page.txt"
+# As much of 2.6.33 as the page's hunks are about.
+OF_2010 = {
+    "arch/x86/kernel/cpu/perf_event.c": """\
+static int x86_pmu_enable(struct perf_event *event)
+{
+\treturn 0;
+}
+
+static void x86_pmu_unthrottle(struct perf_event *event)
+{
+\tstruct cpu_hw_events *cpuc = &__get_cpu_var(cpu_hw_events);
+}
+
+static void __x86_pmu_disable(struct perf_event *event, struct cpu_hw_events *cpuc)
+{
+\tcpuc->events[idx] = NULL;
+}
+
+static void x86_pmu_disable(struct perf_event *event)
+{
+\tstruct cpu_hw_events *cpuc = &__get_cpu_var(cpu_hw_events);
+\tint i;
+
+\t__x86_pmu_disable(event, cpuc);
+
+\tfor (i = 0; i < cpuc->n_events; i++) {
+\t\tif (event == cpuc->event_list[i]) {
+\t\t\tbreak;
+\t\t}
+\t}
+\tperf_event_update_userpage(event);
+}
+
+/*
+ * Save and restart an expired event. Called by NMI contexts,
+ * so it has to be careful about preempting normal event ops:
+ */
+static const struct pmu pmu = {
+\t.enable\t\t= x86_pmu_enable,
+\t.disable\t= x86_pmu_disable,
+\t.read\t\t= x86_pmu_read,
+\t.unthrottle\t= x86_pmu_unthrottle,
+};
+""",
+    "include/linux/perf_event.h": """\
+struct pmu {
+\tint (*enable)\t\t\t(struct perf_event *event);
+\tvoid (*disable)\t\t\t(struct perf_event *event);
+\tvoid (*read)\t\t\t(struct perf_event *event);
+\tvoid (*unthrottle)\t\t(struct perf_event *event);
+};
+""",
+    "kernel/perf_event.c": """\
+static void perf_adjust_period(struct perf_event *event, u64 nsec, u64 count)
+{
+\thwc->sample_period = sample_period;
+
+\tif (atomic64_read(&hwc->period_left) > 8*sample_period) {
+\t\tperf_disable();
+\t\tevent->pmu->disable(event);
+\t\tatomic64_set(&hwc->period_left, 0);
+\t\tevent->pmu->enable(event);
+\t\tperf_enable();
+\t}
+}
+""",
+}
+
+
+@pytest.fixture
+def page():
+    (patch,) = take_in([PAGE]).patches
+    return patch
+
+
+def test_a_page_that_lost_its_white_space_is_repaired_from_the_tree_that_it_fits(tmp_path, page):
+    user = make_tree(tmp_path / "user")
+    for name, text in OF_2010.items():
+        (user / name).parent.mkdir(parents=True, exist_ok=True)
+        (user / name).write_text(text)
+    tree, pristine = as_path(tmp_path, user)
+    applied = apply_all(tree, pristine, (page,))
+    tree.checkout(applied.tree)
+    (done,) = applied.patches
+    assert len(done.warnings) == 3
+    assert "made for another version of it, a920f17" in done.warnings[0]
+    core = (tree.work / "kernel/perf_event.c").read_text()
+    assert "\t\tperf_disable();\n\t\tevent->pmu->stop(event);\n" in core
+    driver = (tree.work / "arch/x86/kernel/cpu/perf_event.c").read_text()
+    assert "\tif (hwc->idx == -1)\n\t\treturn -EAGAIN;\n\n\tx86_perf_event_set_period" in driver
+    assert "\t.disable\t= x86_pmu_disable,\n\t.start\t\t= x86_pmu_start,\n" in driver
+    header = (tree.work / "include/linux/perf_event.h").read_text()
+    assert "\tint (*start)\t\t\t(struct perf_event *event);\n" in header
+    assert patched(tree, pristine, applied.patches)[1] == applied.tree
+
+
+def test_a_page_is_refused_in_plain_words_where_it_does_not_fit(source, page):
+    tree, pristine = source
+    with pytest.raises(PlanError, match="lost its white space on its way") as raised:
+        patched(tree, pristine, (page,))
+    assert "as on a web page: tabs and the first blank of each line are gone" in raised.value.why
+    assert "this source has no arch/x86/kernel/cpu/perf_event.c" in raised.value.why
+
+
+def test_a_page_says_what_it_is(page):
+    assert page.subject == "[RFC][PATCH] perf_events: added new start/stop PMU callbacks"
+    assert page.author == "Stephane Eranian"
 
 
 # --- what is kept of an archive ----------------------------------------------

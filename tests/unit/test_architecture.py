@@ -14,6 +14,8 @@ PURE = (
     "model",
     "ask.plan",
     "host.keeping",
+    "source.flattened",
+    "source.layout",
     "source.mail",
     "source.patches",
     "source.paths",
