@@ -45,12 +45,37 @@ from harness.run.request import (
     command_line,
     prepare,
     repeat_command,
+    repeatable,
 )
 from harness.run.shell import Errands, enter, prepare_place
 from harness.source.kernel import Request, resolve
 
 
-@click.command()
+class TakesSeveral(click.Command):
+    """A command whose --patch may be followed by several files, as a shell's * gives them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line, `--patch A B` as `--patch A --patch B`."""
+        spread: list[str] = []
+        taking = False
+        for word in args:
+            if taking and spread[-1] != _PATCH and not _is_option(word):
+                spread.append(_PATCH)
+            elif _is_option(word):
+                taking = word.partition("=")[0] == _PATCH
+            spread.append(word)
+        return super().parse_args(ctx, spread)
+
+
+_PATCH = "--patch"
+
+
+def _is_option(word: str) -> bool:
+    """True for an option, and not for a dash, which is standard input."""
+    return word.startswith("-") and word != "-"
+
+
+@click.command(cls=TakesSeveral)
 @click.option(
     "--series",
     metavar="NAME",
@@ -62,8 +87,15 @@ from harness.source.kernel import Request, resolve
     "--patch",
     "patches",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A patch to judge, against the source without it.  Repeat for several, in order.",
+    type=click.Path(exists=True, allow_dash=True, path_type=Path),
+    help="Patches to judge, against the source without them: files, several at once, in order; "
+    "a folder of them, or quilt's; mails in any form, a mailbox, a thread; - for standard input.",
+)
+@click.option(
+    "--range",
+    "commits",
+    metavar="A..B",
+    help="The commits A..B of a git tree, against A: with --source path:DIR or git:DIR.",
 )
 @click.option(
     "--source",
@@ -179,6 +211,7 @@ def execute(
     noted: dict[str, Any],
 ) -> RunResult:
     """Carry a plan out into a run folder, whose host.json has what was `noted` of the host."""
+    again = repeatable(asked, prepared, folder.patches)
     return Run(
         prepared=prepared,
         emulator=emulator,
@@ -189,7 +222,7 @@ def execute(
         progress=progress,
         settings=settings,
         command=command_line([PROGRAM, *sys.argv[1:]]),
-        repeat=lambda cell: repeat_command(prepared.plan, asked, cell),
+        repeat=lambda cell: repeat_command(prepared.plan, again, cell),
     ).execute()
 
 
@@ -242,7 +275,7 @@ def shell(gdb: bool, command: tuple[str, ...], timeout_scale: float, **options: 
 
 
 # Its kernel and machine are chosen as those of `run` are.
-_CHOICES = ("series", "patches", "source", "machine", "refresh", "timeout_scale", "yes")
+_CHOICES = ("series", "patches", "commits", "source", "machine", "refresh", "timeout_scale", "yes")
 shell.params[:0] = [option for option in run.params if option.name in _CHOICES]
 
 

@@ -211,10 +211,12 @@ def capture(
     stdin: bytes = b"",
     seconds: float | None = None,
     errors: str = "replace",
+    with_errors: bool = False,
 ) -> str:
     """Run a short command; return its standard output, decoded.
 
-    `errors` says what becomes of bytes that are no UTF-8, as of bytes.decode().
+    `errors` says what becomes of bytes that are no UTF-8, as of bytes.decode().  With
+    `with_errors` its standard error follows, though it ended well.
 
     Raises CommandError, with standard error as its output, for a status other than 0,
     HostError where it takes longer than it may.
@@ -236,7 +238,7 @@ def capture(
             status = end(child)
     if status:
         raise CommandError(argv, status, err.decode(errors="replace"))
-    return out.decode(errors=errors)
+    return (out + err if with_errors else out).decode(errors=errors)
 
 
 def version(command: str) -> str:

@@ -18,7 +18,7 @@ from harness.model.host import (
     Trial,
 )
 from harness.model.noise import Noise, NoiseLimit
-from harness.model.plan import Cell, PatchFile, Plan, Role, Subject
+from harness.model.plan import Cell, PatchFile, PatchInfo, Plan, Role, Subject
 from harness.model.results import (
     CellResult,
     Change,
@@ -110,6 +110,7 @@ __all__ = [
     "Package",
     "Part",
     "PatchFile",
+    "PatchInfo",
     "Plan",
     "PmuSpec",
     "Regime",

@@ -2,7 +2,7 @@
 """What a run is made of, decided before it begins."""
 
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -14,38 +14,66 @@ from harness.model.series import Claim
 from harness.model.verdict import Erratum
 
 
-class PatchFile(Frozen):
-    """One patch: its path as given, and its text.
+class PatchInfo(Frozen):
+    """What is known of a patch: its place as given, and what its mail, if it was one, says.
+
+    `stem` is what its file is called, or would be; `notes` tell how it was taken, `warnings`
+    what had to be done to have it apply.
+    """
+
+    path: str
+    stem: str = ""
+    subject: str = ""
+    author: str = ""
+    message_id: str = ""
+    base_commit: str = ""
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class PatchFile(PatchInfo):
+    """One patch with its text; `flowed` if it came in a mail of that format.
 
     What is no UTF-8 is read as ISO-8859-1, in which each byte is a character: so each patch
     is kept, and built, byte for byte.
     """
 
-    path: str
     text: str
     encoding: Literal["utf-8", "iso-8859-1"] = "utf-8"
+    flowed: bool = False
 
     @classmethod
-    def of(cls, path: str, data: bytes) -> "PatchFile":
-        """A patch from what is in its file."""
+    def of(cls, path: str, data: bytes, **known: Any) -> "PatchFile":
+        """A patch from what is in its file, and what else is known of it."""
         try:
-            return cls(path=path, text=data.decode())
+            return cls(path=path, text=data.decode(), **known)
         except UnicodeDecodeError:
-            return cls(path=path, text=data.decode("iso-8859-1"), encoding="iso-8859-1")
+            text = data.decode("iso-8859-1")
+            return cls(path=path, text=text, encoding="iso-8859-1", **known)
 
     @property
     def data(self) -> bytes:
         """What is in its file."""
         return self.text.encode(self.encoding)
 
+    @property
+    def info(self) -> PatchInfo:
+        """All but the text."""
+        return PatchInfo(**{name: getattr(self, name) for name in PatchInfo.model_fields})
+
 
 class Subject(Frozen):
-    """Source + patches; `name` is what a person reads, such as 6.12+pre-callbacks."""
+    """Source + patches; `name` is what a person reads, such as 6.12+pre-callbacks.
+
+    `title` is that of the cover letter; `notes` tell what of the mails was left out.
+    """
 
     name: str
     source: str
     version: str
     patches: tuple[PatchFile, ...]
+    title: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Role(Enum):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from harness.model.base import Frozen
 from harness.model.noise import Noise
-from harness.model.plan import Cell
+from harness.model.plan import Cell, PatchInfo
 from harness.model.verdict import Outcome, Status, Verdict
 
 
@@ -102,6 +102,7 @@ class RunResult(Frozen):
     `changes` has what did not just go on passing, where there is a reference; `touched` the
     files that the candidate changes of it, where both were built; `exercised` is False where
     nothing of them is in a guest, so that nothing was judged; `strict` is the plan's.
+    `patches` are the candidate's, `title` is their cover letter's, `notes` what was left out.
     """
 
     schema_version: Literal[1] = 1
@@ -116,6 +117,9 @@ class RunResult(Frozen):
     touched: tuple[TouchedFile, ...] = ()
     exercised: bool = True
     strict: bool = False
+    title: str = ""
+    patches: tuple[PatchInfo, ...] = ()
+    notes: tuple[str, ...] = ()
     cells: tuple[CellResult, ...]
     failures: tuple[str, ...] = ()
 

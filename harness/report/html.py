@@ -9,7 +9,7 @@ from jinja2 import Environment
 
 from harness.guest.records import Records
 from harness.model import Change, Repetition, Role, RunResult, Scenario, Status
-from harness.report.outline import changed, moved, numbers, unbuilt
+from harness.report.outline import changed, moved, numbers, patches, remarks, unbuilt
 from harness.report.periods import HEIGHT, WIDTH, Chart, chart
 from harness.report.table import Row, by_scenario, counts, rows, subject_names, times
 from harness.report.timeline import Timeline, timeline
@@ -102,6 +102,8 @@ def render(
         moved=moved(result),
         numbers=numbers(result),
         unbuilt=unbuilt(result),
+        patches=patches(result),
+        remarks=remarks(result),
         names={role.value: name for role, name in names.items()},
         compared=Role.REFERENCE in names,
         repeated=any(len(cell.guests) > 1 for cell in result.cells),

@@ -12,7 +12,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from harness.checks import ALWAYS
 from harness.machine.crash import clean
 from harness.model import Change, RunResult, Status
-from harness.report.outline import changed, moved
+from harness.report.outline import changed, moved, remarks
 from harness.report.table import Row, by_scenario, rows
 from harness.verdict.judge import HEALTH
 
@@ -99,6 +99,15 @@ def _failures(result: RunResult) -> list[TestCase]:
     return cases
 
 
+def _about_patches(result: RunResult) -> list[tuple[str, str]]:
+    """Properties: what each patch is, and what was done to have it apply."""
+    found = [("series", result.title)] if result.title else []
+    for number, patch in enumerate(result.patches, 1):
+        who = [patch.subject, patch.author, patch.message_id and f"<{patch.message_id}>"]
+        found.append((f"patch {number}", ", ".join(filter(None, who)) or patch.path))
+    return found + remarks(result)
+
+
 def render(result: RunResult) -> str:
     """The XML document."""
     suite = TestSuite(result.plan)
@@ -107,6 +116,8 @@ def render(result: RunResult) -> str:
         suite.add_property(f"{told.change.value}: {told.check}", ", ".join(told.scenarios))
     for cost in moved(result):
         suite.add_property(f"moved: {cost.check}: {cost.scenario}", cost.measured)
+    for name, value in _about_patches(result):
+        suite.add_property(clean(name.encode()), clean(value.encode()))
     cases = (_cases(result), _claims(result), _unexercised(result), _failures(result))
     for case in chain(*cases):
         suite.add_testcase(case)

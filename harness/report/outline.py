@@ -4,7 +4,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.model import Change, Part, RunResult, Status, TouchedFile
+from harness.model import Change, Part, PatchInfo, RunResult, Status, TouchedFile
 from harness.report.table import rows
 
 # In this order they are told.
@@ -88,6 +88,27 @@ def unbuilt(result: RunResult) -> list[TouchedFile]:
     """The changed files that are not in a guest."""
     inside = (Part.IMAGE, Part.SELFTESTS)
     return [file for file in result.touched if file.part not in inside]
+
+
+def patches(result: RunResult) -> list[PatchInfo]:
+    """The candidate's patches, where anything is known of them but their files."""
+    return [patch for patch in result.patches if patch.subject or patch.notes or patch.warnings]
+
+
+def remarks(result: RunResult) -> list[tuple[str, str]]:
+    """(kind, text) of what was done with the patches: warnings first, then notes."""
+    several = len(result.patches) > 1
+
+    def told(patch: PatchInfo, text: str) -> str:
+        return f"{patch.subject or patch.path}: {text}" if several else text
+
+    found = [
+        (kind, told(patch, text))
+        for kind in ("warning", "note")
+        for patch in result.patches
+        for text in (patch.warnings if kind == "warning" else patch.notes)
+    ]
+    return [*found, *(("note", note) for note in result.notes)]
 
 
 def some(names: Iterable[str], number: int = 3) -> str:

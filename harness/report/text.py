@@ -10,7 +10,7 @@ from rich.text import Text
 
 from harness.model import Cell, Change, Role, RunResult, Status, Verdict
 from harness.report import terminal
-from harness.report.outline import changed, moved, numbers, some, unbuilt
+from harness.report.outline import changed, moved, numbers, patches, remarks, some, unbuilt
 from harness.report.table import (
     Row,
     by_scenario,
@@ -24,6 +24,7 @@ from harness.report.terminal import CHANGE_STYLES, STYLES, line
 from harness.verdict.judge import HEALTH
 
 _EVIDENCE_LINES = 4
+_REMARKS = 12
 _ALIKE = (Change.STILL_FAILING, Change.STILL_PASSING)
 
 
@@ -182,6 +183,22 @@ def _noise(result: RunResult) -> list[Text]:
     return [line(("noise:", "dim"), f"    {text}")]
 
 
+def _patches(result: RunResult) -> list[Text]:
+    """Who wrote what, and what was done to have it."""
+    known = [patch for patch in patches(result) if patch.subject]
+    told = []
+    if known:
+        last = known[-1]
+        title = f"{len(result.patches)}, {result.title or 'the last'}: " if len(known) > 1 else ""
+        author = f" ({last.author})" if last.author else ""
+        told.append(("patches", f"{title}{last.subject}{author}"))
+    shown = remarks(result)
+    told += shown[:_REMARKS]
+    if len(shown) > _REMARKS:
+        told.append(("note", f"{len(shown) - _REMARKS} more are in results.json"))
+    return [line((f"{label + ':':<9}", "dim"), f" {text}") for label, text in told]
+
+
 def _headline(result: RunResult) -> Text:
     word = result.status.value.upper() if result.exercised else "NOT EXERCISED"
     return line((word, STYLES[result.status]), f"  {result.headline}")
@@ -196,6 +213,7 @@ def render(result: RunResult, folder: str, detail: Detail = Detail.NORMAL) -> Co
         *_evidence(result),
         *(line(failure) for failure in result.failures),
         _headline(result),
+        *_patches(result),
         line(("time:", "dim"), f"     {_total(result)}"),
         *_noise(result),
         line(("evidence:", "dim"), f" {folder}"),

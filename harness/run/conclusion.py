@@ -11,6 +11,7 @@ from harness.model import (
     Plan,
     Regime,
     Repetition,
+    Role,
     RunResult,
     Status,
     TouchedFile,
@@ -86,6 +87,7 @@ def conclude(
         subject = any(failure.blame is Blame.SUBJECT for failure in failures)
         status = Status.FAIL if subject else Status.ERROR
         headline = failures[0].what
+    candidate = plan.subjects[Role.CANDIDATE]
     result = RunResult(
         command=command,
         plan=f"{plan.series or 'no series'} on {plan.source}, {plan.machine.name}",
@@ -98,6 +100,9 @@ def conclude(
         touched=touched or (),
         exercised=touched is None or exercised(touched),
         strict=plan.strict,
+        title=candidate.title,
+        patches=tuple(patch.info for patch in candidate.patches),
+        notes=candidate.notes,
         cells=results,
         failures=tuple("\n".join(failure.lines()) for failure in failures),
     )

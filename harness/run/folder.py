@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The layout of a run on disk: plan, host facts, subjects, cells, results."""
+"""The layout of a run on disk: plan, host facts, patches, subjects, cells, results."""
 
 import json
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from harness.errors import PlanError
 from harness.guest.batch import OUTCOME, RECORDS
 from harness.guest.records import Records, RecordsError, parse
-from harness.host.store import write_json, write_text
-from harness.model import Cell, GuestEnd, Noise, Outcome, Plan, RunResult
+from harness.host.store import write_bytes, write_json, write_text
+from harness.model import Cell, GuestEnd, Noise, Outcome, PatchFile, Plan, Role, RunResult
+from harness.source.mail import SERIES, as_mail
 from harness.verdict.judge import Observed
 
 PLAN = "plan.json"
@@ -20,6 +21,7 @@ HOST = "host.json"
 RESULTS = "results.json"
 CELLS = "cells"
 SUBJECTS = "subjects"
+PATCHES = "patches"
 NOISE = "noise.json"
 NOT_STARTED = Outcome(end=GuestEnd.NOT_STARTED, stage="none", summary="not started")
 
@@ -40,13 +42,28 @@ class RunFolder:
             raise PlanError(
                 f"{self.path} is not empty, and holds no run", advice="give another --output"
             )
-        for name in (CELLS, SUBJECTS):
+        for name in (CELLS, SUBJECTS, PATCHES):
             shutil.rmtree(self.path / name, ignore_errors=True)
         (self.path / RESULTS).unlink(missing_ok=True)
         write_json(self.path / PLAN, plan.model_dump(mode="json"))
         write_json(self.path / HOST, host)
+        self._write_patches(plan.subjects[Role.CANDIDATE].patches)
         for cell in plan.cells:
             self.write_outcome(cell, NOT_STARTED)
+
+    @property
+    def patches(self) -> Path:
+        """Where the candidate's patches are, as quilt and `--patch` take them."""
+        return self.path / PATCHES
+
+    def _write_patches(self, patches: tuple[PatchFile, ...]) -> None:
+        names = [f"{_safe(patch.stem or PurePath(patch.path).stem)}.patch" for patch in patches]
+        if len(set(names)) < len(names):
+            names = [f"{number:04d}-{name}" for number, name in enumerate(names, 1)]
+        for name, patch in zip(names, patches, strict=True):
+            write_bytes(self.patches / name, as_mail(patch))
+        if names:
+            write_text(self.patches / SERIES, "".join(f"{name}\n" for name in names))
 
     def cell(self, cell: Cell) -> Path:
         """The folder of one cell."""
@@ -105,3 +122,8 @@ class RunFolder:
         """What a subject was built from; empty for one that was not built."""
         path = self.subject(subject) / "build.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _safe(name: str) -> str:
+    """A file's name that a list of quilt's can hold."""
+    return "".join(char if char.isalnum() or char in "._+-" else "-" for char in name)[:100]

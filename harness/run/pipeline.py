@@ -20,7 +20,14 @@ from harness.build import selftests
 from harness.build.compile import LOG
 from harness.build.emulator import Built
 from harness.build.kernel import Builder, Kernel
-from harness.errors import BuildError, HarnessError, HostError, OwnPartError, SubjectError
+from harness.errors import (
+    BuildError,
+    HarnessError,
+    HostError,
+    OwnPartError,
+    PatchError,
+    SubjectError,
+)
 from harness.host import process, sandbox
 from harness.host.progress import Progress
 from harness.host.store import Cache
@@ -135,6 +142,8 @@ class Run:
         for role, subject in self.plan.subjects.items():
             with _blaming(self.plan, role):
                 builder.check(subject)
+                if self.plan.strict:
+                    _see_that_patches_apply_as_they_are(subject)
         pool = ThreadPoolExecutor(max_workers=self.settings.jobs, thread_name_prefix="guest")
         try:
             image = pool.submit(builders.image.build)
@@ -206,6 +215,17 @@ class Run:
         with self._keeping_log(builder, subject), _blaming(self.plan, Role.CANDIDATE):
             self.touched = touched_files(builder, reference, candidate, elsewhere)
         return exercised(self.touched)
+
+
+def _see_that_patches_apply_as_they_are(subject: Subject) -> None:
+    """Raise PatchError for one that only applies after something was done to it."""
+    for patch in subject.patches:
+        if patch.warnings:
+            raise PatchError(
+                f"{patch.path} does not apply as it is",
+                why="\n".join(patch.warnings),
+                advice="rebase it onto this kernel, or leave --strict out",
+            )
 
 
 def asked_tools(plan: Plan) -> set[str]:

@@ -4,11 +4,10 @@
 import os
 import shlex
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.ask.catalog import Catalog, nearest
+from harness.ask.catalog import ROOT, Catalog, nearest
 from harness.ask.plan import make_plan, newest_fitting, stack, subject_of_series
 from harness.checks import ALWAYS, CHECKS
 from harness.errors import PatchError, PlanError
@@ -27,13 +26,18 @@ from harness.model import (
     Series,
     Subject,
 )
-from harness.source.apply import patched
-from harness.source.kernel import Request, kind_of, offered_versions, resolve
+from harness.source.apply import apply_all
+from harness.source.clone import Clone
+from harness.source.commits import Range, commits
+from harness.source.intake import STANDARD_INPUT, Intake, take_in
+from harness.source.kernel import Request, kind_of, local_repository, offered_versions, resolve
 from harness.source.patches import LIMIT, read_patch
 from harness.source.paths import printable
 from harness.source.tree import Source
 
 PROGRAM = "./pmu-harness"
+# In a command that is run again from any folder.
+LAUNCHER = str(ROOT / "pmu-harness")
 DEFAULT_SERIES = "start-stop-callbacks"
 DEFAULT_SOURCE = "debian:auto"
 DEFAULT_MACHINE = "aarch64-tcg"
@@ -48,6 +52,7 @@ class Asked:
 
     series: str | None = None
     patches: tuple[Path, ...] = ()
+    commits: str | None = None
     source: str = DEFAULT_SOURCE
     machine: str = DEFAULT_MACHINE
     scenarios: tuple[str, ...] = ()
@@ -62,11 +67,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan, and what it takes to carry it out."""
+    """A plan, and what it takes to carry it out; with a range, that by its commits' names."""
 
     plan: Plan
     source: Source
     archive: Archive
+    commits: str | None = None
 
 
 def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], None]) -> Prepared:
@@ -76,10 +82,13 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
     scenarios = scenarios_for(catalog, asked, machine)
     archive = Archive(cache, catalog.architectures[machine.architecture].debian)
     request = Request(cache, archive, asked.refresh, say)
-    source = resolve(_spec(catalog, series, machine, request, asked), request)
-    candidate, reference = _subjects(catalog, series, source, machine, asked)
-    if asked.patches:
-        _see_that_patches_are_sound(candidate, source, cache, say)
+    chosen = _commits(asked, say) if asked.commits else None
+    given = chosen.intake if chosen else take_in(asked.patches)
+    spec = chosen.source if chosen else _spec(catalog, series, machine, request, asked)
+    source = resolve(spec, request)
+    candidate, reference = _subjects(catalog, series, source, machine, given)
+    if given.patches:
+        candidate = _as_applied(candidate, source, cache, say)
     plan = make_plan(
         source=source.spec,
         series=series.name if series else "",
@@ -97,7 +106,7 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         strict=asked.strict,
         allow_unbuilt=asked.allow_unbuilt,
     )
-    return Prepared(plan, source, archive)
+    return Prepared(plan, source, archive, chosen.text if chosen else None)
 
 
 def _errata(catalog: Catalog, series: Series | None) -> tuple[Erratum, ...]:
@@ -145,12 +154,15 @@ def _noise_limits(catalog: Catalog, machine: Machine) -> tuple[NoiseLimit, ...]:
 
 def _series(catalog: Catalog, asked: Asked) -> Series | None:
     """The series that was asked for; none for a patch, or for a tree as it is."""
-    if asked.patches and asked.series:
-        raise PlanError("--patch and --series exclude each other")
-    if asked.bare and (asked.patches or asked.series):
-        raise PlanError("--bare is the kernel without --patch and --series")
+    given = {"--patch": asked.patches, "--range": asked.commits, "--series": asked.series}
+    options = [option for option, value in given.items() if value]
+    if len(options) > 1:
+        raise PlanError(f"{' and '.join(options)} exclude each other")
+    if asked.bare and options:
+        raise PlanError(f"--bare is the kernel without {options[0]}")
     if (
         asked.patches
+        or asked.commits
         or asked.bare
         or (asked.series is None and kind_of(asked.source)[0] != "debian")
     ):
@@ -182,8 +194,27 @@ def _family(name: str) -> list[str]:
     return found
 
 
+@dataclass(frozen=True)
+class _Commits:
+    """A range of commits: the source below it, and its patches."""
+
+    source: str
+    text: str
+    intake: Intake
+
+
+def _commits(asked: Asked, say: Callable[[str], None]) -> _Commits:
+    """What --range names of the source's repository; raises PlanError where that has none."""
+    folder, ref = local_repository(asked.source)
+    clone = Clone(folder)
+    found: Range = commits(clone, str(asked.commits), ref)
+    number = len(found.patches)
+    say(f"{number} commit{'s' if number > 1 else ''} on {found.base[:12]}; nothing uncommitted")
+    return _Commits(f"git:{folder}@{found.base}", found.text, Intake(found.patches))
+
+
 def _subjects(
-    catalog: Catalog, series: Series | None, source: Source, machine: Machine, asked: Asked
+    catalog: Catalog, series: Series | None, source: Source, machine: Machine, given: Intake
 ) -> tuple[Subject, Subject | None]:
     """(candidate, reference); a tree as it is has no reference."""
     layers = stack(series, catalog.series) if series else []
@@ -194,19 +225,24 @@ def _subjects(
     def subject(of: Series | None) -> Subject:
         return subject_of_series(of, source.spec, *target, catalog=catalog.series, files=files)
 
-    if asked.patches:
+    if given.patches:
         bare = subject(None)
-        patches = tuple(map(_patch, asked.patches))
-        name = f"{bare.name}+{short_name(asked.patches[-1])}"
-        return bare.model_copy(update={"name": name, "patches": patches}), bare
+        known = {"patches": given.patches, "title": given.title, "notes": given.notes}
+        return bare.model_copy(update={"name": f"{bare.name}+{_called(given)}", **known}), bare
     if series is None:
         return subject(None), None
     below = catalog.series[series.stands_on] if series.stands_on else None
     return subject(series), subject(below)
 
 
+def _called(given: Intake) -> str:
+    """The last patch, and how many there are."""
+    number = len(given.patches)
+    return _shortened(given.patches[-1].stem) + (f" ({number} patches)" if number > 1 else "")
+
+
 def _patch(path: Path) -> PatchFile:
-    """A patch from its file, of which no more is read than may be; raises PlanError."""
+    """A patch of a series from its file; raises PlanError."""
     name = printable(str(path))
     try:
         with path.open("rb") as file:
@@ -215,15 +251,25 @@ def _patch(path: Path) -> PatchFile:
         raise PlanError(f"cannot read {name}", why=str(error)) from error
 
 
-def _see_that_patches_are_sound(
+def _as_applied(
     subject: Subject, source: Source, cache: Cache, say: Callable[[str], None]
-) -> None:
-    """Raise PlanError for a file that is no patch, or a damaged one.
+) -> Subject:
+    """The subject, its patches with what has to be done to have them apply.
 
-    That a sound one does not apply is for the run to say: it is a verdict.
+    Raises PlanError for a file that is no patch, or a damaged one.  That a sound one does not
+    apply is for the run to say: it is a verdict.
     """
-    with source.locked(cache, say), suppress(PatchError):
-        patched(source.tree, source.pristine, subject.patches)
+    for note in subject.notes:
+        say(note)
+    try:
+        with source.locked(cache, say):
+            applied = apply_all(source.tree, source.pristine, subject.patches)
+    except PatchError:
+        return subject
+    for patch in applied.patches:
+        for said in (*patch.notes, *patch.warnings):
+            say(f"{patch.path}: {said}")
+    return subject.model_copy(update={"patches": applied.patches})
 
 
 def short_name(patch: Path) -> str:
@@ -231,7 +277,10 @@ def short_name(patch: Path) -> str:
 
     A long one ends in a digest of it: those of one beginning are told apart.
     """
-    name = patch.stem if patch.stem.strip(".") else patch.name
+    return _shortened(patch.stem if patch.stem.strip(".") else patch.name)
+
+
+def _shortened(name: str) -> str:
     safe = "".join(char if char.isprintable() else "_" for char in name)
     if len(safe.encode()) <= _NAME_BYTES:
         return safe
@@ -250,11 +299,24 @@ def _escaped(word: str) -> str:
     return printable(word.replace("\\", r"\\").replace("'", r"\'"))
 
 
+def repeatable(asked: Asked, prepared: Prepared, kept: Path) -> Asked:
+    """What was asked, as it can be asked again from any folder.
+
+    `kept` is where the run keeps its patches: what came on standard input is there.
+    """
+    if prepared.commits:
+        return replace(asked, commits=prepared.commits)
+    places = [kept if path == STANDARD_INPUT else path.absolute() for path in asked.patches]
+    return replace(asked, patches=tuple(places))
+
+
 def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
     """The command that repeats one cell, all its repetitions and its reference included."""
-    words = [PROGRAM, "run", "--source", plan.source]
+    words = [LAUNCHER, "run", "--source", plan.source]
     for patch in asked.patches:
         words += ["--patch", str(patch)]
+    if asked.commits:
+        words += ["--range", asked.commits]
     if plan.series:
         words += ["--series", plan.series]
     words += ["--machine", cell.machine, "--scenario", cell.scenario, "--rerun"]

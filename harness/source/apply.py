@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From patches to the git tree that they make of a source, and why they do not.
-
-How many leading components a patch's paths have too many is seen by what is in the source,
-not by what they begin with: `a/`, `w/`, `linux.orig/`, nothing.
-"""
+"""From patches to the git tree that they make of a source, and why they do not."""
 
 import re
 from dataclasses import dataclass
@@ -11,204 +7,232 @@ from dataclasses import dataclass
 from harness.errors import HarnessError, PatchError, PlanError
 from harness.host.process import CommandError
 from harness.model import PatchFile
-from harness.source import archive
+from harness.source import archive, flattened
 from harness.source.git import Store
-from harness.source.patches import MAKE_ONE, lacks_context, rejected_hunk, whitespace_damage
+from harness.source.patches import (
+    FLOWED,
+    MAKE_ONE,
+    fuzz_of,
+    lacks_context,
+    most_context,
+    rejected_hunk,
+    whitespace_damage,
+)
 from harness.source.paths import Paths, printable
+from harness.source.reading import Reading, choose, reading_of, readings, relative
 from harness.source.tree import Tree
 
 INDEX = "apply.index"
-# More leading components than a patch has that names files by /home/me/src/linux-6.12/...
-_LEVELS = 16
-_USUAL = 1
 _SHOWN = 5
-_REBASE = "rebase it onto this kernel, or choose another one with --source"
-
-_TOO_FEW = ("lacks filename information", "unable to find filename")
 _UNSAFE = ("invalid path", "beyond a symbolic link")
 _CORRUPT = re.compile(r" (?:at|on) line (\d+)")
-_CREATED = re.compile(r"^ create (?:mode \d+ )?(.+)$", re.MULTILINE)
+# With so many lines of context a hunk may lack one and still have a place.
+_ENOUGH_CONTEXT = 3
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A patch as git reads it with `level` leading components stripped off its paths.
+class Applied:
+    """The pristine tree, the patched one, and the patches with what was done to have them apply.
 
-    It makes the files `made`, takes the others that it `reads` to be there, and leaves what
-    it `leaves`.
+    Without a pristine tree `base` is one of an unpacked archive.
     """
 
-    level: int
-    reads: frozenset[str]
-    made: frozenset[str]
-    leaves: frozenset[str]
-
-    @property
-    def names(self) -> frozenset[str]:
-        """All paths that the patch has to do with."""
-        return self.reads | self.made | self.leaves
-
-    def evidence(self, held: Paths) -> tuple[int, int]:
-        """How much speaks for this reading: files that are there, folders that new ones go to."""
-        known = sum(path in held for path in self.reads)
-        return known, sum(held.depth(path) for path in self.made)
+    base: str
+    tree: str
+    patches: tuple[PatchFile, ...]
 
 
 def patched(tree: Tree, pristine: str | None, patches: tuple[PatchFile, ...]) -> tuple[str, str]:
-    """(pristine tree, patched tree); without a pristine tree, of an unpacked archive.
+    """(pristine tree, patched tree); raises what `apply_all` raises."""
+    applied = apply_all(tree, pristine, patches)
+    return applied.base, applied.tree
+
+
+def apply_all(tree: Tree, pristine: str | None, patches: tuple[PatchFile, ...]) -> Applied:
+    """Apply patches, one after the other.
 
     Raises PatchError for a patch that does not apply, PlanError for a file that is no patch
     or was damaged on its way.
     """
     if not patches:
         base = pristine or archive.track(tree, set())
-        return base, base
+        return Applied(base, base, ())
     held = tree.paths(pristine) if pristine else archive.held(tree)
-    looked_up = []
-    for patch in patches:
-        found = _look_up(tree.git, patch, held)
-        looked_up.append(found)
-        held = held.joined(found.reading.leaves)
-    base = pristine or archive.track(tree, {name for found in looked_up for name in found.names})
+    candidates = [_candidates(tree.git, patch, held) for patch in patches]
+    names = {name for one in candidates for name in one.names}
+    base = pristine or archive.track(tree, names)
     tree.git.run("read-tree", base, index=INDEX)
-    for found in looked_up:
-        _apply(tree.git, found)
-    return base, tree.git.write_tree(INDEX)
+    done = []
+    for candidate in candidates:
+        one = _mended(tree.git, candidate) if candidate.page else candidate
+        applying = _Applying(tree.git, one, held)
+        done.append(applying.apply())
+        held = held.joined(applying.reading.leaves)
+    return Applied(base, tree.git.write_tree(INDEX), tuple(done))
 
 
 @dataclass(frozen=True)
-class LookedUp:
-    """A patch, how it can be read, how it is, and what the source holds before it."""
+class _Candidate:
+    """A patch with each way to read its paths; `within` are those of one made in a folder.
+
+    `page` is what is left of one whose white space is gone.
+    """
 
     patch: PatchFile
-    readings: tuple[Reading, ...]
-    reading: Reading
-    held: Paths
+    usual: tuple[Reading, ...]
+    within: tuple[Reading, ...]
+    page: tuple[flattened.File, ...] = ()
 
     @property
     def names(self) -> set[str]:
-        """All paths that it may have to do with."""
-        return {name for reading in self.readings for name in reading.names}
+        return {name for one in (*self.usual, *self.within) for name in one.names}
 
 
-def _look_up(git: Store, patch: PatchFile, held: Paths) -> LookedUp:
-    """Find out what a patch's paths are; raises PlanError for what git can read at no level."""
-    readings = _readings(git, patch, held)
-    return LookedUp(patch, readings, _choose(readings, held), held)
-
-
-def _readings(git: Store, patch: PatchFile, held: Paths) -> tuple[Reading, ...]:
-    """The patch at each level at which git can read it, up to one that fits the source."""
-    found: list[Reading] = []
-    complaint = ""
-    for level in range(_LEVELS):
-        try:
-            found.append(_read(git, patch, level))
-        except CommandError as error:
-            if not any(words in error.output for words in _TOO_FEW):
-                raise _unreadable(patch, error.output) from error
-            complaint = complaint or error.output
-            if found:
-                break
-        else:
-            # Less of a path would be less of what is there.
-            if found[-1].reads and all(path in held for path in found[-1].reads):
-                break
-    if not found:
-        raise _unreadable(patch, complaint)
-    return tuple(found)
-
-
-def _read(git: Store, patch: PatchFile, level: int) -> Reading:
-    """The paths in a patch, by git's own word; raises CommandError where git cannot tell."""
-    read = ("apply", "--numstat", "-z", f"-p{level}", "-")
-    *rows, summary = git.run(*read, "--summary", stdin=patch.data).split("\0")
-    undone = git.names(*read, "--reverse", stdin=patch.data)
-    before = frozenset(row.split("\t", 2)[2] for row in undone)
-    made = frozenset(_CREATED.findall(summary))
-    after = frozenset(row.split("\t", 2)[2] for row in rows)
-    return Reading(level, before - made, made, after)
-
-
-def _choose(readings: tuple[Reading, ...], held: Paths) -> Reading:
-    """The reading that the source has most of the files for.
-
-    Of equal ones the longest paths; where all is new, what git would take.
-    """
-    said = {reading: reading.evidence(held) for reading in readings}
-    best = max(said.values())
-    absolute = any(name.startswith("/") for name in readings[0].names)
-    if any(best) or absolute:
-        return next(reading for reading in readings if said[reading] == best)
-    return next((reading for reading in readings if reading.level == _USUAL), readings[0])
-
-
-def _apply(git: Store, found: LookedUp) -> None:
-    """Have the index hold what the patch makes of it; raises what `patched` raises."""
-    patch = found.patch
+def _candidates(git: Store, patch: PatchFile, held: Paths) -> _Candidate:
+    """The ways to read a patch; raises PlanError where git can read none in it."""
     try:
-        _git_apply(git, patch, found.reading)
+        usual = readings(git, patch)
     except CommandError as error:
-        said = "\n".join(map(printable, error.output.strip().splitlines()))
-        if any(_applies(git, patch, reading, "--reverse") for reading in found.readings):
+        page = flattened.parse(patch)
+        if not page:
+            raise _unreadable(patch, error.output) from error
+        return _Candidate(patch, (reading_of(file.path for file in page),), (), page)
+    return _Candidate(patch, usual, relative(usual, held))
+
+
+def _mended(git: Store, candidate: _Candidate) -> _Candidate:
+    """A patch with the white space that the index tells; raises PlanError where it does not."""
+
+    def read(path: str) -> bytes | None:
+        try:
+            text = git.run("cat-file", "blob", f":{path}", index=INDEX)
+        except CommandError:
+            return None
+        return text.encode(errors="surrogateescape")
+
+    patch = flattened.repaired(candidate.patch, candidate.page, read)
+    return _candidates(git, patch, Paths(()))
+
+
+class _Applying:
+    """One patch, applied to the index on top of what `held` names."""
+
+    def __init__(self, git: Store, candidate: _Candidate, held: Paths) -> None:
+        self.git = git
+        self.patch = candidate.patch
+        self.usual = candidate.usual
+        self.held = held
+        self.reading = self._reading(candidate)
+
+    def _reading(self, candidate: _Candidate) -> Reading:
+        """The one that is meant; raises PatchError where it might be several."""
+        usual = choose(candidate.usual, self.held)
+        if all(path in self.held for path in usual.reads) or not candidate.within:
+            return usual
+        fitting = [one for one in candidate.within if self._applies(one)]
+        if len(fitting) > 1:
             raise PatchError(
-                f"{patch.path} is in this source already",
-                why="it applies in reverse",
-                advice="leave it out, or choose an older kernel with --source",
-            ) from error
-        raise _refused(git, found, said) from error
+                f"{self.patch.path} does not say where it belongs",
+                why=f"it applies below {', '.join(printable(one.below) for one in fitting)}",
+                advice="make it at the top of the tree: git diff --no-relative",
+            )
+        only = candidate.within if len(candidate.within) == 1 else ()
+        return next(iter((*fitting, *only)), usual)
 
-
-def _git_apply(git: Store, patch: PatchFile, reading: Reading, *options: str) -> None:
-    """Run git apply on the index; raises CommandError."""
-    apply = ("apply", "--cached", "--whitespace=nowarn", f"-p{reading.level}", *options, "-")
-    git.run(*apply, index=INDEX, stdin=patch.data)
-
-
-def _applies(git: Store, patch: PatchFile, reading: Reading, *options: str) -> bool:
-    """True where git finds that the index has what the patch changes."""
-    try:
-        _git_apply(git, patch, reading, "--check", *options)
-    except CommandError:
-        return False
-    return True
-
-
-def _refused(git: Store, found: LookedUp, said: str) -> HarnessError:
-    """Why a patch that git can read does not apply."""
-    patch, reading, held = found.patch, found.reading, found.held
-    missing = sorted(path for path in reading.reads if path not in held)
-    if any(words in said for words in _UNSAFE):
-        return PatchError(
-            f"{patch.path} reaches out of the source tree",
-            why=said,
-            advice="a patch may only name files of the tree, and not through links",
+    def apply(self) -> PatchFile:
+        """Have the index hold what the patch makes of it, and tell how; raises HarnessError."""
+        warnings: list[str] = []
+        try:
+            self._run("--cached")
+        except CommandError as error:
+            said = "\n".join(map(printable, error.output.strip().splitlines()))
+            if any(self._applies(one, "--reverse") for one in (self.reading, *self.usual)):
+                raise PatchError(
+                    f"{self.patch.path} is in this source already",
+                    why="it applies in reverse",
+                    advice="leave it out, or choose an older kernel with --source",
+                ) from error
+            warnings = self._merged() or self._with_fuzz()
+            if not warnings:
+                raise self._refused(said) from error
+        notes = [*self.patch.notes, *filter(None, [self.reading.note])]
+        return self.patch.model_copy(
+            update={"notes": tuple(notes), "warnings": (*self.patch.warnings, *warnings)}
         )
-    if missing:
-        return PatchError(
-            f"{patch.path} does not apply", why=_not_there(missing, held), advice=_REBASE
+
+    def _run(self, *options: str, reading: Reading | None = None) -> str:
+        """Run git apply on the index; raises CommandError."""
+        where = (reading or self.reading).options
+        apply = ("apply", "--whitespace=nowarn", *where, *options, "-")
+        return self.git.run(*apply, index=INDEX, stdin=self.patch.data, with_errors=True)
+
+    def _applies(self, reading: Reading, *options: str) -> bool:
+        """True where git finds that the index has what the patch changes."""
+        try:
+            self._run("--cached", "--check", *options, reading=reading)
+        except CommandError:
+            return False
+        return True
+
+    def _merged(self) -> list[str]:
+        """Merge it three ways, where the store has the files that it was made of; what to say."""
+        before = self.git.write_tree(INDEX)
+        try:
+            self._run("--cached", "--3way")
+        except CommandError:
+            self.git.run("read-tree", before, index=INDEX)
+            return []
+        files = ", ".join(map(printable, sorted(self.reading.reads)[:_SHOWN]))
+        return [f"merged three ways, as it was made for other versions of {files}"]
+
+    def _with_fuzz(self) -> list[str]:
+        """Apply it with a line less of context around each hunk; what to say."""
+        context = most_context(self.patch)
+        if context < _ENOUGH_CONTEXT:
+            return []
+        try:
+            said = self._run("--cached", "--verbose", f"-C{context - 1}")
+        except CommandError:
+            return []
+        where = (self.reading.level, self.reading.below)
+        return fuzz_of(self.patch, said, *where) or ["applied with fuzz 1"]
+
+    def _refused(self, said: str) -> HarnessError:
+        """Why a patch that git can read does not apply."""
+        patch, what = self.patch, f"{self.patch.path} does not apply"
+        missing = sorted(path for path in self.reading.reads if path not in self.held)
+        if any(words in said for words in _UNSAFE):
+            return PatchError(
+                f"{patch.path} reaches out of the source tree",
+                why=said,
+                advice="a patch may only name files of the tree, and not through links",
+            )
+        if missing:
+            return PatchError(what, why=_not_there(missing, self.held), advice=_rebase(patch))
+        if "only garbage" in said:
+            return _unreadable(patch, said)
+        if "without full index line" in said:
+            return PlanError(
+                f"{patch.path} lacks what it changes",
+                why=said,
+                advice="make it with git diff --binary, or git format-patch",
+            )
+        but_for_space = not self._applies(self.reading) and self._applies(
+            self.reading, "--ignore-whitespace"
         )
-    if "only garbage" in said:
-        return _unreadable(patch, said)
-    if "without full index line" in said:
-        return PlanError(
-            f"{patch.path} lacks what it changes",
-            why=said,
-            advice="make it with git diff --binary, or git format-patch",
-        )
-    but_for_space = not _applies(git, patch, reading) and _applies(
-        git, patch, reading, "--ignore-whitespace"
-    )
-    damage = whitespace_damage(patch) if but_for_space else ""
-    if damage:
-        return _damaged(patch, damage)
-    hints = ["it would, if white space were left aside"] if but_for_space else []
-    hints += ["it has no lines of context (diff -U0)"] if lacks_context(patch) else []
-    return PatchError(
-        f"{patch.path} does not apply",
-        why="\n".join(filter(None, [said, *hints, rejected_hunk(patch, said, reading.level)])),
-        advice=_REBASE,
-    )
+        damage = whitespace_damage(patch) if but_for_space else ""
+        if damage:
+            return _damaged(patch, damage)
+        hints = ["it would, if white space were left aside"] if but_for_space else []
+        hints += ["it has no lines of context (diff -U0)"] if lacks_context(patch) else []
+        hunk = rejected_hunk(patch, said, self.reading.level, self.reading.below)
+        why = "\n".join(filter(None, [said, *hints, hunk]))
+        return PatchError(what, why=why, advice=_rebase(patch))
+
+
+def _rebase(patch: PatchFile) -> str:
+    made_for = f"it was made on {patch.base_commit[:12]}; " if patch.base_commit else ""
+    return f"{made_for}rebase it onto this kernel, or choose another one with --source"
 
 
 def _not_there(missing: list[str], held: Paths) -> str:
@@ -225,6 +249,8 @@ def _not_there(missing: list[str], held: Paths) -> str:
 def _unreadable(patch: PatchFile, said: str) -> PlanError:
     """Why git can read no patch in a file."""
     said = printable(said.strip())
+    if patch.flowed:
+        return _damaged(patch, FLOWED)
     if "No valid patches" in said:
         return PlanError(
             f"{patch.path} is not a patch", why="git finds no change in it", advice=MAKE_ONE

@@ -45,9 +45,14 @@ class Store:
             write_text(self.folder / "objects" / "info" / "alternates", f"{clone.objects}\n")
 
     def run(
-        self, *argv: str, index: str = "index", work: Path | None = None, stdin: bytes = b""
+        self,
+        *argv: str,
+        index: str = "index",
+        work: Path | None = None,
+        stdin: bytes = b"",
+        with_errors: bool = False,
     ) -> str:
-        """What a git command says; raises CommandError."""
+        """What a git command says, with `with_errors` on both streams; raises CommandError."""
         # Nobody else is here: a lock that lies about is a killed run's.
         (self.folder / f"{index}.lock").unlink(missing_ok=True)
         env = environment(
@@ -58,8 +63,14 @@ class Store:
                 "GIT_INDEX_FILE": str(self.folder / index),
             }
         )
-        where = work or self.work
-        return capture(["git", *argv], cwd=where, env=env, stdin=stdin, errors="surrogateescape")
+        return capture(
+            ["git", *argv],
+            cwd=work or self.work,
+            env=env,
+            stdin=stdin,
+            errors="surrogateescape",
+            with_errors=with_errors,
+        )
 
     def names(self, *argv: str, stdin: bytes = b"", **where: Any) -> list[str]:
         """What a command prints with -z, one by one."""

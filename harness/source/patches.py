@@ -17,6 +17,7 @@ from harness.model import PatchFile
 
 # Larger than the difference of two releases of the kernel; plan.json holds it all.
 LIMIT = 128 << 20
+FLOWED = "its mail is format=flowed, which adds blanks to lines and joins them"
 MAKE_ONE = "make one with git format-patch, or git diff"
 
 _Unpacking = gzip.GzipFile | lzma.LZMAFile | bz2.BZ2File
@@ -28,10 +29,13 @@ _COMPRESSED: tuple[tuple[bytes, str, Callable[[BytesIO], _Unpacking]], ...] = (
 _DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error)
 
 _REJECTED = re.compile(r"^error: patch failed: (?P<file>.+):(?P<line>\d+)$", re.MULTILINE)
+_CHECKING = re.compile(r"^Checking patch (.+)\.\.\.$")
+_PLACED = re.compile(r"^Hunk #(\d+) succeeded at (\d+)")
+_REDUCED = re.compile(r"^Context reduced to \((\d+)/\d+\) to apply fragment at (\d+)$")
 _HEADER = re.compile(rb"^(?:diff --git .+|--- .*\n\+\+\+ .+)", re.MULTILINE)
-_ENCODED = re.compile(rb"(?im)^content-transfer-encoding: *(base64|quoted-printable)")
-_FLOWED = re.compile(rb"(?im)^content-type:(?:.|\n[ \t])*format=\"?flowed")
 _SERIES_LINE = re.compile(rb"#.*|\S+\.(patch|diff)(\.gz)?(\s.*)?|\s*")
+# As much as can be taken apart, line by line, in a second or two.
+_LOOKED_AT = 8 << 20
 # As much as tells what a file is, or as a mail's headers may take.
 _HEAD = 1 << 16
 # What a file is that is no patch, even if there is one within; the first that fits its head.
@@ -65,38 +69,36 @@ _OTHERS = (
 )
 
 
-def read_patch(path: str, content: bytes) -> PatchFile:
-    """A patch from a file's content, unpacked where it is compressed.
+def content_of(path: str, content: bytes) -> bytes:
+    """What is in a file, unpacked where it is compressed.
 
-    Raises PlanError for a file that is none, and says what it is.
+    Raises PlanError for what holds no patch that could be read as it is, and says what it is.
     """
     data = _unpacked(path, content).removeprefix(b"\xef\xbb\xbf")
     head = data[:_HEAD]
     for pattern, why, advice in _WRAPPINGS:
         if re.search(pattern, head):
             raise PlanError(f"{path} is not a patch", why=why, advice=advice)
-    encoded = _ENCODED.search(_mail_headers(data))
-    if encoded:
-        raise PlanError(
-            f"{path} is not a patch yet",
-            why=f"it is a mail in {encoded[1].decode().lower()}",
-            advice="decode it: git mailinfo MESSAGE PATCH <MAIL, or b4 am",
-        )
+    return data
+
+
+def holds_diff(data: bytes) -> bool:
+    """True if there is the head of a file's diff in it."""
+    return _HEADER.search(data) is not None
+
+
+def with_unix_line_ends(data: bytes) -> bytes:
+    """A diff whose own lines end with CR LF, with LF; a file's that has them is left alone."""
     header = _HEADER.search(data)
-    if not header:
-        raise _no_patch(path, data)
-    if header[0].endswith(b"\r"):
-        raise PlanError(
-            f"{path} has DOS line ends",
-            why="its lines end with CR LF, those of a kernel with LF",
-            advice="convert it with dos2unix; send and save patches as they are",
-        )
+    return data.replace(b"\r\n", b"\n") if header and header[0].endswith(b"\r") else data
+
+
+def read_patch(path: str, content: bytes) -> PatchFile:
+    """A patch from a file's content; raises PlanError for a file that is none."""
+    data = with_unix_line_ends(content_of(path, content))
+    if not holds_diff(data):
+        raise no_patch(path, data)
     return PatchFile.of(path, data)
-
-
-def _mail_headers(data: bytes) -> bytes:
-    """What comes before the first empty line."""
-    return re.split(rb"\r?\n\r?\n", data[:_HEAD], maxsplit=1)[0]
 
 
 def _unpacked(path: str, content: bytes) -> bytes:
@@ -121,7 +123,7 @@ def _unpacked(path: str, content: bytes) -> bytes:
     return content
 
 
-def _no_patch(path: str, data: bytes) -> PlanError:
+def no_patch(path: str, data: bytes) -> PlanError:
     """What a file is that holds no patch."""
     what, head = f"{path} is not a patch", data[:_HEAD]
     if not data.strip():
@@ -129,17 +131,28 @@ def _no_patch(path: str, data: bytes) -> PlanError:
     for pattern, why, advice in _OTHERS:
         if re.search(pattern, head):
             return PlanError(what, why=why, advice=advice)
-    if all(_SERIES_LINE.fullmatch(line) for line in head.splitlines()):
+    if is_list(data):
         return PlanError(
             what,
-            why="it is a list of patches, as quilt's `series`",
-            advice="give the patches that it names, in its order, each with --patch",
+            why="it is a list of patches, as quilt's `series`, and they do not lie beside it",
+            advice="give it in the folder of the patches that it names",
         )
     return PlanError(what, why="there is no 'diff' in it", advice=MAKE_ONE)
 
 
+def is_list(data: bytes) -> bool:
+    """True for a list of patches, as quilt's `series`."""
+    lines = data[:_HEAD].splitlines()
+    return bool(data.strip()) and all(_SERIES_LINE.fullmatch(line) for line in lines)
+
+
 def _hunks(patch: PatchFile) -> Iterator[tuple[str, Hunk]]:
-    """Each hunk, and the file that it is for as the patch names it; none where it is damaged."""
+    """Each hunk, and the file that it is for as the patch names it; none where it is damaged.
+
+    None of a patch that is too large to be looked at for the sake of a message.
+    """
+    if len(patch.text) > _LOOKED_AT:
+        return
     try:
         parsed = PatchSet(patch.text)
     except UnidiffParseError:
@@ -149,13 +162,25 @@ def _hunks(patch: PatchFile) -> Iterator[tuple[str, Hunk]]:
             yield file.source_file, hunk
 
 
+def _context(hunk: Hunk) -> tuple[int, int]:
+    """How many lines of context a hunk begins with, and ends with."""
+    kept = [line.is_context for line in hunk if line.line_type in " +-"]
+    changed = [number for number, is_context in enumerate(kept) if not is_context]
+    return (changed[0], len(kept) - 1 - changed[-1]) if changed else (0, 0)
+
+
+def most_context(patch: PatchFile) -> int:
+    """How many lines of context the patch was made with: diff's -U."""
+    return max((max(_context(hunk)) for _, hunk in _hunks(patch)), default=0)
+
+
 def whitespace_damage(patch: PatchFile) -> str:
     """How white space was changed on a patch's way; empty where that cannot be seen.
 
     Asked of a patch that would apply if white space were left aside.
     """
-    if _FLOWED.search(_mail_headers(patch.data)):
-        return "its mail is format=flowed, which adds blanks to lines and joins them"
+    if patch.flowed:
+        return FLOWED
     lines = [line for _, hunk in _hunks(patch) for line in hunk]
     if not any("\t" in line.value for line in lines):
         return "no tab is left in its lines: a mail client or a terminal made blanks of them"
@@ -171,18 +196,51 @@ def lacks_context(patch: PatchFile) -> bool:
     return bool(lines) and not any(line.is_context for line in lines)
 
 
-def rejected_hunk(patch: PatchFile, complaint: str, level: int) -> str:
+def _of_file(patch: PatchFile, path: str, level: int, below: str) -> list[Hunk]:
+    """The hunks for a file, by the path that git makes of it."""
+    wanted = path.removeprefix(f"{below}/") if below else path
+    found = []
+    for named, hunk in _hunks(patch):
+        mine = "/".join(named.split("/")[level:])
+        # A date may follow.
+        if mine == wanted or mine.startswith(f"{wanted} "):
+            found.append(hunk)
+    return found
+
+
+def rejected_hunk(patch: PatchFile, complaint: str, level: int, below: str = "") -> str:
     """The hunk that git's message names, as text; empty when it names none.
 
-    `level` is how many leading components of paths git stripped.
+    `level` is how many leading components of paths git stripped, `below` the folder that it
+    put them in.
     """
     match = _REJECTED.search(complaint)
     if not match:
         return ""
-    for named, hunk in _hunks(patch):
-        path = "/".join(named.split("/")[level:])
-        # A date may follow.
-        right = path == match["file"] or path.startswith(f"{match['file']} ")
-        if right and hunk.source_start == int(match["line"]):
-            return str(hunk)
-    return ""
+    hunks = _of_file(patch, match["file"], level, below)
+    return next((str(hunk) for hunk in hunks if hunk.source_start == int(match["line"])), "")
+
+
+def fuzz_of(patch: PatchFile, said: str, level: int, below: str = "") -> list[str]:
+    """Which hunks git placed with less context than they have, from its verbose words."""
+    found, path, placed = [], "", (0, 0)
+    for line in said.splitlines():
+        if checking := _CHECKING.match(line):
+            path = checking[1]
+        elif hunk_placed := _PLACED.match(line):
+            placed = (int(hunk_placed[1]), int(hunk_placed[2]))
+        elif reduced := _REDUCED.match(line):
+            leading, at = int(reduced[1]), int(reduced[2])
+            hunks = list(enumerate(_of_file(patch, path, level, below), 1))
+            # git drops lines from the beginning, and tells where what is left begins.
+            offsets = {
+                number: at - hunk.target_start - _context(hunk)[0] + leading
+                for number, hunk in hunks
+            }
+            # It names no hunk where it counts an offset of 0.
+            nearest = min(offsets, key=lambda one: abs(offsets[one]), default=0)
+            number = placed[0] if placed[1] == at else nearest
+            offset = offsets.get(number, 0)
+            where = f" at an offset of {offset}" if offset else ""
+            found.append(f"hunk {number} of {path}{where}, fuzz 1")
+    return found

@@ -63,6 +63,10 @@ class Paths:
         inside = self.below(path)
         return found | {inside} if inside else found
 
+    def ending_with(self, path: str) -> list[str]:
+        """The folders below which there is a file or link of this path."""
+        return [known.removesuffix(f"/{path}") for known in self if known.endswith(f"/{path}")]
+
     def nearest(self, path: str) -> str | None:
         """A path that may be meant: one with the same name elsewhere, or a like one beside it."""
         last = PurePosixPath(path).name

@@ -6,6 +6,8 @@ import sys
 import tarfile
 from pathlib import Path
 
+from tests.conftest import CAPTURES
+
 MAKEFILE = """\
 VERSION = 6
 PATCHLEVEL = 12
@@ -34,12 +36,12 @@ QEMU = r'''#!{python}
 """Speaks QMP on one inherited socket, plays a guest's console on the other."""
 import gzip, json, os, re, signal, socket, struct, sys, time
 
-words = " ".join(sys.argv)
+words = "\n".join(sys.argv)
 monitor = socket.socket(fileno=int(re.search(r"id=monitor,fd=(\d+)", words)[1]))
 console = socket.socket(fileno=int(re.search(r"id=console,fd=(\d+)", words)[1]))
-channel = re.search(r"mem-path=(\S+)", words)[1]
-trace = (re.findall(r" -D (\S+)", words) or [os.devnull])[0]
-script = open(re.search(r"-kernel (\S+)", words)[1]).read()
+channel = re.search(r"mem-path=(.+)", words)[1]
+trace = (re.findall(r"\n-D\n(.+)", words) or [os.devnull])[0]
+script = open(re.search(r"-kernel\n(.+)", words)[1]).read()
 if "--version" in sys.argv:
     sys.exit("QEMU emulator version 0")
 
@@ -98,7 +100,7 @@ for line in script.splitlines():
     if verb == "print":
         console.sendall(rest.encode() + b"\r\n")
     elif verb == "outer":
-        with open(re.search(r"id=outer,append=on,path=(\S+)", words)[1], "a") as file:
+        with open(re.search(r"id=outer,append=on,path=(.+)", words)[1], "a") as file:
             file.write(rest + "\n")
     elif verb == "records":
         records(rest.replace("\\n", "\n").encode())
@@ -219,3 +221,14 @@ def make_qemu_source(folder: Path) -> Path:
     with tarfile.open(tarball, "w:gz") as archive:
         archive.add(tree, tree.name)
     return tarball
+
+
+def played(name):
+    """A one-line guest: it prints its milestones and leaves captured records."""
+    file = CAPTURES / f"{name}.jsonl.gz"
+    return f"print pmu-harness: ready~capture {file}~print pmu-harness: done"
+
+
+CLEAN = played("6.12/cycles-task")
+BEFORE = played("6.12+pre-callbacks/cycles-task")
+PANIC = "print Kernel panic - not syncing: saboteur"

@@ -7,11 +7,14 @@ import pytest
 
 from harness.errors import PatchError, PlanError
 from harness.model import PatchFile
-from harness.source.apply import patched
+from harness.source.apply import apply_all, patched
 from harness.source.archive import MANIFEST, held, unpack
+from harness.source.clone import Clone
+from harness.source.intake import take_in
 from harness.source.kernel.path import snapshot
 from harness.source.tree import Change, Tree
-from tests.component.fakes import added, diff, make_tree
+from tests.component.fakes import added, diff, git, make_tree
+from tests.conftest import DATA
 
 pytestmark = pytest.mark.needs("git", "tar", "setpriv")
 
@@ -329,10 +332,6 @@ def test_control_characters_in_names_are_not_passed_on(apply):
 
 DAMAGED = {
     "tabs": (WAYS["git"].replace("\t", "        "), "no tab is left"),
-    "flowed": (
-        "Content-Type: text/plain; format=flowed\n\n" + WAYS["git"].replace(" \t", "  \t"),
-        "format=flowed",
-    ),
     "stuffed": (WAYS["git"].replace("\n \t", "\n  \t"), "a blank too many"),
     "wrapped": (WAYS["git"].replace("\tone", "\to\nne"), "corrupt patch at line 6"),
     "cut": (WAYS["git"].removesuffix(" \tthree\n"), "it ends within a hunk"),
@@ -354,6 +353,255 @@ def test_a_damaged_patch_is_no_kernels_fault(apply, how):
         apply(patch(text))
     assert why in raised.value.why
     assert raised.value.advice
+
+
+@pytest.mark.parametrize(
+    "text",
+    [WAYS["git"].replace(" \t", "  \t"), WAYS["git"].replace("\n \t", "\n\t")],
+)
+def test_a_mail_that_flowed_is_called_that(apply, text):
+    """One whose client added blanks, and one whose client did not, and git took them away."""
+    mail = PatchFile.of("my.patch", text.encode(), flowed=True)
+    with pytest.raises(PlanError, match=r"^my\.patch was damaged on its way$") as raised:
+        apply(mail)
+    assert "format=flowed" in raised.value.why
+
+
+# --- where the plain way fails -----------------------------------------------
+
+LONG = "".join(f"{number}\n" for number in range(1, 41))
+
+
+@pytest.fixture
+def developer(tmp_path):
+    """A tree under git, and a function that applies patches to what lies in it."""
+    user = make_source(tmp_path / "user")
+    (user / "long.c").write_text(LONG)
+    git(user, "init", "--quiet")
+    git(user, "add", "--all", "--force")
+    git(user, "commit", "--quiet", "--message=one")
+
+    def apply(*patches):
+        clone = Clone(user)
+        tree = Tree(tmp_path / "source")
+        tree.prepare(clone)
+        applied = apply_all(tree, snapshot(tree, user, clone), tuple(patches))
+        tree.checkout(applied.tree)
+        return applied.patches
+
+    apply.user, apply.work = user, tmp_path / "source" / "tree"
+    return apply
+
+
+def changed(user, *changes, file="long.c"):
+    """The diff of some lines of the file, which stays as it is."""
+    path = user / file
+    before = path.read_text()
+    text = before
+    for old, new in changes:
+        text = text.replace(f"\n{old}\n", f"\n{new}\n")
+    path.write_text(text)
+    try:
+        return patch(git(user, "diff") + "\n")
+    finally:
+        path.write_text(before)
+
+
+def test_a_patch_made_for_another_version_is_merged_where_that_is_known(developer):
+    mine = changed(developer.user, ("20", "twenty"))
+    path = developer.user / "long.c"
+    path.write_text(LONG.replace("\n17\n", "\nseventeen\n").replace("\n23\n", "\n_\n"))
+    (done,) = developer(mine)
+    assert done.warnings == ("merged three ways, as it was made for other versions of long.c",)
+    assert "\n19\ntwenty\n21\n" in (developer.work / "long.c").read_text()
+    assert "\nseventeen\n" in (developer.work / "long.c").read_text()
+
+
+def test_a_merge_with_conflicts_is_no_merge(developer):
+    mine = changed(developer.user, ("20", "twenty"))
+    (developer.user / "long.c").write_text(LONG.replace("\n20\n", "\nzwanzig\n"))
+    with pytest.raises(PatchError, match="does not apply") as raised:
+        developer(mine)
+    assert "patch failed: long.c:17" in raised.value.why
+
+
+def without_blobs(one):
+    """The same without index lines: nobody knows what it was made for."""
+    lines = [line for line in one.text.splitlines(True) if not line.startswith("index ")]
+    return patch("".join(lines))
+
+
+def test_a_line_of_fuzz_is_told_with_hunk_and_offset(developer):
+    mine = without_blobs(changed(developer.user, ("5", "five"), ("20", "twenty")))
+    text = LONG.replace("\n17\n", "\nseventeen\n").replace("\n10\n", "\n10\n" + "new\n" * 12)
+    (developer.user / "long.c").write_text(text)
+    (done,) = developer(mine)
+    assert done.warnings == ("hunk 2 of long.c at an offset of 12, fuzz 1",)
+    assert "\n19\ntwenty\n21\n" in (developer.work / "long.c").read_text()
+
+
+def test_two_lines_of_fuzz_are_too_many(developer):
+    mine = without_blobs(changed(developer.user, ("20", "twenty")))
+    text = LONG.replace("\n17\n18\n", "\nseventeen\neighteen\n")
+    (developer.user / "long.c").write_text(text)
+    with pytest.raises(PatchError, match="does not apply"):
+        developer(mine)
+
+
+def test_a_patch_with_little_context_is_given_no_fuzz(developer):
+    text = "--- a/long.c\n+++ b/long.c\n@@ -19,3 +19,3 @@\n 19\n-20\n+twenty\n 21\n"
+    (developer.user / "long.c").write_text(LONG.replace("\n19\n", "\nnineteen\n"))
+    with pytest.raises(PatchError, match="does not apply"):
+        developer(patch(text))
+
+
+def test_a_patch_made_in_a_folder_is_taken_there(apply):
+    """By git diff --relative: where its files are, and where its lines fit."""
+    within = at("a/perf/arm_pmu.c", "b/perf/arm_pmu.c")
+    assert apply(patch(within)) == {Change("drivers/perf/arm_pmu.c", "M")}
+    new = added("perf/new.c")
+    assert apply(patch(within + new)) >= {Change("drivers/perf/new.c", "A")}
+    assert apply(patch(at("arm_pmu.c", "arm_pmu.c"))) == {Change("drivers/perf/arm_pmu.c", "M")}
+
+
+def test_a_folder_is_told_by_the_lines_where_several_have_the_file(apply):
+    both = at("a/core.c", "b/core.c")
+    with pytest.raises(PatchError, match="does not say where it belongs") as raised:
+        apply(patch(both))
+    assert raised.value.why == "it applies below kernel, tools/kernel"
+    other = diff("tools/kernel/core.c", "\tone", "\tother", "\ttwo", "\tthree")
+    assert apply(patch(other), patch(both)) == {
+        Change("kernel/core.c", "M"),
+        Change("tools/kernel/core.c", "M"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (WAYS["no prefix"], "its paths are taken with -p0, as the files are there"),
+        (WAYS["two"], "its paths are taken with -p2, as the files are there"),
+        (at("perf/arm_pmu.c", "perf/arm_pmu.c"), "its paths are taken below drivers/, where"),
+    ],
+)
+def test_what_is_unusual_about_its_paths_is_said(source, text, note):
+    tree, pristine = source
+    (done,) = apply_all(tree, pristine, (patch(text),)).patches
+    assert note in done.notes[0]
+    (usual,) = apply_all(tree, pristine, (patch(WAYS["git"]),)).patches
+    assert usual.notes == () and usual.warnings == ()
+
+
+# --- a web page --------------------------------------------------------------
+
+PAGE = DATA / "patches" / "start-stop-as-a-page.txt"
+# As much of 2.6.33 as the page's hunks are about.
+OF_2010 = {
+    "arch/x86/kernel/cpu/perf_event.c": """\
+static int x86_pmu_enable(struct perf_event *event)
+{
+\treturn 0;
+}
+
+static void x86_pmu_unthrottle(struct perf_event *event)
+{
+\tstruct cpu_hw_events *cpuc = &__get_cpu_var(cpu_hw_events);
+}
+
+static void __x86_pmu_disable(struct perf_event *event, struct cpu_hw_events *cpuc)
+{
+\tcpuc->events[idx] = NULL;
+}
+
+static void x86_pmu_disable(struct perf_event *event)
+{
+\tstruct cpu_hw_events *cpuc = &__get_cpu_var(cpu_hw_events);
+\tint i;
+
+\t__x86_pmu_disable(event, cpuc);
+
+\tfor (i = 0; i < cpuc->n_events; i++) {
+\t\tif (event == cpuc->event_list[i]) {
+\t\t\tbreak;
+\t\t}
+\t}
+\tperf_event_update_userpage(event);
+}
+
+/*
+ * Save and restart an expired event. Called by NMI contexts,
+ * so it has to be careful about preempting normal event ops:
+ */
+static const struct pmu pmu = {
+\t.enable\t\t= x86_pmu_enable,
+\t.disable\t= x86_pmu_disable,
+\t.read\t\t= x86_pmu_read,
+\t.unthrottle\t= x86_pmu_unthrottle,
+};
+""",
+    "include/linux/perf_event.h": """\
+struct pmu {
+\tint (*enable)\t\t\t(struct perf_event *event);
+\tvoid (*disable)\t\t\t(struct perf_event *event);
+\tvoid (*read)\t\t\t(struct perf_event *event);
+\tvoid (*unthrottle)\t\t(struct perf_event *event);
+};
+""",
+    "kernel/perf_event.c": """\
+static void perf_adjust_period(struct perf_event *event, u64 nsec, u64 count)
+{
+\thwc->sample_period = sample_period;
+
+\tif (atomic64_read(&hwc->period_left) > 8*sample_period) {
+\t\tperf_disable();
+\t\tevent->pmu->disable(event);
+\t\tatomic64_set(&hwc->period_left, 0);
+\t\tevent->pmu->enable(event);
+\t\tperf_enable();
+\t}
+}
+""",
+}
+
+
+@pytest.fixture
+def page():
+    (patch,) = take_in([PAGE]).patches
+    return patch
+
+
+def test_a_page_that_lost_its_white_space_is_repaired_from_the_tree_that_it_fits(tmp_path, page):
+    user = make_tree(tmp_path / "user")
+    for name, text in OF_2010.items():
+        (user / name).parent.mkdir(parents=True, exist_ok=True)
+        (user / name).write_text(text)
+    tree, pristine = as_path(tmp_path, user)
+    applied = apply_all(tree, pristine, (page,))
+    tree.checkout(applied.tree)
+    (done,) = applied.patches
+    assert len(done.warnings) == 3
+    assert "made for another version of it, a920f17" in done.warnings[0]
+    core = (tree.work / "kernel/perf_event.c").read_text()
+    assert "\t\tperf_disable();\n\t\tevent->pmu->stop(event);\n" in core
+    driver = (tree.work / "arch/x86/kernel/cpu/perf_event.c").read_text()
+    assert "\tif (hwc->idx == -1)\n\t\treturn -EAGAIN;\n\n\tx86_perf_event_set_period" in driver
+    assert "\t.disable\t= x86_pmu_disable,\n\t.start\t\t= x86_pmu_start,\n" in driver
+    header = (tree.work / "include/linux/perf_event.h").read_text()
+    assert "\tint (*start)\t\t\t(struct perf_event *event);\n" in header
+    assert patched(tree, pristine, applied.patches)[1] == applied.tree
+
+
+def test_a_page_is_refused_in_plain_words_where_it_does_not_fit(source, page):
+    tree, pristine = source
+    with pytest.raises(PlanError, match="lost its white space on its way") as raised:
+        patched(tree, pristine, (page,))
+    assert "as on a web page: tabs and the first blank of each line are gone" in raised.value.why
+    assert "this source has no arch/x86/kernel/cpu/perf_event.c" in raised.value.why
+
+
+def test_a_page_says_what_it_is(page):
+    assert page.subject == "[RFC][PATCH] perf_events: added new start/stop PMU callbacks"
+    assert page.author == "Stephane Eranian"
 
 
 # --- what is kept of an archive ----------------------------------------------

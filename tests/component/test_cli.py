@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ def call(tmp_path):
         "XDG_STATE_HOME": str(tmp_path / "state"),
     }
 
-    def run(*argv, start=False):
+    def run(*argv, start=False, stdin=""):
         # What a shell starts in the background ignores SIGINT, and so would its children.
         command = ["env", "--default-signal=INT", sys.executable, "-m", "harness"]
         command += map(str, argv)
@@ -36,12 +37,12 @@ def call(tmp_path):
             command,
             cwd=ROOT,
             env=env,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if start else subprocess.PIPE,
             **pipes,
         )
         if start:
             return child
-        out, err = child.communicate(timeout=120)
+        out, err = child.communicate(stdin, timeout=120)
         return child.returncode, out, err
 
     return run
@@ -217,6 +218,43 @@ def test_a_patch_that_does_not_apply_is_the_subjects_fault(call, tree, tmp_path)
     assert "stale.patch does not apply" in out
     assert "-zero" in out
     assert (tree / "kernel" / "core.c").read_text() == "one\n"
+
+
+STALE = "--- a/kernel/core.c\n+++ b/kernel/core.c\n@@ -1 +1 @@\n-{}\n+two\n"
+
+
+@pytest.mark.needs("git", "make", "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "cpio")
+@pytest.mark.parametrize("words", ["--patch A B --alone", "--patch=A B --alone", "--patch A B -"])
+def test_several_patches_may_follow_one_option(call, tree, tmp_path, words):
+    """As a shell's * gives them; the last one that is named does not apply."""
+    files = {"A": tmp_path / "a.patch", "B": tmp_path / "b.patch"}
+    files["A"].write_text(STALE.format("one"))
+    files["B"].write_text(STALE.format("zero").replace("+two", "+three"))
+    argv = [re.sub(r"\b[AB]$", lambda found: str(files[found[0]]), word) for word in words.split()]
+    standard_input = STALE.format("nothing") if "-" in argv else ""
+    status, out, _ = call(*("run", "--source", f"path:{tree}", *ONE, *argv), stdin=standard_input)
+    assert status == 1
+    assert f"{files['B']} does not apply" in out
+    number = 3 if "-" in argv else 2
+    assert f"({number} patches)" in out
+
+
+@pytest.mark.needs("git", "make", "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "cpio")
+def test_a_patch_is_read_from_standard_input(call, tree):
+    where = ("--source", f"path:{tree}", *ONE, "--patch", "-")
+    status, out, _ = call("run", *where, stdin=STALE.format("zero"))
+    assert (status, "6.12+stdin: standard input does not apply" in out) == (1, True)
+    status, _, err = call("run", *where)
+    assert (status, "standard input is not a patch" in err) == (2, True)
+    assert "it is empty" in err
+
+
+@pytest.mark.needs("git", "make", "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "cpio")
+def test_a_range_takes_a_history(call, tree):
+    status, _, err = call("run", *ONE, "--range", "HEAD~1..")
+    assert (status, "debian:auto has no commits to choose from" in err) == (2, True)
+    status, _, err = call("run", "--source", f"path:{tree}", *ONE, "--range", "HEAD~1..")
+    assert (status, "is no git repository" in err) == (2, True)
 
 
 @pytest.mark.needs("git", "make", "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "cpio")

@@ -15,7 +15,14 @@ import pytest
 from harness.errors import PlanError
 from harness.model import PatchFile
 from harness.source import patches
-from harness.source.patches import lacks_context, read_patch, rejected_hunk, whitespace_damage
+from harness.source.patches import (
+    fuzz_of,
+    lacks_context,
+    most_context,
+    read_patch,
+    rejected_hunk,
+    whitespace_damage,
+)
 from harness.source.paths import Paths, printable
 
 TEXT = """\
@@ -122,21 +129,11 @@ def test_what_is_no_patch_is_said_to_be_what_it_is(content, why):
     assert raised.value.advice
 
 
-@pytest.mark.parametrize("how", ["base64", "quoted-printable", "Quoted-Printable"])
-def test_an_encoded_mail_is_to_be_decoded(how):
-    mail = f"From: me\nContent-Transfer-Encoding: {how}\n\n".encode() + DATA
-    with pytest.raises(PlanError, match="not a patch yet") as raised:
-        read_patch("my.patch", mail)
-    assert f"a mail in {how.lower()}" in raised.value.why
-    assert read_patch("my.patch", mail.replace(how.encode(), b"8bit"))
-
-
-def test_dos_line_ends_are_not_a_kernels():
-    with pytest.raises(PlanError, match="has DOS line ends") as raised:
-        read_patch("my.patch", DATA.replace(b"\n", b"\r\n"))
-    assert "dos2unix" in raised.value.advice
+def test_dos_line_ends_of_the_diff_are_not_a_kernels():
+    assert read_patch("my.patch", DATA.replace(b"\n", b"\r\n")).data == DATA
     # Those of a file that has them are the patch's matter.
-    assert read_patch("my.patch", DATA.replace(b"TWO\n", b"TWO\r\n"))
+    of_a_file = DATA.replace(b"TWO\n", b"TWO\r\n")
+    assert read_patch("my.patch", of_a_file).data == of_a_file
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, lzma.compress, bz2.compress])
@@ -174,6 +171,25 @@ def test_the_rejected_hunk_is_shown_of_the_right_file():
     assert "+ELEVEN" in rejected_hunk(dated, said, 1)
 
 
+SAID = """\
+Checking patch kernel/a.c...
+Hunk #1 succeeded at 15 (offset 14 lines).
+Context reduced to (0/1) to apply fragment at 15
+Context reduced to (1/0) to apply fragment at 10
+Applied patch kernel/a.c cleanly.
+"""
+
+
+def test_a_hunk_that_lacks_context_is_named_with_its_place():
+    """git counts an offset of lines that it dropped, and names no hunk where that is none."""
+    first, second = fuzz_of(patch(), SAID, 1)
+    assert first == "hunk 1 of kernel/a.c at an offset of 13, fuzz 1"
+    assert second == "hunk 2 of kernel/a.c, fuzz 1"
+    within = SAID.replace("kernel/a.c", "below/kernel/a.c")
+    assert fuzz_of(patch(), within, 1, "below")[1] == "hunk 2 of below/kernel/a.c, fuzz 1"
+    assert most_context(patch()) == 1
+
+
 def test_no_hunk_is_shown_where_git_names_none():
     assert rejected_hunk(patch(), "error: kernel/b.c: No such file or directory", 1) == ""
 
@@ -183,8 +199,8 @@ def test_damage_to_white_space_is_told_by_what_is_left():
     assert "no tab is left" in whitespace_damage(patch(TEXT.replace("\t", "        ")))
     stuffed = "\n".join(f" {line}" if line[:1] == " " else line for line in TEXT.splitlines())
     assert "a blank too many" in whitespace_damage(patch(f"{stuffed}\n"))
-    flowed = f"Content-Type: text/plain; charset=UTF-8;\n format=flowed\n\n{TEXT}"
-    assert "format=flowed" in whitespace_damage(patch(flowed))
+    flowed = PatchFile.of("my.patch", DATA, flowed=True)
+    assert "format=flowed" in whitespace_damage(flowed)
 
 
 def test_a_patch_without_context_is_seen():

@@ -9,13 +9,21 @@ from harness.ask.catalog import nearest
 from harness.errors import HostError, PlanError
 from harness.host.process import CommandError
 from harness.source.kernel.debian import from_debian, offered_versions
-from harness.source.kernel.git import from_git
+from harness.source.kernel.git import from_git, split
 from harness.source.kernel.path import from_path
 from harness.source.kernel.request import Request, kernel_version
 from harness.source.kernel.tarball import from_tarball
 from harness.source.tree import Source
 
-__all__ = ["KINDS", "Request", "kernel_version", "kind_of", "offered_versions", "resolve"]
+__all__ = [
+    "KINDS",
+    "Request",
+    "kernel_version",
+    "kind_of",
+    "local_repository",
+    "offered_versions",
+    "resolve",
+]
 
 KINDS: dict[str, Callable[[str, Request], Source]] = {
     "debian": from_debian,
@@ -41,6 +49,20 @@ def kind_of(spec: str) -> tuple[str, str]:
     if _RELEASE.match(spec):
         meant = f" (did you mean debian:{spec}?)"
     raise PlanError(f"unknown source {spec}{meant}", advice=f"write {_FORMS}")
+
+
+def local_repository(spec: str) -> tuple[Path, str]:
+    """(folder, ref) of a source that is a git repository on this host; raises PlanError."""
+    kind, rest = kind_of(spec)
+    where, ref = split(rest) if kind == "git" else (rest, "HEAD")
+    folder = Path(where).expanduser().resolve()
+    if kind not in ("git", "path") or not folder.is_dir():
+        raise PlanError(
+            f"{spec} has no commits to choose from",
+            why="a range is one of a repository with its history, on this host",
+            advice="give it with --source path:DIR, or git:DIR",
+        )
+    return folder, ref
 
 
 def resolve(spec: str, request: Request) -> Source:
