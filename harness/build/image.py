@@ -9,7 +9,17 @@ from pathlib import Path
 
 from harness.build import bare
 from harness.build.kernel import toolchain
-from harness.build.recipe import APPLETS, COMPILE, FOLDERS, INIT, KEYS, OBSERVER, PROBES, VM
+from harness.build.recipe import (
+    APPLETS,
+    COMPILE,
+    FOLDERS,
+    INIT,
+    KEYS,
+    OBSERVER,
+    PROBES,
+    REPRODUCER,
+    VM,
+)
 from harness.errors import HostError
 from harness.host.debian import Archive, extract
 from harness.host.process import CommandError, capture, logged
@@ -43,8 +53,11 @@ def overlay(
     texts: Mapping[str, str],
     observer: Path | None,
     keys: Mapping[str, bytes] | None = None,
+    reproducer: Path | None = None,
 ) -> None:
-    """The part of the initramfs that is one boot's: texts by name, the observer, keys for SSH.
+    """The part of the initramfs that is one boot's.
+
+    Texts by name, the observer, keys for SSH, a person's program.
 
     The kernel unpacks concatenated archives one after the other
     (Documentation/driver-api/early-userspace/buffer-format.rst).
@@ -56,6 +69,9 @@ def overlay(
         (folder / name).write_text(text, encoding="ascii")
     if observer:
         shutil.copyfile(observer, folder / OBSERVER)
+    if reproducer:
+        shutil.copyfile(reproducer, folder / REPRODUCER)
+        (folder / REPRODUCER).chmod(0o755)
     if keys:
         (folder / KEYS).mkdir()
         for name, content in keys.items():

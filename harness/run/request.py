@@ -2,13 +2,14 @@
 """From what a person asked for to a plan, with its kernel source resolved."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.ask.catalog import Catalog, nearest
 from harness.ask.plan import make_plan, newest_fitting, stack, subject_of_series
+from harness.build.reproducer import Made
 from harness.checks import ALWAYS, CHECKS
 from harness.errors import PatchError, PlanError
 from harness.host.debian import Archive
@@ -25,18 +26,17 @@ from harness.model import (
     Series,
     Subject,
 )
+from harness.run.reproducers import DEFAULT_SECONDS, made_of, resolved, scenario_name, scenarios_of
 from harness.source.apply import patched
 from harness.source.kernel import Request, kind_of, offered_versions, resolve
 from harness.source.patches import LIMIT, read_patch
-from harness.source.paths import printable
+from harness.source.paths import printable, short
 from harness.source.tree import Source
 
 PROGRAM = "./pmu-harness"
 DEFAULT_SERIES = "start-stop-callbacks"
 DEFAULT_SOURCE = "debian:auto"
 DEFAULT_MACHINE = "aarch64-tcg"
-# A folder's name has 255 at the most, and a subject's has more in it.
-_NAME_BYTES = 100
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,34 @@ class Asked:
     repetitions: int | None = None
     strict: bool = False
     allow_unbuilt: bool = False
+    reproducers: tuple[Path, ...] = ()
+    seconds: int = DEFAULT_SECONDS
+
+    @property
+    def whole(self) -> bool:
+        """True for the whole suite: some of its scenarios do not decide what it does."""
+        return not (self.scenarios or self.checks or self.reproducers)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan, and what it takes to carry it out."""
+    """A plan, and what it takes to carry it out; `reproducers` are by their scenarios' names."""
 
     plan: Plan
     source: Source
     archive: Archive
+    reproducers: Mapping[str, Made] = field(default_factory=dict)
 
 
 def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], None]) -> Prepared:
     """The plan for what was asked; raises PlanError for what does not exist."""
     series = _series(catalog, asked)
     machine = repeated(catalog.find("machines", asked.machine), asked.repetitions)
-    scenarios = scenarios_for(catalog, asked, machine)
-    archive = Archive(cache, catalog.architectures[machine.architecture].debian)
+    architecture = catalog.architectures[machine.architecture]
+    persons = scenarios_of(asked.reproducers, asked.seconds, machine)
+    scenarios = (*(row for row, _ in persons.values()), *scenarios_for(catalog, asked, machine))
+    reproducers = made_of(scenarios, persons, catalog, cache, architecture)
+    archive = Archive(cache, architecture.debian)
     request = Request(cache, archive, asked.refresh, say)
     spec = asked.source
     if spec == DEFAULT_SOURCE:
@@ -84,13 +95,15 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
     plan = make_plan(
         source=source.spec,
         series=series.name if series else "",
-        # A claim is about the whole suite: some of its scenarios do not decide it.
-        claim=series.claim if series and not (asked.scenarios or asked.checks) else Claim(),
+        # A claim is about the whole suite.
+        claim=series.claim if series and asked.whole else Claim(),
         candidate=candidate,
         reference=None if asked.alone else reference,
         machine=machine,
         scenarios=tuple(
-            scenario.for_kernel(source.version, machine.architecture).for_machine(machine)
+            resolved(scenario, reproducers)
+            .for_kernel(source.version, machine.architecture)
+            .for_machine(machine)
             for scenario in scenarios
         ),
         errata=tuple(catalog.errata.values()),
@@ -98,7 +111,7 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         strict=asked.strict,
         allow_unbuilt=asked.allow_unbuilt,
     )
-    return Prepared(plan, source, archive)
+    return Prepared(plan, source, archive, reproducers)
 
 
 def repeated(machine: Machine, repetitions: int | None) -> Machine:
@@ -140,6 +153,8 @@ def scenarios_for(catalog: Catalog, asked: Asked, machine: Machine) -> tuple[Sce
         raise PlanError("--scenario and --check exclude each other")
     if asked.scenarios:
         return tuple(catalog.find("scenarios", name) for name in asked.scenarios)
+    if asked.reproducers and not asked.checks:
+        return ()
     wanted = {name for check in asked.checks for name in _family(check)}
     able = [row for row in catalog.scenarios.values() if not row.lacks(machine)]
     return tuple(row for row in able if not asked.checks or wanted & {*ALWAYS, *row.checks})
@@ -172,7 +187,7 @@ def _subjects(
     if asked.patches:
         bare = subject(None)
         patches = tuple(map(_patch, asked.patches))
-        name = f"{bare.name}+{_short(asked.patches[-1].stem)}"
+        name = f"{bare.name}+{short(asked.patches[-1].stem)}"
         return bare.model_copy(update={"name": name, "patches": patches}), bare
     if series is None:
         return subject(None), None
@@ -201,12 +216,6 @@ def _see_that_patches_are_sound(
         patched(source.tree, source.pristine, subject.patches)
 
 
-def _short(name: str) -> str:
-    """A file's name as it may be in a subject's, which is a folder's in a run."""
-    safe = "".join(char if char.isprintable() else "_" for char in name)
-    return safe.encode()[:_NAME_BYTES].decode(errors="ignore")
-
-
 def command_line(words: Sequence[str]) -> str:
     """Words as a shell takes them; bytes that are no UTF-8 as bash writes them."""
     return " ".join(
@@ -218,6 +227,14 @@ def _escaped(word: str) -> str:
     return printable(word.replace("\\", r"\\").replace("'", r"\'"))
 
 
+def _which(asked: Asked, scenario: str) -> list[str]:
+    """The options that ask for one scenario, a person's reproducer being one."""
+    for path in asked.reproducers:
+        if scenario_name(path) == scenario:
+            return ["--reproducer", str(path), "--seconds", str(asked.seconds)]
+    return ["--scenario", scenario]
+
+
 def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
     """The command that repeats one cell, all its repetitions and its reference included."""
     words = [PROGRAM, "run", "--source", plan.source]
@@ -225,7 +242,7 @@ def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
         words += ["--patch", str(patch)]
     if plan.series:
         words += ["--series", plan.series]
-    words += ["--machine", cell.machine, "--scenario", cell.scenario, "--rerun"]
+    words += ["--machine", cell.machine, *_which(asked, cell.scenario), "--rerun"]
     if asked.repetitions is not None:
         words += ["--repetitions", str(asked.repetitions)]
     flags = {"--alone": asked.alone, "--strict": asked.strict}
