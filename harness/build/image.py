@@ -17,6 +17,7 @@ from harness.build.recipe import (
     KEYS,
     MODULES_PLACE,
     PROBES,
+    REPRODUCER,
     VM,
 )
 from harness.errors import HostError
@@ -52,8 +53,11 @@ def overlay(
     texts: Mapping[str, str],
     modules: Sequence[Path],
     keys: Mapping[str, bytes] | None = None,
+    reproducer: Path | None = None,
 ) -> None:
-    """The part of the initramfs that is one boot's: texts by name, modules, keys for SSH.
+    """The part of the initramfs that is one boot's.
+
+    Texts by name, modules, keys for SSH, a person's program.
 
     The kernel unpacks concatenated archives one after the other
     (Documentation/driver-api/early-userspace/buffer-format.rst).
@@ -65,6 +69,9 @@ def overlay(
         (folder / name).write_text(text, encoding="ascii")
     for module in modules:
         shutil.copyfile(module, folder / MODULES_PLACE / module.name)
+    if reproducer:
+        shutil.copyfile(reproducer, folder / REPRODUCER)
+        (folder / REPRODUCER).chmod(0o755)
     if keys:
         (folder / KEYS).mkdir()
         for name, content in keys.items():

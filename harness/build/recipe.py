@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """What is in the guest's initramfs, and the batch that a scenario becomes."""
 
-from harness.model import EventSpec, Scenario, copies
+from harness.model import EventSpec, Reproducer, Scenario, copies
 
 FOLDERS = ("bin", "dev", "lib", "probes", "proc", "sys", "tmp")
 INIT = "init"
 # What init calls.
 APPLETS = (
     *("cat", "chmod", "chroot", "cp", "insmod", "ip"),
-    *("mkdir", "mkfifo", "mount", "poweroff"),
+    *("mkdir", "mkfifo", "mount", "poweroff", "sh"),
 )
 BATCH = "batch"
 SCENARIO = "scenario"
@@ -19,6 +19,8 @@ OBSERVER = "pmu_observer.ko"
 MODULES = (TEST_PMUS, OBSERVER)
 MODULES_PLACE = "lib"
 KEYS = "ssh"
+# What guest-images/probes/reproduce.c runs.
+REPRODUCER = "reproducer"
 # guest-images/vm, which guest-images/probes/vm.c runs in a virtual machine.
 VM = "probes/vm"
 VM_MAIN = "vm/main.c"
@@ -29,9 +31,10 @@ PROBES = {
     "cost": ("cost.c", "perf.c", "record.c"),
     "drive": ("drive.c", "script.c", "pmu.c", "vm.c", "work.c", "perf.c", "record.c"),
     "phases": ("phases.c", "vm.c", "perf.c", "record.c"),
+    "reproduce": ("reproduce.c", "perf.c", "record.c"),
 }
-# What every guest is set to.  An emulated interrupt takes its time, for which
-# perf_sample_event_took() would lower the allowed sample rate.
+# What every guest is set to, but one of a person's own program.  An emulated interrupt takes
+# its time, for which perf_sample_event_took() would lower the allowed sample rate.
 SETTINGS = {"kernel.perf_cpu_time_max_percent": 0}
 # What lets user space see the counters of watched events, where the kernel has it:
 # arm64's does, x86's lets it from the beginning (rdpmc).
@@ -63,7 +66,12 @@ DISK_SPARE_MIB = 64
 
 
 def batch(scenario: Scenario) -> str:
-    """The lines that init performs: settings, modules, then the probe or the SSH server."""
+    """The lines that init performs: settings, modules, then the probe or the SSH server.
+
+    A reproducer finds the kernel as it is: without settings or modules of ours.
+    """
+    if scenario.reproducer:
+        return _reproduced(scenario, scenario.reproducer)
     watching = any(event.watched for event in scenario.events.values())
     # SETTINGS come last: the kernel refuses a sample rate once they hold.
     sysctl = scenario.sysctl | (WATCHING if watching else {}) | SETTINGS
@@ -75,6 +83,12 @@ def batch(scenario: Scenario) -> str:
     else:
         lines.append(" ".join(("probe", *(scenario.probe or ("drive",)))))
     return "".join(f"{line}\n" for line in lines)
+
+
+def _reproduced(scenario: Scenario, reproducer: Reproducer) -> str:
+    lines = [_setting(name, value) for name, value in scenario.sysctl.items()]
+    words = ["reproduce", str(reproducer.seconds), *(["userland"] if reproducer.userland else [])]
+    return "".join(f"{line}\n" for line in (*lines, " ".join(words)))
 
 
 def _setting(name: str, value: int) -> str:

@@ -10,6 +10,7 @@ from harness.checks import (
     counting,
     overflow,
     programming,
+    reproducer,
     retention,
     sampling,
     throttling,
@@ -32,6 +33,7 @@ _FAMILIES = (
     throttling,
     cost,
     tool,
+    reproducer,
 )
 
 CHECKS: dict[str, Check] = {check.name: check for module in _FAMILIES for check in module.CHECKS}

@@ -35,6 +35,7 @@ from harness.report import kill_matrix
 from harness.run.folder import HOST, RunFolder
 from harness.run.mutants import chosen, matrix
 from harness.run.pipeline import Run, Settings
+from harness.run.reproducers import DEFAULT_SECONDS
 from harness.run.request import (
     DEFAULT_MACHINE,
     DEFAULT_SERIES,
@@ -124,6 +125,22 @@ def _is_option(word: str) -> bool:
     shell_complete=complete_checks,
     help="Only scenarios that ask this check, or one of this family: retention.release, "
     "sampling; repeat for several.",
+)
+@click.option(
+    "--reproducer",
+    "reproducers",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A program that shows a bug (a C file, a script, a program of the guest's), run by both "
+    "kernels in a machine without network; repeat for several.",
+)
+@click.option(
+    "--seconds",
+    type=click.IntRange(1),
+    default=DEFAULT_SECONDS,
+    show_default=True,
+    metavar="N",
+    help="The guest's time for each --reproducer.",
 )
 @click.option(
     "--alone", is_flag=True, help="Without a reference: boot and test the candidate only."

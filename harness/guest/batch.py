@@ -37,6 +37,7 @@ CAUSES = {
 class Guest:
     """What one cell boots: a kernel, its modules, the image, on a machine.
 
+    With a person's program, and Debian's system on a disk where that needs it.
     `modules` is the folder that they are in, `program` is the QEMU that plays the machine, or
     the outer system that the machine's QEMU runs in, where it is not the host's.
     """
@@ -49,6 +50,8 @@ class Guest:
     scenario: Scenario
     program: Program | None = None
     outer: Saved | None = None
+    reproducer: Path | None = None
+    disk: Path | None = None
 
     @property
     def loaded(self) -> tuple[Path, ...]:
@@ -63,11 +66,17 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
     outcome.
     """
     texts = recipe.texts(guest.scenario)
-    with (
-        laid_out(guest.image, guest.kernel, folder, texts, modules=guest.loaded) as own,
-        _surrounded(guest, own, folder) as around,
-    ):
-        files = replace(around, program=guest.program, trace=trace_of(guest.scenario, folder))
+    parts = laid_out(
+        guest.image,
+        guest.kernel,
+        folder,
+        texts,
+        modules=guest.loaded,
+        reproducer=guest.reproducer,
+    )
+    with parts as own, _surrounded(guest, own, folder) as around:
+        trace = trace_of(guest.scenario, folder)
+        files = replace(around, program=guest.program, disk=guest.disk, trace=trace)
         with qemu.running(guest.machine, files, folder / "qemu.log") as machine:
             silence_s = guest.machine.timeout_s * timeout_scale
             seen = watch(machine.console, folder / CONSOLE, silence_s)
@@ -120,6 +129,7 @@ def laid_out(
     *,
     modules: Sequence[Path],
     keys: Mapping[str, bytes] | None = None,
+    reproducer: Path | None = None,
 ) -> Iterator[Files]:
     """The initramfs of one boot (image, then overlay) and an empty channel, gone with the block.
 
@@ -128,7 +138,7 @@ def laid_out(
     part = folder / "overlay.cpio"
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="ascii")
-    overlay(part, texts, modules, keys)
+    overlay(part, texts, modules, keys, reproducer)
     initramfs = folder / "initramfs.cpio"
     initramfs.write_bytes(image.initramfs.read_bytes() + part.read_bytes())
     part.unlink()

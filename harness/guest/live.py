@@ -116,7 +116,7 @@ def booted(boot: Boot, folder: Path) -> Iterator[tuple[Live, Files]]:
         keys=keys.for_guest,
     )
     with parts as own:
-        files = replace(own, disk=boot.disk, gdb=boot.gdb, program=boot.program)
+        files = replace(own, disk=boot.disk, network=True, gdb=boot.gdb, program=boot.program)
         with qemu.running(boot.machine, files, folder / "qemu.log") as machine:
             live = Live(machine, keys, folder / CONSOLE, boot.echo)
             try:

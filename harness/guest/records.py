@@ -235,6 +235,29 @@ class VmWord(Frozen):
     text: str
 
 
+class Said(Frozen):
+    """A line that a reproducer wrote; of a long output the first ones."""
+
+    kind: Literal["said"]
+    text: str
+
+
+class Reproduced(Frozen):
+    """How a reproducer ended, after so long: by itself, by a signal, or as its time was over.
+
+    `signal` is as `kill -l` calls it, `output` how many bytes it wrote; with `stuck` something
+    that it left behind could not be killed.
+    """
+
+    kind: Literal["reproduced"]
+    ended: Literal["exit", "signal", "time"]
+    status: int
+    signal: str
+    ns: int
+    stuck: bool
+    output: int
+
+
 Record = Annotated[
     Step
     | End
@@ -258,6 +281,8 @@ Record = Annotated[
     | Page
     | Attribute
     | Timers
+    | Said
+    | Reproduced
     | Observer
     | Callback
     | Access

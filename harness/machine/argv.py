@@ -66,7 +66,7 @@ class Around:
 class Files:
     """What is run and opened: the kernel, the initramfs, and the channel's backing file.
 
-    With a `disk`, which QEMU only reads, the guest has a network for SSH; `gdb` is
+    QEMU only reads the `disk`; with `network` the guest has one for SSH; `gdb` is
     the socket of a stub, for a machine that waits for a debugger; `program` a
     QEMU in place of the host's; `trace` what QEMU writes of the PMU's registers.
     With `outer`, kernel and initramfs are the outer system's.
@@ -76,6 +76,7 @@ class Files:
     initramfs: Path
     channel: Path
     disk: Path | None = None
+    network: bool = False
     gdb: Path | None = None
     program: Program | None = None
     trace: Trace | None = None
@@ -101,8 +102,8 @@ def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list
     It waits for the monitor's `cont`.  The one thing that the guest can write on the host
     is the channel's file, whose size is fixed; what it makes QEMU write, such as a trace,
     machine/qemu.py bounds.
-    A guest without a disk has no network; one with a disk has a network that reaches
-    nothing, but that a port of the host's loopback leads to its SSH server.
+    A guest has no network, or one that reaches nothing, but that a port of the host's
+    loopback leads to its SSH server.
     """
     if files.outer:
         return _outer_argv(files.outer, machine, files, descriptors)
@@ -228,8 +229,9 @@ def _session(files: Files) -> list[str]:
     words = []
     if files.disk:
         disk = f"driver=file,node-name=disk,read-only=on,filename={_escaped(files.disk)}"
-        forward = f"hostfwd=tcp:127.0.0.1:0-:{SSH_PORT}"
         words += ["-blockdev", disk, "-device", "virtio-blk-pci,drive=disk"]
+    if files.network:
+        forward = f"hostfwd=tcp:127.0.0.1:0-:{SSH_PORT}"
         words += ["-netdev", f"user,id=ssh,restrict=on,ipv6=off,{forward}"]
         words += ["-device", "virtio-net-pci,netdev=ssh,romfile="]
     if files.gdb:

@@ -145,7 +145,7 @@ class Qemu:
             self.monitor.connect()
             if files.outer and files.outer.state:
                 self.monitor.load(files.outer.state)
-            if files.disk:
+            if files.network:
                 self.port = self._forwarded_port()
             if not files.gdb:
                 self.monitor.execute("cont")

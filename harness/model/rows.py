@@ -24,6 +24,8 @@ class Architecture(Frozen):
     triplet: str
     debian: str
     image: str
+    # e_machine of its programs (elf.h).  Nothing that is built depends on it.
+    elf: int = Field(exclude=True)
     kconfig: tuple[KconfigFragment, ...]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The language of configs/scenarios/: events, tasks, steps; or a probe, or a tool."""
+"""The language of configs/scenarios/: events, tasks, steps; or a probe, a tool, a reproducer."""
 
 from typing import Annotated, Literal
 
@@ -162,11 +162,25 @@ class Tool(Frozen):
         return {failure.name: failure.why for failure in self.known}
 
 
+class Reproducer(Frozen):
+    """A program that is to show a bug: a C file, a script, or a program of the guest's.
+
+    `file` is where it lies, of configs/ below the repository; it has so many `seconds` of the
+    guest's time.  What was made of it has the digest `sha256`, and needs a `userland` where
+    it is a script, or has shared libraries.
+    """
+
+    file: str
+    seconds: int = Field(default=5, ge=1)
+    sha256: str = ""
+    userland: bool = False
+
+
 class Scenario(Frozen):
     """What one guest does, and the checks that look at what it recorded.
 
     Either `events` and `steps` (and `tasks`), or a `probe` of its own, or a
-    `tool` that is spoken to over SSH.
+    `tool` that is spoken to over SSH, or a `reproducer`.
     `counters` is how many it takes at once, at the least, and `needs` what else
     of a machine.  `pmus` are the test PMUs, test0 first.  `sysctl` is set before, a name
     that ends in ? only where the kernel has it.
@@ -193,6 +207,7 @@ class Scenario(Frozen):
     steps: tuple[str, ...] = ()
     probe: tuple[str, ...] = ()
     tool: Tool | None = None
+    reproducer: Reproducer | None = None
     may_lack: tuple[str, ...] = ()
     answers: dict[str, Answers] = {}
     checks: tuple[str, ...] = Field(min_length=1)
@@ -200,8 +215,12 @@ class Scenario(Frozen):
 
     @model_validator(mode="after")
     def _one_way(self) -> "Scenario":
-        if [bool(self.steps), bool(self.probe), self.tool is not None].count(True) != 1:
-            raise ValueError("a scenario has either events and steps, or a probe, or a tool")
+        if sum(map(bool, (self.steps, self.probe, self.tool, self.reproducer))) != 1:
+            raise ValueError(
+                "a scenario has either events and steps, or a probe, or a tool, or a reproducer"
+            )
+        if self.reproducer and self.observe:
+            raise ValueError("a reproducer finds no observer: it takes `observe: false`")
         if self.trace and (self.tool or "register-trace" not in self.needs):
             raise ValueError("a trace needs a machine's register-trace, and takes no tool")
         if self._runs_vm and "virtualization" not in self.needs:
@@ -241,10 +260,22 @@ class Scenario(Frozen):
             return f"{self.counters} counters, of which {machine.name} has {machine.counters.all}"
         if self.tool and machine.outer:
             return f"SSH, which does not reach into the outer system of {machine.name}"
+        if self.takes_disk and machine.outer:
+            return f"a disk, which the outer system of {machine.name} has not"
         if not machine.counters.instructions and self._counts_instructions:
             return f"a counter of instructions, which {machine.name} has not"
         missing = [word for word in self.needs if word not in machine.offers]
         return f"{' and '.join(missing)}, which {machine.name} has not" if missing else ""
+
+    @property
+    def takes_disk(self) -> bool:
+        """True if its guest has Debian's system beside the initramfs."""
+        return self.tool is not None or (self.reproducer is not None and self.reproducer.userland)
+
+    @property
+    def speaks_of_calls(self) -> bool:
+        """True if its guest records what it asks of perf: a program of others does not."""
+        return self.tool is None and self.reproducer is None
 
     @property
     def _counts_instructions(self) -> bool:

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 """A run's results as rows: scenario x check, the reference beside the candidate."""
 
+import re
 from dataclasses import dataclass
 
 from harness.checks.base import NOT_MEASURED
 from harness.model import CellResult, Change, GuestEnd, Role, RunResult, Status, Verdict
 from harness.verdict.blame import change
 
-_SCENARIO = "--scenario "
+# A word as shlex.quote() and bash's $'' have it.
+_WHICH = re.compile(r"--(?:scenario|reproducer) (?:\$?'(?:[^'\\]|\\.)*'|\S+)")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def rows(result: RunResult) -> list[Row]:
 def repeats(result: RunResult) -> list[str]:
     """The command that repeats what is the candidate's fault, or does not decide.
 
-    One for all scenarios, where their commands differ in nothing else.
+    One for all scenarios and reproducers, where their commands differ in nothing else.
     """
     blamed = (Change.BROKEN, Change.UNDECIDED, None)
     wanted = [
@@ -78,12 +80,13 @@ def repeats(result: RunResult) -> list[str]:
     ]
     together: dict[tuple[str, str], list[str]] = {}
     for command in dict.fromkeys(wanted):
-        before, option, after = command.partition(_SCENARIO)
-        name, _, rest = after.partition(" ")
-        together.setdefault((before, rest), []).append(f"{option}{name}")
-    return [
-        f"{before}{' '.join(names)} {rest}".strip() for (before, rest), names in together.items()
-    ]
+        which = _WHICH.search(command)
+        if which is None:
+            together[command, ""] = []
+            continue
+        around = command[: which.start()], command[which.end() :]
+        together.setdefault(around, []).append(which[0])
+    return [f"{before}{' '.join(names)}{rest}" for (before, rest), names in together.items()]
 
 
 def by_scenario(shown: list[Row]) -> dict[str, list[Row]]:

@@ -22,6 +22,7 @@ RESULTS = "results.json"
 CELLS = "cells"
 SUBJECTS = "subjects"
 PATCHES = "patches"
+REPRODUCERS = "reproducers"
 NOISE = "noise.json"
 NOT_STARTED = Outcome(end=GuestEnd.NOT_STARTED, stage="none", summary="not started")
 
@@ -42,7 +43,7 @@ class RunFolder:
             raise PlanError(
                 f"{self.path} is not empty, and holds no run", advice="give another --output"
             )
-        for name in (CELLS, SUBJECTS, PATCHES):
+        for name in (CELLS, SUBJECTS, PATCHES, REPRODUCERS):
             shutil.rmtree(self.path / name, ignore_errors=True)
         (self.path / RESULTS).unlink(missing_ok=True)
         write_json(self.path / PLAN, plan.model_dump(mode="json"))
@@ -72,6 +73,10 @@ class RunFolder:
     def subject(self, name: str) -> Path:
         """The folder of one subject: config, build log, facts."""
         return self.path / SUBJECTS / name
+
+    def reproducer(self, scenario: str) -> Path:
+        """The folder of what a scenario's reproducer was made of, and the program."""
+        return self.path / REPRODUCERS / scenario
 
     def write_outcome(self, cell: Cell, outcome: Outcome) -> None:
         """Say how a cell ended."""

@@ -2,6 +2,7 @@
 """The guests of a run: each cell observed, or what the same machine did before taken for it."""
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from harness.build.emulator import Built
 from harness.build.image import GuestImage
 from harness.build.kernel import IMAGE, SYMBOLS, Kernel
 from harness.build.outer import OuterImage
+from harness.build.reproducer import Made
 from harness.errors import HarnessError, HostError
 from harness.guest import batch, workload
 from harness.guest.batch import Guest
@@ -37,6 +39,7 @@ class Parts:
     image: "Future[GuestImage]"
     disk: "Future[Path] | None"
     selftests: Path | None
+    reproducers: Mapping[str, Made]
     outer: "Future[OuterImage] | None"
 
     def provided(self, scenario: Scenario) -> Provided | None:
@@ -44,6 +47,16 @@ class Parts:
         if scenario.tool is None or self.disk is None:
             return None
         return Provided(self.disk.result(), self.selftests)
+
+    def reproducer(self, scenario: Scenario) -> Path | None:
+        """A person's program, where the scenario runs one."""
+        made = self.reproducers.get(scenario.name)
+        return made.program if made else None
+
+    def disk_for(self, scenario: Scenario) -> Path | None:
+        """Debian's system, where a scenario without SSH needs it."""
+        asked = scenario.takes_disk and scenario.tool is None
+        return self.disk.result() if asked and self.disk else None
 
 
 @dataclass
@@ -103,7 +116,7 @@ class Guests:
                 update={"summary": f"{outcome.summary} (seen in {cell.scenario}; not booted again)"}
             )
         if outcome.end not in _HOSTS_OWN:
-            self._keep(cell, place, stored, exact=exact and not scenario.tool)
+            self._keep(cell, place, stored, exact=exact and not scenario.takes_disk)
 
     def _guest(self, scenario: Scenario, kernel: Kernel, parts: Parts) -> Guest:
         """What a cell boots, as soon as that is there."""
@@ -116,6 +129,8 @@ class Guests:
             scenario=scenario,
             program=self.emulator.program if self.emulator else None,
             outer=self._saved(parts.outer.result(), scenario) if parts.outer else None,
+            reproducer=parts.reproducer(scenario),
+            disk=parts.disk_for(scenario),
         )
 
     def _saved(self, image: OuterImage, scenario: Scenario) -> Saved:

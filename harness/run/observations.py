@@ -51,6 +51,7 @@ def name_of(
         recipe.batch(guest.scenario),
         recipe.script(guest.scenario),
         *_workload(guest, provided),
+        *_reproducer(guest),
         shlex.join(argv),
         qemu,
         *([emulator.digest] if emulator else []),
@@ -65,6 +66,12 @@ def _workload(guest: Guest, provided: Provided | None) -> list[str]:
     if tool is None or provided is None:
         return []
     return [tool.model_dump_json(), str(provided.disk), str(provided.selftests)]
+
+
+def _reproducer(guest: Guest) -> list[str]:
+    """What a person's program does depend on beside the kernel and the machine."""
+    asked = guest.scenario.reproducer
+    return [asked.sha256, str(guest.disk)] if asked else []
 
 
 def keep(cache: Cache, place: Path, stored: Path, *, exact: bool) -> tuple[str, ...]:

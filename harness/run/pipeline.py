@@ -30,7 +30,7 @@ from harness.errors import (
 )
 from harness.host import process, sandbox
 from harness.host.progress import Progress
-from harness.host.store import Cache
+from harness.host.store import Cache, update_files
 from harness.model import (
     Cell,
     Plan,
@@ -107,6 +107,8 @@ class Run:
         """Build, boot, judge; whatever fails is in the result, and on disk."""
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.folder.begin(self.plan, {**host_facts(self.qemu, self.emulator), **self.noted})
+        for name, made in self.prepared.reproducers.items():
+            update_files(made.folder, self.folder.reproducer(name))
         try:
             self._observe()
         except HarnessError as error:
@@ -147,7 +149,7 @@ class Run:
         pool = ThreadPoolExecutor(max_workers=self.settings.jobs, thread_name_prefix="guest")
         try:
             image = pool.submit(builders.image.build)
-            disk = pool.submit(builders.disk.build) if asked_tools(self.plan) else None
+            disk = pool.submit(builders.disk.build) if takes_disk(self.plan) else None
             around = pool.submit(builders.outer.build) if builders.outer else None
             guests, built = [], []
             for role, subject in self.plan.subjects.items():
@@ -157,7 +159,7 @@ class Run:
                 if len(built) == 2 and not self._exercised(builder, *built):
                     pool.shutdown(wait=True, cancel_futures=True)
                     return
-                parts = Parts(image, disk, own.selftests, around)
+                parts = Parts(image, disk, own.selftests, self.prepared.reproducers, around)
                 guests += self._start_guests(pool, role, kernel, parts)
             for guest in guests:
                 guest.result()
@@ -226,6 +228,11 @@ def _see_that_patches_apply_as_they_are(subject: Subject) -> None:
                 why="\n".join(patch.warnings),
                 advice="rebase it onto this kernel, or leave --strict out",
             )
+
+
+def takes_disk(plan: Plan) -> bool:
+    """True if a guest has Debian's system beside the initramfs."""
+    return any(scenario.takes_disk for scenario in plan.scenarios)
 
 
 def asked_tools(plan: Plan) -> set[str]:

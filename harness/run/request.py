@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: MIT
 """From what a person asked for to a plan, with its kernel source resolved."""
 
-import os
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.ask.catalog import ROOT, Catalog, nearest
 from harness.ask.plan import make_plan, newest_fitting, stack, subject_of_series
+from harness.build.reproducer import Made
 from harness.checks import ALWAYS, CHECKS
 from harness.errors import PatchError, PlanError
 from harness.host.debian import Archive
-from harness.host.store import Cache, digest
+from harness.host.store import Cache
 from harness.model import (
     Cell,
     Claim,
@@ -26,13 +26,14 @@ from harness.model import (
     Series,
     Subject,
 )
+from harness.run.reproducers import DEFAULT_SECONDS, made_of, resolved, scenario_name, scenarios_of
 from harness.source.apply import apply_all
 from harness.source.clone import Clone
 from harness.source.commits import Range, commits
 from harness.source.intake import STANDARD_INPUT, Intake, take_in
 from harness.source.kernel import Request, kind_of, local_repository, offered_versions, resolve
 from harness.source.patches import LIMIT, read_patch
-from harness.source.paths import printable
+from harness.source.paths import printable, short
 from harness.source.tree import Source
 
 PROGRAM = "./pmu-harness"
@@ -41,9 +42,6 @@ LAUNCHER = str(ROOT / "pmu-harness")
 DEFAULT_SERIES = "start-stop-callbacks"
 DEFAULT_SOURCE = "debian:auto"
 DEFAULT_MACHINE = "aarch64-tcg"
-# A folder's name has 255 at the most, and a subject's has more in it.
-_NAME_BYTES = 100
-_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -63,24 +61,38 @@ class Asked:
     repetitions: int | None = None
     strict: bool = False
     allow_unbuilt: bool = False
+    reproducers: tuple[Path, ...] = ()
+    seconds: int = DEFAULT_SECONDS
+
+    @property
+    def whole(self) -> bool:
+        """True for the whole suite: some of its scenarios do not decide what it does."""
+        return not (self.scenarios or self.checks or self.reproducers)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan, and what it takes to carry it out; with a range, that by its commits' names."""
+    """A plan, and what it takes to carry it out.
+
+    With a range, that by its commits' names; `reproducers` are by their scenarios' names.
+    """
 
     plan: Plan
     source: Source
     archive: Archive
     commits: str | None = None
+    reproducers: Mapping[str, Made] = field(default_factory=dict)
 
 
 def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], None]) -> Prepared:
     """The plan for what was asked; raises PlanError for what does not exist."""
     series = _series(catalog, asked)
     machine = repeated(catalog.find("machines", asked.machine), asked.repetitions)
-    scenarios = scenarios_for(catalog, asked, machine)
-    archive = Archive(cache, catalog.architectures[machine.architecture].debian)
+    architecture = catalog.architectures[machine.architecture]
+    persons = scenarios_of(asked.reproducers, asked.seconds, machine)
+    scenarios = (*(row for row, _ in persons.values()), *scenarios_for(catalog, asked, machine))
+    reproducers = made_of(scenarios, persons, catalog, cache, architecture)
+    archive = Archive(cache, architecture.debian)
     request = Request(cache, archive, asked.refresh, say)
     chosen = _commits(asked, say) if asked.commits else None
     given = chosen.intake if chosen else take_in(asked.patches)
@@ -92,13 +104,15 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
     plan = make_plan(
         source=source.spec,
         series=series.name if series else "",
-        # A claim is about the whole suite: some of its scenarios do not decide it.
-        claim=series.claim if series and not (asked.scenarios or asked.checks) else Claim(),
+        # A claim is about the whole suite.
+        claim=series.claim if series and asked.whole else Claim(),
         candidate=candidate,
         reference=None if asked.alone else reference,
         machine=machine,
         scenarios=tuple(
-            scenario.for_kernel(source.version, machine.architecture).for_machine(machine)
+            resolved(scenario, reproducers)
+            .for_kernel(source.version, machine.architecture)
+            .for_machine(machine)
             for scenario in scenarios
         ),
         errata=_errata(catalog, series),
@@ -106,7 +120,7 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         strict=asked.strict,
         allow_unbuilt=asked.allow_unbuilt,
     )
-    return Prepared(plan, source, archive, chosen.text if chosen else None)
+    return Prepared(plan, source, archive, chosen.text if chosen else None, reproducers)
 
 
 def _errata(catalog: Catalog, series: Series | None) -> tuple[Erratum, ...]:
@@ -177,6 +191,8 @@ def scenarios_for(catalog: Catalog, asked: Asked, machine: Machine) -> tuple[Sce
         raise PlanError("--scenario and --check exclude each other")
     if asked.scenarios:
         return tuple(catalog.find("scenarios", name) for name in asked.scenarios)
+    if asked.reproducers and not asked.checks:
+        return ()
     wanted = {name for check in asked.checks for name in _family(check)}
     able = [row for row in catalog.scenarios.values() if not row.lacks(machine)]
     return tuple(row for row in able if not asked.checks or wanted & {*ALWAYS, *row.checks})
@@ -238,7 +254,7 @@ def _subjects(
 def _called(given: Intake) -> str:
     """The last patch, and how many there are."""
     number = len(given.patches)
-    return _shortened(given.patches[-1].stem) + (f" ({number} patches)" if number > 1 else "")
+    return short(given.patches[-1].stem) + (f" ({number} patches)" if number > 1 else "")
 
 
 def _patch(path: Path) -> PatchFile:
@@ -273,19 +289,8 @@ def _as_applied(
 
 
 def short_name(patch: Path) -> str:
-    """A patch's name as it may be in a subject's, which is a folder's in a run.
-
-    A long one ends in a digest of it: those of one beginning are told apart.
-    """
-    return _shortened(patch.stem if patch.stem.strip(".") else patch.name)
-
-
-def _shortened(name: str) -> str:
-    safe = "".join(char if char.isprintable() else "_" for char in name)
-    if len(safe.encode()) <= _NAME_BYTES:
-        return safe
-    end = f"~{digest(os.fsencode(name))[:_DIGITS]}"
-    return safe.encode()[: _NAME_BYTES - len(end)].decode(errors="ignore") + end
+    """A patch's name as it may be in a subject's, which is a folder's in a run."""
+    return short(patch.stem if patch.stem.strip(".") else patch.name)
 
 
 def command_line(words: Sequence[str]) -> str:
@@ -310,6 +315,14 @@ def repeatable(asked: Asked, prepared: Prepared, kept: Path) -> Asked:
     return replace(asked, patches=tuple(places))
 
 
+def _which(asked: Asked, scenario: str) -> list[str]:
+    """The options that ask for one scenario, a person's reproducer being one."""
+    for path in asked.reproducers:
+        if scenario_name(path) == scenario:
+            return ["--reproducer", str(path), "--seconds", str(asked.seconds)]
+    return ["--scenario", scenario]
+
+
 def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
     """The command that repeats one cell, all its repetitions and its reference included."""
     words = [LAUNCHER, "run", "--source", plan.source]
@@ -319,7 +332,7 @@ def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
         words += ["--range", asked.commits]
     if plan.series:
         words += ["--series", plan.series]
-    words += ["--machine", cell.machine, "--scenario", cell.scenario, "--rerun"]
+    words += ["--machine", cell.machine, *_which(asked, cell.scenario), "--rerun"]
     if asked.repetitions is not None:
         words += ["--repetitions", str(asked.repetitions)]
     flags = {"--alone": asked.alone, "--bare": asked.bare, "--strict": asked.strict}

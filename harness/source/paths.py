@@ -6,6 +6,12 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
+from harness.host.store import digest
+
+# A folder's name has 255 at the most, and a subject's has more in it.
+_NAME_BYTES = 100
+_DIGITS = 8
+
 
 def printable(text: str) -> str:
     """A path, or a line of a tool, as it can be shown and stored.
@@ -16,6 +22,18 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in whole
     )
+
+
+def short(name: str) -> str:
+    """A file's name as it may be in a subject's or a scenario's, which is a folder's in a run.
+
+    A long one ends in a digest of it: those of one beginning are told apart.
+    """
+    safe = "".join(char if char.isprintable() else "_" for char in name)
+    if len(safe.encode()) <= _NAME_BYTES:
+        return safe
+    end = f"~{digest(name.encode(errors='surrogateescape'))[:_DIGITS]}"
+    return safe.encode()[: _NAME_BYTES - len(end)].decode(errors="ignore") + end
 
 
 def _folders(path: str) -> Iterator[str]:

@@ -14,7 +14,8 @@ _SURE = 0.001
 _MOST_KINDS = 50
 
 _EVENT = re.compile(r"[\w.-]+(?: \d+)? \(id \d+\)")
-_NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?")
+# An address is as long as this, with 0x or without.
+_NUMBER = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,16}\b|\d+(?:\.\d+)?")
 
 
 def kind(line: str) -> str:

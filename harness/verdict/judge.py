@@ -106,7 +106,7 @@ def judge_cell(
     """The verdict of each of the scenario's checks, of its calls, the kernel's health first."""
     scenario = next(s for s in plan.scenarios if s.name == cell.scenario)
     health = judge_health(observed.outcome, reference.outcome if reference else None)
-    asked = scenario.checks if scenario.tool else (*ALWAYS, *scenario.checks)
+    asked = (*ALWAYS, *scenario.checks) if scenario.speaks_of_calls else scenario.checks
     # A probe that could not go on is for kernel.calls to judge.
     cut = "" if failed_call(observed.records) else _cut_short(observed)
     if cut:
@@ -125,7 +125,9 @@ def judge_cell(
     if reference and reference.records.all:
         version = plan.subjects[Role.REFERENCE].version
         theirs = Observation(reference.records, plan.machine, scenario, version)
-    calls = [_judge_check(CALLS, mine, theirs, plan, cell.role)] if not scenario.tool else []
+    calls = []
+    if scenario.speaks_of_calls:
+        calls.append(_judge_check(CALLS, mine, theirs, plan, cell.role))
     if reference is not None and _obstacle(reference):
         theirs = None
     return (health, *calls, *_judge_scenario(cell, plan, mine, theirs, observed))

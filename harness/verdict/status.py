@@ -56,7 +56,7 @@ def judge_run(
     undecided = _undecided(plan, results, changed)
     if undecided:
         return said(Status.ERROR, f"no verdict: {_listed(undecided)}")
-    if not any(_measured(results)):
+    if not _measured(plan, results):
         why = next(v.measured for v in _candidates(results) if v.check == HEALTH)
         return said(Status.ERROR, f"no verdict: nothing was measured: {why}")
     broken = [check for check, held in claim.items() if not held]
@@ -115,13 +115,21 @@ def _candidates(results: tuple[CellResult, ...]) -> list[Verdict]:
     ]
 
 
-def _measured(results: tuple[CellResult, ...]) -> list[Verdict]:
-    """The verdicts on the candidate of whatever was measured: its health is not."""
-    return [
-        verdict
-        for verdict in _candidates(results)
-        if verdict.check != HEALTH and not unmeasured(verdict)
-    ]
+def _measured(plan: Plan, results: tuple[CellResult, ...]) -> bool:
+    """True if anything was measured of the candidate.
+
+    Its health is no measurement, but where a reproducer was run: that is to crash it.
+    """
+    run = {scenario.name for scenario in plan.scenarios if scenario.reproducer}
+    reproduced = any(
+        result.cell.role is Role.CANDIDATE
+        and result.cell.scenario in run
+        and result.outcome.stage == "batch"
+        for result in results
+    )
+    return reproduced or any(
+        verdict.check != HEALTH and not unmeasured(verdict) for verdict in _candidates(results)
+    )
 
 
 def _failed(results: tuple[CellResult, ...]) -> list[str]:

@@ -77,6 +77,66 @@ def test_an_old_defect_is_not_the_patchs_and_its_repair_is_one(world):
     assert {one.change for one in result.changes} == {Change.FIXED}
 
 
+# --- a person's reproducer ---------------------------------------------------
+
+WORKED = (
+    '{"kind":"reproduced","ended":"exit","status":0,"signal":"","ns":5,"stuck":false,"output":0}'
+    '\\n{"kind":"end","steps":1}\\n'
+)
+SURVIVES = f"print pmu-harness: ready~records {WORKED}~print pmu-harness: done"
+CRASHES = "print pmu-harness: ready~print Unable to handle kernel NULL pointer dereference"
+
+
+def test_a_reproducer_is_run_by_both_and_compared(world, tmp_path):
+    """It alone, without the suite; a claim is about the suite."""
+    file = tmp_path / "crash.c"
+    file.write_text("int main(void) { return 0; }\n")
+    (world.tree / "kernel" / "core.c").write_text(CRASHES + "\n")
+    world.add_series("fix", CRASHES, SURVIVES, fixes=CLAIM)
+    result = world(series="fix", reproducers=(file,))
+    assert [cell.cell.scenario for cell in result.cells] == ["reproducer-crash"] * 2
+    assert result.status is Status.PASS, result.headline
+    assert result.headline.endswith("; fixed: kernel.health")
+    assert result.claim == {}
+    assert rejudge(RunFolder(world.folder)) == result
+    kept = world.folder / "reproducers" / "reproducer-crash"
+    assert (kept / "reproducer.c").read_text() == file.read_text()
+    (world.tree / "kernel" / "core.c").write_text(SURVIVES + "\n")
+    world.add_series("bad", SURVIVES, CRASHES)
+    result = world(series="bad", reproducers=(file,))
+    assert (result.status, result.headline) == (Status.FAIL, "6.12+bad breaks kernel.health")
+
+
+def test_another_program_is_another_guest(world, tmp_path):
+    (world.tree / "kernel" / "core.c").write_text(SURVIVES + "\n")
+    file = tmp_path / "crash.c"
+
+    def reused(text):
+        file.write_text(text)
+        (cell,) = world(reproducers=(file,)).cells
+        return cell.reused
+
+    assert not reused("int main(void) { return 0; }\n")
+    assert reused("int main(void) { return 0; }\n")
+    assert not reused("int main(void) { return 1; }\n")
+
+
+def test_a_reproducer_that_does_not_compile_is_refused_before_anything_is_done(world, tmp_path):
+    file = tmp_path / "crash.c"
+    file.write_text("int main(void) { return x; }\n")
+    with pytest.raises(PlanError, match=r"crash.c does not compile for arm64"):
+        world(reproducers=(file,))
+    assert not world.folder.exists()
+
+
+def test_scenarios_that_are_named_are_run_beside_a_reproducer(world, tmp_path):
+    file = tmp_path / "crash.c"
+    file.write_text("int main(void) { return 0; }\n")
+    (world.tree / "kernel" / "core.c").write_text(SURVIVES + "\n")
+    result = world(reproducers=(file,), scenarios=("cycles-task",))
+    assert [cell.cell.scenario for cell in result.cells] == ["reproducer-crash", "cycles-task"]
+
+
 # --- what no guest has -------------------------------------------------------
 
 

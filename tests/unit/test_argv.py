@@ -68,7 +68,7 @@ def test_what_runs_in_an_outer_system_is_what_runs_on_hardware(catalog):
 
 @pytest.mark.parametrize("name", [path.stem for path in GOLDEN.glob("*.txt")])
 def test_golden_with_a_session(catalog, name):
-    words = argv(catalog.machines[name], disk=Path("/c/disk,1"), gdb=Path("/s/gdb"))
+    words = argv(catalog.machines[name], disk=Path("/c/disk,1"), network=True, gdb=Path("/s/gdb"))
     assert "\n".join(words) + "\n" == (GOLDEN / "session" / f"{name}.txt").read_text()
 
 
@@ -106,12 +106,19 @@ def test_a_program_of_our_own_changes_nothing_else(catalog):
 
 def test_a_session_reaches_the_guest_and_the_guest_nothing(catalog):
     for machine in catalog.machines.values():
-        words = argv(machine, disk=Path("/c/disk"))
+        words = argv(machine, disk=Path("/c/disk"), network=True)
         (netdev,) = (word for word in words if word.startswith("user,"))
         assert "restrict=on" in netdev and "hostfwd=tcp:127.0.0.1:0-:22" in netdev
         (disk,) = (word for word in words if "node-name=disk" in word)
         assert "read-only=on" in disk
         assert any("spawn=deny" in word for word in words)
+
+
+def test_a_disk_by_itself_brings_no_network(catalog):
+    for machine in catalog.machines.values():
+        words = argv(machine, disk=Path("/c/disk"))
+        assert any("node-name=disk" in word for word in words)
+        assert not any("net" in word for word in words if not word.startswith("tsc"))
 
 
 def test_every_machine_is_confined(catalog):

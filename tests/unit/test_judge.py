@@ -26,6 +26,7 @@ from harness.model import (
     VersionRange,
 )
 from harness.verdict.blame import by_check, change
+from harness.verdict.faults import kind
 from harness.verdict.judge import (
     EVIDENCE_LINES,
     HEALTH,
@@ -453,6 +454,15 @@ def test_strictly_it_is_a_failure_all_the_same(plan, run):
     found = run(strict, BEFORE, BEFORE)
     assert found.status is Status.FAIL
     assert found.headline.startswith("6.12+new fails, as its reference does, retention.release")
+
+
+def test_two_crashes_at_other_addresses_are_of_one_kind():
+    lines = [
+        f"oops in step 1 (reproduce 5): BUG: unable to handle page fault for address: {address}"
+        for address in ("ffffc90000123abc", "ffff888004d3e8c0", "deadbeefdeadbeef", "0x10")
+    ]
+    assert len({kind(line) for line in lines}) == 1
+    assert kind("in perf_event_release+0x10/0x80") != kind("in perf_event_alloc+0x10/0x80")
 
 
 def test_a_fault_of_another_kind_is_broken_although_the_check_failed_before(plan, run, changed):

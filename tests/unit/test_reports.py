@@ -251,6 +251,21 @@ def test_without_a_reference_all_that_fails_is_repeated(wide):
     assert named == ["fails", "fails-too", "crashes"]
 
 
+def test_reproducers_are_repeated_by_one_command_as_well(wide):
+    """Their files are words as a shell quotes them."""
+    command = "./pmu-harness run --reproducer {} --seconds 5 --rerun"
+    names = {"fails": "'/tmp/a b.c'", "fails-too": "$'/tmp/caf\\xe9.c'", "crashes": "/tmp/c"}
+    alone = tuple(
+        cell.model_copy(update={"repeat": command.format(names.get(cell.cell.scenario, "x"))})
+        for cell in wide.cells
+        if cell.cell.role is Role.CANDIDATE
+    )
+    assert repeated_by(printed(wide.model_copy(update={"cells": alone}))) == [
+        "repeat: ./pmu-harness run --reproducer '/tmp/a b.c' --reproducer $'/tmp/caf\\xe9.c'"
+        " --reproducer /tmp/c --seconds 5 --rerun"
+    ]
+
+
 BROKE = Changed(
     change=Change.BROKEN, scenario="s1", check="b", reference="pass: 1", candidate="fail: 2"
 )

@@ -71,6 +71,11 @@ def test_a_scenario_that_is_right_is_taken():
         ({"probe": ("cost", "0")}, "either events and steps, or a probe, or a tool"),
         ({"steps": ()}, "either events and steps, or a probe, or a tool"),
         ({"tool": {"run": "perf-stat"}}, "either events and steps, or a probe, or a tool"),
+        ({"reproducer": {"file": "x.c"}}, "or a probe, or a tool, or a reproducer"),
+        (
+            {"steps": (), "reproducer": {"file": "x.c"}},
+            "a reproducer finds no observer: it takes `observe: false`",
+        ),
         ({"checks": ()}, "at least 1 item"),
         ({"cpus": 0}, "greater than or equal to 1"),
         ({"trace": ("write",)}, "a trace needs a machine's register-trace, and takes no tool"),
