@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The outputs that the documents show: found, compared with today's, and made anew."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ ELSEWHERE = "<!-- of one host -->"
 ELLIPSIS = "..."
 
 # What no two runs have in common, or no two hosts.
-_VARYING = re.compile(r"\b\d+(\.\d+)? s\b|~?/\S*/\S+|\bstored\b")
+_VARYING = re.compile(r"\b\d+(\.\d+)? m?s\b|~?/\S*/\S+|\bstored\b")
 _NUMBER = re.compile(r"\d+(\.\d+)?")
+# Which of a scenario's events it was.
+_EVENT = re.compile(r"\S+ \(id N\)")
 
 
 @dataclass(frozen=True)
@@ -58,21 +61,34 @@ def _compared(line: str) -> str:
 
 
 def _skeleton(line: str) -> str:
-    return _NUMBER.sub("N", _compared(line))
+    return _EVENT.sub("EVENT", _NUMBER.sub("N", _compared(line)))
 
 
-def stale(shown: Shown, output: Sequence[str]) -> list[str]:
-    """The lines shown that the output has not, in the order shown."""
-    printed = [_compared(line) for line in output]
+def stale(shown: Shown, output: Sequence[str], *, exactly: bool = True) -> list[str]:
+    """The lines shown that the output has not, in the order shown; numbers apart if not exactly."""
+    reduced = _compared if exactly else _skeleton
+    printed = [reduced(line) for line in output]
     old, at = [], 0
     for line in shown.lines:
         if line.strip() == ELLIPSIS:
             continue
         try:
-            at = printed.index(_compared(line), at) + 1
+            at = printed.index(reduced(line), at) + 1
         except ValueError:
             old.append(line)
     return old
+
+
+def made_with(folder: Path) -> dict[str, str]:
+    """What decides the numbers of a run beside what is ours: releases of what others make."""
+    host = json.loads((folder / "host.json").read_text(encoding="utf-8"))
+    built = next(folder.glob("subjects/*/build.json"))
+    facts = json.loads(built.read_text(encoding="utf-8"))
+    return {
+        "kernel": facts["version"],
+        "toolchain": facts["toolchain"],
+        "qemu": host["qemu"],
+    }
 
 
 def made_anew(shown: Shown, output: Sequence[str]) -> tuple[str, ...]:

@@ -107,9 +107,7 @@ def test_it_is_put_into_its_guest_and_may_be_executed_there(tmp_path):
     program.write_text("#!/bin/sh\n")
     image.write_bytes(b"")
     texts = {"batch": "reproduce 5\n"}
-    parts = laid_out(
-        GuestImage(image, ""), image, tmp_path, texts, modules=(), reproducer=program
-    )
+    parts = laid_out(GuestImage(image, ""), image, tmp_path, texts, modules=(), reproducer=program)
     with parts as files, files.initramfs.open("rb") as archive:
         command = ["cpio", "--list", "--verbose", "--quiet"]
         listed = subprocess.run(command, stdin=archive, check=True, capture_output=True, text=True)
