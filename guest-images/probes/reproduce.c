@@ -89,7 +89,7 @@ static void become(const char *root, int output, int failed)
 	char *const argv[] = { PROGRAM, NULL };
 	char *const environment[] = {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/probes",
-		"HOME=/root", "LC_ALL=C.UTF-8", NULL
+		"HOME=/root", "LC_ALL=C", NULL
 	};
 
 	set_oom_score("0");
