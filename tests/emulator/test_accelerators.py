@@ -26,14 +26,13 @@ STOCK = {"emulator": None, "clock": ()}
 
 
 @pytest.fixture
-def tried(qemu, monkeypatch, tmp_path):
+def tried(qemu, monkeypatch):
     """A function that tries a row, changed, now: (finding, seconds).
 
     The emulator is the one that the other tests here have built; trials go elsewhere.
     """
     cache = Cache()
     progress = Progress(Console(file=io.StringIO()))
-    monkeypatch.setattr(cache, "trials", tmp_path)
 
     def attempt(name, **changes):
         row = CATALOG.accelerators[name].model_copy(update=changes)
@@ -43,7 +42,9 @@ def tried(qemu, monkeypatch, tmp_path):
         trial = Doctor(CATALOG, cache, progress, rerun=True).trial(row)
         return accelerated(row, trial), time.monotonic() - began
 
-    return attempt
+    with cache.scratch() as place:
+        monkeypatch.setattr(cache, "trials", place)
+        yield attempt
 
 
 @pytest.mark.needs("x86_64-linux-gnu-gcc")
