@@ -25,6 +25,7 @@ from harness.model import (
     Rung,
     Scenario,
     Series,
+    Variant,
 )
 
 try:
@@ -139,6 +140,11 @@ class Catalog:
         """Rows of ladder.yaml."""
         return self._table("ladder.yaml", Rung)
 
+    @cached_property
+    def variants(self) -> dict[str, Variant]:
+        """Rows of variants.yaml."""
+        return self._table("variants.yaml", Variant)
+
     def on_host(self, machine: Machine) -> Machine | Outer:
         """The row whose QEMU runs on this host: the outer system's, where there is one."""
         return machine if machine.outer is None else self.find("outers", machine.outer)
@@ -211,7 +217,7 @@ class Catalog:
 
     def find(self, kind: str, name: str) -> Any:
         """A row by name: `kind` is series, machines, accelerators, emulators, outers,
-        scenarios or architectures.
+        scenarios, variants or architectures.
 
         Raises PlanError that names the nearest one.
         """

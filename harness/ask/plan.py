@@ -16,6 +16,7 @@ from harness.model import (
     Scenario,
     Series,
     Subject,
+    Variant,
     parse_version,
 )
 
@@ -116,6 +117,8 @@ def make_plan(
     reference: Subject | None,
     machine: Machine,
     scenarios: tuple[Scenario, ...],
+    variants: tuple[Variant, ...] = (),
+    kconfig: tuple[str, ...] = (),
     errata: tuple[Erratum, ...] = (),
     noise_limits: tuple[NoiseLimit, ...] = (),
     strict: bool = False,
@@ -154,6 +157,8 @@ def make_plan(
         claim=claim,
         subjects=subjects,
         machine=machine,
+        variants=variants,
+        kconfig=kconfig,
         scenarios=scenarios,
         errata=errata,
         noise_limits=noise_limits,

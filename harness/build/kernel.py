@@ -13,11 +13,11 @@ from pathlib import Path
 from harness.build import kbuild, kconfig
 from harness.build.compile import LOG, prepare, run_step
 from harness.build.recipe import MODULES
-from harness.errors import BuildError, OwnPartError
+from harness.errors import BuildError, HostError, OwnPartError
 from harness.host import sandbox
 from harness.host.process import version
 from harness.host.store import Cache, digest, file_digest, update_files, write_json, write_text
-from harness.model import Architecture, Subject
+from harness.model import Architecture, Fragment, Subject, Variant
 from harness.source.apply import patched
 from harness.source.tree import Change, Source
 
@@ -62,11 +62,41 @@ def toolchain(architecture: Architecture) -> str:
     return version(f"{architecture.triplet}-gcc")
 
 
-class Builder:
-    """Builds the subjects of one source for one architecture, one after the other.
+@dataclass(frozen=True)
+class Configuration:
+    """What a kernel is configured with beside its architecture's fragments, and built by.
 
-    With `debug` in a folder of its own, with DWARF in a vmlinux for gdb.
+    With `debug` it has DWARF in a vmlinux for gdb.  Each has a build folder of its own.
     """
+
+    variant: Variant | None = None
+    added: tuple[Fragment, ...] = ()
+    debug: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """What tells its build folder from others of the same source and architecture."""
+        words = [self.variant.name] if self.variant else []
+        words += [f"kconfig-{digest(*(one.text for one in self.added))[:8]}"] if self.added else []
+        words += ["gdb"] if self.debug else []
+        return "".join(f"-{word}" for word in words)
+
+    @property
+    def llvm(self) -> bool:
+        """True if clang and lld build it."""
+        return self.variant is not None and self.variant.llvm
+
+    def files(self, version: str) -> tuple[str, ...]:
+        """Its fragments, of configs/, for one kernel release, in order."""
+        rows = self.variant.kconfig if self.variant else ()
+        return kconfig.fragments_for(rows, version) + ((DEBUG,) if self.debug else ())
+
+
+_PLAIN = Configuration()
+
+
+class Builder:
+    """Builds the subjects of one source for one architecture, one after the other."""
 
     def __init__(
         self,
@@ -77,20 +107,21 @@ class Builder:
         configs: Path,
         modules: Path,
         say: Callable[[str], None],
-        debug: bool = False,
+        configuration: Configuration = _PLAIN,
     ) -> None:
         self.cache = cache
-        self.debug = debug
+        self.configuration = configuration
         self.source = source
         self.architecture = architecture
         self.modules = modules
         self.say = say
-        self.toolchain = toolchain(architecture)
-        variant = "-gdb" if debug else ""
-        self.folder = cache.builds / f"{source.tree.folder.name}-{architecture.name}{variant}"
+        self.toolchain = version("clang") if configuration.llvm else toolchain(architecture)
+        name = f"{source.tree.folder.name}-{architecture.name}{configuration.suffix}"
+        self.folder = cache.builds / name
         files = kconfig.fragments_for(architecture.kconfig, source.version)
-        files += (DEBUG,) if debug else ()
-        self.fragment = "".join((configs / file).read_text(encoding="utf-8") for file in files)
+        files += configuration.files(source.version)
+        texts = [(configs / file).read_text(encoding="utf-8") for file in files]
+        self.fragment = "".join([*texts, *(one.text + "\n" for one in configuration.added)])
         # The one log of the build that runs now; the artifact gets a copy.
         self.log = self.folder / LOG
 
@@ -173,7 +204,10 @@ class Builder:
             for name in MODULES:
                 shutil.copyfile(modules / name, new / name)
             kept = [(".config", "config"), (SYMBOLS, SYMBOLS)]
-            for name, target in [*kept, *([(VMLINUX, VMLINUX)] if self.debug else [])]:
+            for name, target in [
+                *kept,
+                *([(VMLINUX, VMLINUX)] if self.configuration.debug else []),
+            ]:
                 shutil.copyfile(self.folder / name, new / target)
             shutil.copyfile(self.log, new / LOG)
             made_of = "\n".join(kbuild.inputs(self.folder, self.source.tree.work))
@@ -211,6 +245,15 @@ class Builder:
         self.make("kconfig", f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig")
         got = (self.folder / ".config").read_text(encoding="utf-8")
         lost = kconfig.lost(self.fragment, got)
+        added = "".join(one.text + "\n" for one in self.configuration.added)
+        if theirs := kconfig.lost(added, got):
+            raise HostError(
+                f"kernel {self.source.version} does not take what --kconfig adds",
+                why="\n".join(theirs),
+                evidence=self.folder / ".config",
+                advice="a symbol that it lacks, or one with a dependency that is not set: add that "
+                "to the file as well",
+            )
         if lost:
             raise OwnPartError(
                 f"the harness's kconfig is not for kernel {self.source.version}",
@@ -242,11 +285,14 @@ class Builder:
     ) -> None:
         """Run make in the tree, or in a folder of it, confined to the build folder.
 
-        Raises BuildError, or HostError where the disk is full.
+        gcc compiles what is in a folder of it: programs, for which clang would need a libc of
+        the architecture's.  Raises BuildError, or HostError where the disk is full.
         """
         tree = self.source.tree.work
         argv = ["make", "-C", str(tree / below), f"O={self.folder}", f"-j{os.cpu_count()}"]
         argv += [f"ARCH={self.architecture.kernel}"]
-        argv += [f"CROSS_COMPILE={self.architecture.triplet}-", *targets]
+        argv += [f"CROSS_COMPILE={self.architecture.triplet}-"]
+        argv += ["LLVM=1"] if self.configuration.llvm and not below else []
+        argv += targets
         built_with = {**REPRODUCIBLE, **(env or {})}
         run_step(what, argv, self.folder, readable=[tree], env=built_with)

@@ -12,14 +12,16 @@ from rich.console import Console
 from harness.ask.catalog import Catalog
 from harness.build.emulator import Built, provide_for
 from harness.cli.cache import say_if_large
-from harness.cli.host import ensure_machine
+from harness.cli.host import ensure_compilers, ensure_machine
 from harness.cli.options import (
     carried_out,
     chosen_detail,
     complete_checks,
     completes,
     detail_options,
+    kconfig_option,
     machine_option,
+    variant_option,
 )
 from harness.cli.results import finish
 from harness.doctor.findings import AUTO
@@ -109,6 +111,8 @@ def _is_option(word: str) -> bool:
     "(your tree as it is).  What is yours is only read.",
 )
 @machine_option
+@variant_option
+@kconfig_option
 @click.option(
     "--scenario",
     "scenarios",
@@ -177,6 +181,7 @@ def run(**options: Any) -> None:
 def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
     catalog, cache = Catalog(), Cache()
     examined, choice = choose(catalog, cache, console, options["machine"], yes=options["yes"])
+    ensure_compilers(catalog, options["variants"], yes=options["yes"])
     words = {**options, "machine": choice.machine}
     asked = Asked(**{name: words[name] for name in Asked.__dataclass_fields__})
     with Progress(console) as progress:
@@ -280,10 +285,13 @@ def shell(gdb: bool, command: tuple[str, ...], timeout_scale: float, **options: 
     errands = Errands(command, tuple(puts), tuple(gets))
     if gdb and not command and (errands.puts or errands.gets):
         raise click.UsageError("with --gdb, --put and --get take a COMMAND")
+    if len(options["variants"]) > 1:
+        raise click.UsageError("a guest has one --variant")
     catalog, cache = Catalog(), Cache()
     console = Console(stderr=True)
     machine, yes = options.pop("machine"), options.pop("yes")
     examined, choice = choose(catalog, cache, console, machine, yes=yes)
+    ensure_compilers(catalog, options["variants"], yes=yes)
     with Progress(console) as progress:
         prepared = prepare(catalog, cache, Asked(machine=choice.machine, **options), progress.say)
         place = prepare_place(prepared, catalog, cache, progress, debug=gdb)
@@ -292,7 +300,10 @@ def shell(gdb: bool, command: tuple[str, ...], timeout_scale: float, **options: 
 
 
 # Its kernel and machine are chosen as those of `run` are.
-_CHOICES = ("series", "patches", "commits", "source", "machine", "refresh", "timeout_scale", "yes")
+_CHOICES = (
+    *("series", "patches", "commits", "source", "machine", "variants", "kconfig"),
+    *("refresh", "timeout_scale", "yes"),
+)
 shell.params[:0] = [option for option in run.params if option.name in _CHOICES]
 
 
@@ -330,8 +341,13 @@ def mutants(**options: Any) -> NoReturn:
 
         def run_one(series: Series, source: str) -> tuple[RunResult, Path]:
             scenarios = series.claim.scenarios if options["meant"] else ()
+            variant = series.claim.variant
             asked = Asked(
-                series=series.name, source=source, machine=machine.name, scenarios=scenarios
+                series=series.name,
+                source=source,
+                machine=machine.name,
+                scenarios=scenarios,
+                variants=(variant,) if variant else (),
             )
             folder = path / source.replace(":", "-").replace("/", "_") / Path(series.name).name
             folder.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from harness.errors import Exit
 from harness.host import setup as host_setup
 from harness.host.progress import Progress
 from harness.host.store import Cache
-from harness.model import Package
+from harness.model import LLVM, PLAIN, Package
 from harness.report import examination
 from harness.run.request import DEFAULT_MACHINE
 
@@ -32,6 +32,13 @@ def ensure_machine(catalog: Catalog, name: str, *, yes: bool) -> None:
     emulator = catalog.on_host(machine).emulator
     names = (machine.architecture, emulator, played.name if played else None)
     ensure_packages([row for row in catalog.packages if row.needed_for(*names)], yes=yes)
+
+
+def ensure_compilers(catalog: Catalog, variants: Sequence[str], *, yes: bool) -> None:
+    """What variants of these names are built with beside what all are."""
+    rows = [catalog.variants[name] for name in variants if name in catalog.variants]
+    if any(row.llvm for row in rows):
+        ensure_packages([row for row in catalog.packages if row.needed_for(LLVM)], yes=yes)
 
 
 def ensure_packages(packages: Sequence[Package], *, yes: bool) -> None:
@@ -117,7 +124,7 @@ def emulator_build(names: tuple[str, ...], rerun: bool, refresh: bool, yes: bool
 
 @click.command(name="list")
 def list_() -> None:
-    """The series, machines, accelerators, emulators, scenarios and checks that there are."""
+    """The series, machines, accelerators, emulators, variants, scenarios and checks."""
     catalog = Catalog()
     tables = {
         "series": {name: row.title for name, row in catalog.series.items()},
@@ -125,6 +132,10 @@ def list_() -> None:
         "accelerators": {name: row.title for name, row in catalog.accelerators.items()},
         "outers": {name: row.title for name, row in catalog.outers.items()},
         "emulators": {name: row.title for name, row in catalog.emulators.items()},
+        "variants": {
+            PLAIN: "as configs/architectures.yaml has it",
+            **{name: row.title for name, row in catalog.variants.items()},
+        },
         "scenarios": {name: row.title for name, row in catalog.scenarios.items()},
         "checks": {name: check.question for name, check in CHECKS.items()},
     }
@@ -160,7 +171,7 @@ def test(yes: bool, tox_arguments: tuple[str, ...]) -> NoReturn:
 
     TOX_ARGUMENTS go to tox, such as `-e unit` or `-e guest -- -k retention`.
     """
-    ensure_packages(Catalog().packages, yes=yes)
+    ensure_packages([row for row in Catalog().packages if row.only != LLVM], yes=yes)
     tox = str(Path(sys.executable).parent / "tox")
     os.chdir(ROOT)
     os.execv(tox, [tox, "run", *tox_arguments])

@@ -12,6 +12,7 @@ from harness.ask.catalog import Catalog
 from harness.checks import CHECKS
 from harness.doctor.findings import AUTO
 from harness.host.store import default_runs
+from harness.model import PLAIN
 from harness.report import text
 from harness.run.request import DEFAULT_MACHINE
 
@@ -56,6 +57,21 @@ machine_option = click.option(
     shell_complete=completes("machines", AUTO),
     help="The virtual machine, a row of configs/machines.yaml, or auto: one on this host's own "
     "hardware where `doctor` finds that to work, else the default.",
+)
+variant_option = click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completes("variants", PLAIN),
+    help="The configuration, a row of configs/variants.yaml such as lockdep or kasan, or plain; "
+    "repeat for several.  [default: plain]",
+)
+kconfig_option = click.option(
+    "--kconfig",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file of CONFIG_ lines to add to the configuration; repeat for several.",
 )
 yes_option = click.option("--yes", is_flag=True, help="Install missing packages without asking.")
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What a console says of how a guest ended: milestones, panic, oops, WARN, stall."""
+"""How a guest ended, as its console tells: milestones, reports, its last words."""
 
 import re
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.machine.reports import EVIDENCE_LINES, reports, worst
 from harness.model import GuestEnd, Outcome
 
 READY = "pmu-harness: ready"
@@ -16,47 +17,11 @@ _CODE = frozenset("tTwW")  # nm(1)
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STAMP = re.compile(r"^\[\s*\d+\.\d+\]\s?(\[\s*[TC]\d+\]\s?)?", re.MULTILINE)
 
-# First match wins: an oops that panics is told by its oops.  Sources:
-# arch/*/mm/fault.c and die() ("Internal error", "BUG:", "Unable to handle"; x86 gives
-# each trap its name: "divide error: 0000 [#1]"), arch/x86/kernel/nmi.c and mm/extable.c,
-# kernel/watchdog.c, kernel/hung_task.c, kernel/rcu/tree_stall.h, kernel/panic.c.
-_SIGNS: tuple[tuple[GuestEnd, re.Pattern[str]], ...] = (
-    (
-        GuestEnd.STALL,
-        re.compile(
-            r"watchdog: BUG: soft lockup|rcu: INFO: .*\bdetected\b.*stall"
-            r"|INFO: task .* blocked for more than"
-        ),
-    ),
-    (
-        GuestEnd.OOPS,
-        re.compile(
-            r"Unable to handle kernel|Internal error: |BUG: |kernel BUG at |Oops: "
-            r"|: [0-9a-f]{4} \[#\d+\]"
-        ),
-    ),
-    (GuestEnd.INIT_FAILED, re.compile(r"No working init found|Attempted to kill init!")),
-    (GuestEnd.PANIC, re.compile(r"Kernel panic - not syncing")),
-    (
-        GuestEnd.WARNING,
-        re.compile(
-            r"WARNING: (?:CPU: \d+ PID: \d+ at )?\S+|NMI received for unknown reason"
-            r"|unchecked MSR access error: "
-        ),
-    ),
-)
 # What guest-images/outer/launch.c says, and QMP (qapi/run-state.json, SHUTDOWN).
 _INNER_STATUS = re.compile(
     r"^launch: (QEMU (?:ended with status (\d+)|was ended by .*))$", re.MULTILINE
 )
 _INNER_REASON = re.compile(r'"event": "SHUTDOWN", .*"reason": "([a-z-]+)"')
-_EVIDENCE_LINES = 16
-_REPORT_LINES = 80
-# Of x86 the kernel's: 0033 is what user space was at.
-_REGISTER = re.compile(r"(?:pc|lr) : |RIP: 0010:")
-_TRACE = re.compile(r"Call [Tt]race:")
-# A frame that the unwinder only found on the stack, or a stack's name.
-_NO_FRAME = re.compile(r"\s*(?:\? |</?[A-Z]+>)")
 
 
 @dataclass(frozen=True)
@@ -81,23 +46,6 @@ def clean(console: bytes) -> str:
     """A console's text without escape sequences and control characters."""
     text = console.decode("utf-8", errors="replace").replace("\r\n", "\n")
     return _CONTROL.sub("", text)
-
-
-def _telling(lines: list[str]) -> list[str]:
-    """Of a crash report: its first line, where the CPU was, and the innermost frames."""
-    where = [line for line in lines[:_REPORT_LINES] if _REGISTER.match(line)][:2]
-    trace = next((i for i, line in enumerate(lines) if _TRACE.match(line)), None)
-    if not where or trace is None:
-        return lines[:_EVIDENCE_LINES]
-    frames = [line for line in lines[trace:] if not _NO_FRAME.match(line)]
-    return [lines[0], *where, *frames[: _EVIDENCE_LINES // 2]]
-
-
-def _sign(text: str) -> tuple[GuestEnd, int] | None:
-    for end, pattern in _SIGNS:
-        if match := pattern.search(text):
-            return end, text.rfind("\n", 0, match.start()) + 1
-    return None
 
 
 def stage(text: str) -> Literal["boot", "batch"]:
@@ -137,17 +85,17 @@ def recognize(
     `reason` why QEMU says that the machine ended.
     """
     text = _STAMP.sub("", clean(console))
-    sign = _sign(text)
-    if sign:
-        end, start = sign
-        lines = _telling(text[start:].splitlines())
+    found = reports(text)
+    report = worst(found)
+    if report:
         return Outcome(
-            end=end,
+            end=report.end,
             stage=stage(text),
-            summary=f"{end.value} {_where(text)}: {lines[0].strip()}",
-            evidence=tuple(lines),
+            summary=f"{report.end.value} {_where(text)}: {report.headline}",
+            evidence=report.evidence,
+            reports=tuple(one.headline for one in found),
         )
-    last = tuple(text.splitlines()[-_EVIDENCE_LINES:])
+    last = tuple(text.splitlines()[-EVIDENCE_LINES:])
     if reason.startswith("host"):
         return Outcome(
             end=GuestEnd.QEMU_FAILED,
@@ -180,7 +128,7 @@ def step_failed(console: bytes, why: str) -> Outcome:
         end=GuestEnd.STEP_FAILED,
         stage="batch",
         summary=f"{GuestEnd.STEP_FAILED.value} {_where(text)}: {why}",
-        evidence=tuple(line for line in said if line)[-_EVIDENCE_LINES:],
+        evidence=tuple(line for line in said if line)[-EVIDENCE_LINES:],
     )
 
 

@@ -62,10 +62,13 @@ from harness.model.scenario import (
     copies,
 )
 from harness.model.series import Claim, Series, SeriesPatch
+from harness.model.variant import LLVM, PLAIN, Fragment, Variant
 from harness.model.verdict import Erratum, GuestEnd, Outcome, Status, Verdict
 
 __all__ = [
     "HARDWARE",
+    "LLVM",
+    "PLAIN",
     "PMU_NAMES",
     "STEPS",
     "VM_COUNTERS",
@@ -93,6 +96,7 @@ __all__ = [
     "Feature",
     "Finding",
     "Firmware",
+    "Fragment",
     "Frozen",
     "GuestEnd",
     "HostFacts",
@@ -131,6 +135,7 @@ __all__ = [
     "TouchedFile",
     "Traced",
     "Trial",
+    "Variant",
     "Verdict",
     "Version",
     "VersionRange",

@@ -11,6 +11,7 @@ from harness.model.noise import NoiseLimit
 from harness.model.rows import Machine
 from harness.model.scenario import Scenario
 from harness.model.series import Claim
+from harness.model.variant import Variant
 from harness.model.verdict import Erratum
 
 
@@ -115,7 +116,8 @@ class Plan(Frozen):
     """Everything a run is going to do, decided before it begins.
 
     With `strict`, what fails on the reference as well is a failure; with `allow_unbuilt`,
-    patches of which nothing is in a guest are none.
+    patches of which nothing is in a guest are none.  `kconfig` names the files that a person
+    added to the configuration.
     """
 
     source: str
@@ -123,9 +125,18 @@ class Plan(Frozen):
     claim: Claim
     subjects: dict[Role, Subject]
     machine: Machine
+    variants: tuple[Variant, ...] = ()
+    kconfig: tuple[str, ...] = ()
     scenarios: tuple[Scenario, ...]
     errata: tuple[Erratum, ...] = ()
     noise_limits: tuple[NoiseLimit, ...] = ()
     strict: bool = False
     allow_unbuilt: bool = False
     cells: tuple[Cell, ...]
+
+    def machine_for(self, scenario: Scenario) -> Machine:
+        """The machine as a scenario's guests have it: its variant may ask for more of one."""
+        for variant in self.variants:
+            if variant.name == scenario.variant:
+                return variant.on(self.machine)
+        return self.machine

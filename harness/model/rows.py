@@ -258,7 +258,7 @@ class Emulator(Frozen):
 class Package(Frozen):
     """A Debian package that the host needs: what it brings, and why.
 
-    `only` names the architecture, the emulator or the accelerator that alone needs it.
+    `only` names the architecture, emulator, accelerator or compiler that alone needs it.
     """
 
     package: str
@@ -268,7 +268,7 @@ class Package(Frozen):
     test: bool = False
 
     def needed_for(self, *names: str | None) -> bool:
-        """True if guests of these architectures, emulators and accelerators need it."""
+        """True if one of these architectures, emulators, accelerators, compilers needs it."""
         return not self.test and (self.only is None or self.only in names)
 
 

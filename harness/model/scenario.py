@@ -189,11 +189,13 @@ class Scenario(Frozen):
     read the hardware's registers around each callback, and `trace` says
     what the machine tells of accesses to them; `may_lack` are the events that a guest
     may prove not to have, which skips the scenario; `answers` says how kernels answer
-    steps (by their text) where that is the question.
+    steps (by their text) where that is the question.  Under a `variant` (harness/model/variant.py)
+    its name has that behind an @.
     """
 
     name: str
     title: str
+    variant: str = ""
     cpus: int = Field(default=1, ge=1)
     counters: int = Field(default=1, ge=1)
     needs: tuple[Feature, ...] = ()
@@ -266,6 +268,11 @@ class Scenario(Frozen):
             return f"a counter of instructions, which {machine.name} has not"
         missing = [word for word in self.needs if word not in machine.offers]
         return f"{' and '.join(missing)}, which {machine.name} has not" if missing else ""
+
+    @property
+    def plain_name(self) -> str:
+        """Its file's: without the variant's."""
+        return self.name.removesuffix(f"@{self.variant}") if self.variant else self.name
 
     @property
     def takes_disk(self) -> bool:

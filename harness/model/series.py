@@ -17,13 +17,15 @@ class SeriesPatch(Frozen):
 class Claim(Frozen):
     """What a series says of itself: checks that turn, and the scenarios that show it.
 
-    Without `scenarios`, the whole suite is what shows it.  `only` names, for checks
-    that turn on one architecture, which.
+    Without `scenarios`, the whole suite is what shows it; with a `variant`, under that
+    configuration and under no other.  `only` names, for checks that turn on one architecture,
+    which.
     """
 
     fixes: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
     scenarios: tuple[str, ...] = ()
+    variant: str | None = None
     only: dict[str, str] = {}
 
     def on(self, architecture: str) -> "Claim":

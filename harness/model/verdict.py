@@ -40,6 +40,7 @@ class GuestEnd(Enum):
 
     NOT_STARTED = "not started"
     DONE = "done"
+    REPORT = "report"
     PANIC = "panic"
     OOPS = "oops"
     WARNING = "warning"
@@ -54,12 +55,17 @@ class GuestEnd(Enum):
 
 
 class Outcome(Frozen):
-    """How one cell's guest ended, with the lines that say so."""
+    """How one cell's guest ended, with the lines that say so.
+
+    `reports` are the first lines of all that its kernel said of itself: crashes, warnings,
+    what debug tools found.
+    """
 
     end: GuestEnd
     stage: Literal["boot", "batch", "none"]
     summary: str
     evidence: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
 
 
 class Erratum(Frozen):

@@ -50,7 +50,7 @@ class Parts:
 
     def reproducer(self, scenario: Scenario) -> Path | None:
         """A person's program, where the scenario runs one."""
-        made = self.reproducers.get(scenario.name)
+        made = self.reproducers.get(scenario.plain_name)
         return made.program if made else None
 
     def disk_for(self, scenario: Scenario) -> Path | None:
@@ -74,8 +74,8 @@ class Guests:
     patience: float
     seconds: dict[str, float] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
-    # How a subject's guest ended that did not get through its boot.
-    unbootable: dict[str, Outcome] = field(default_factory=dict)
+    # How a kernel's guest ended that did not get through its boot, by subject and variant.
+    unbootable: dict[tuple[str, str], Outcome] = field(default_factory=dict)
     failures: list[HarnessError] = field(default_factory=list)
 
     def observe(self, cell: Cell, scenario: Scenario, kernel: Kernel, parts: Parts) -> None:
@@ -95,8 +95,9 @@ class Guests:
             update_files(stored, self.folder.cell(cell))
             self.reused.add(cell.id)
             return
-        if cell.subject in self.unbootable:
-            self.folder.write_outcome(cell, self.unbootable[cell.subject])
+        kernels = (cell.subject, scenario.variant)
+        if kernels in self.unbootable:
+            self.folder.write_outcome(cell, self.unbootable[kernels])
             return
         began = time.monotonic()
         place = self.folder.cell(cell)
@@ -112,7 +113,7 @@ class Guests:
         if not exact:
             self.folder.write_noise(cell, noise.between(before, noise.read()))
         if outcome.stage == "boot":
-            self.unbootable[cell.subject] = outcome.model_copy(
+            self.unbootable[kernels] = outcome.model_copy(
                 update={"summary": f"{outcome.summary} (seen in {cell.scenario}; not booted again)"}
             )
         if outcome.end not in _HOSTS_OWN:
@@ -125,7 +126,7 @@ class Guests:
             modules=kernel.folder,
             symbols=kernel.folder / SYMBOLS,
             image=parts.image.result(),
-            machine=self.plan.machine.with_cpus(scenario.cpus),
+            machine=self.plan.machine_for(scenario).with_cpus(scenario.cpus),
             scenario=scenario,
             program=self.emulator.program if self.emulator else None,
             outer=self._saved(parts.outer.result(), scenario) if parts.outer else None,
@@ -135,7 +136,7 @@ class Guests:
 
     def _saved(self, image: OuterImage, scenario: Scenario) -> Saved:
         """The outer system around a scenario's guest, booted as far as that."""
-        machine = self.plan.machine.with_cpus(scenario.cpus)
+        machine = self.plan.machine_for(scenario).with_cpus(scenario.cpus)
         program = self.emulator.program if self.emulator else None
         version = self.emulator.digest if self.emulator else self.qemu
         return saved(

@@ -6,7 +6,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,13 +39,13 @@ from harness.model import (
     Subject,
     TouchedFile,
 )
-from harness.run.builders import builders_for
+from harness.run.builders import Builders, builders_for
 from harness.run.conclusion import conclude
 from harness.run.folder import RunFolder
 from harness.run.guests import Guests, Parts
 from harness.run.request import Prepared
 from harness.run.touched import Own, machines_elsewhere, touched_files
-from harness.verdict.exercise import exercised
+from harness.verdict.exercise import exercised, in_any
 
 
 @dataclass(frozen=True)
@@ -140,27 +140,23 @@ class Run:
     def _observe(self) -> None:
         """Kernels one after the other; guests as soon as theirs is there."""
         builders = builders_for(self.prepared, self.catalog, self.cache, self.progress)
-        builder = builders.kernel
-        for role, subject in self.plan.subjects.items():
-            with _blaming(self.plan, role):
-                builder.check(subject)
-                if self.plan.strict:
-                    _see_that_patches_apply_as_they_are(subject)
+        self._see_that_patches_apply(builders.any_kernel)
         pool = ThreadPoolExecutor(max_workers=self.settings.jobs, thread_name_prefix="guest")
         try:
             image = pool.submit(builders.image.build)
             disk = pool.submit(builders.disk.build) if takes_disk(self.plan) else None
             around = pool.submit(builders.outer.build) if builders.outer else None
-            guests, built = [], []
-            for role, subject in self.plan.subjects.items():
-                kernel = self._kernel(builder, role, subject)
-                own = Own(kernel, self._selftests(builder, role, subject))
-                built.append(own)
-                if len(built) == 2 and not self._exercised(builder, *built):
+            guests: list[Future[None]] = []
+            before: dict[str, Own] = {}
+            for role in self.plan.subjects:
+                own = self._built(builders, role)
+                if before and not self._exercised(builders, before, own):
                     pool.shutdown(wait=True, cancel_futures=True)
                     return
-                parts = Parts(image, disk, own.selftests, self.prepared.reproducers, around)
-                guests += self._start_guests(pool, role, kernel, parts)
+                for variant, one in own.items():
+                    parts = Parts(image, disk, one.selftests, self.prepared.reproducers, around)
+                    guests += self._start_guests(pool, role, variant, one.kernel, parts)
+                before = own
             for guest in guests:
                 guest.result()
         except BaseException as error:
@@ -170,52 +166,76 @@ class Run:
             raise
         pool.shutdown()
 
-    def _kernel(self, builder: Builder, role: Role, subject: Subject) -> Kernel:
+    def _see_that_patches_apply(self, builder: Builder) -> None:
+        """Before anything is built."""
+        for role, subject in self.plan.subjects.items():
+            with _blaming(self.plan, role):
+                builder.check(subject)
+                if self.plan.strict:
+                    _see_that_patches_apply_as_they_are(subject)
+
+    def _built(self, builders: Builders, role: Role) -> dict[str, Own]:
+        """What of a subject's guests is its own, by the variants that it is built in."""
+        programs = self._selftests(builders.any_kernel, role)
+        return {
+            variant: Own(self._kernel(builder, role, variant), programs)
+            for variant, builder in builders.kernels.items()
+        }
+
+    def _kernel(self, builder: Builder, role: Role, variant: str) -> Kernel:
         """Build one subject, and keep what it was built from, or why not, in the run."""
-        stage = self.progress.stage(f"build {subject.name}", builder.log)
-        with self._keeping_log(builder, subject), _blaming(self.plan, role), stage:
+        subject = self.plan.subjects[role]
+        name = f"{subject.name}@{variant}" if variant else subject.name
+        stage = self.progress.stage(f"build {name}", builder.log)
+        with self._keeping_log(builder, name), _blaming(self.plan, role), stage:
             kernel = builder.build(subject)
-        place = self.folder.subject(subject.name)
+        place = self.folder.subject(name)
         place.mkdir(parents=True, exist_ok=True)
         for name in ("config", "build.json", LOG):
             shutil.copyfile(kernel.folder / name, place / name)
         return kernel
 
     @contextmanager
-    def _keeping_log(self, builder: Builder, subject: Subject) -> Iterator[None]:
+    def _keeping_log(self, builder: Builder, name: str) -> Iterator[None]:
         """The log of a build that fails is kept in the run: the build folder's is overwritten."""
         try:
             yield
         except HarnessError as error:
-            place = self.folder.subject(subject.name)
+            place = self.folder.subject(name)
             place.mkdir(parents=True, exist_ok=True)
             error.evidence = _kept(error.evidence or builder.log, place)
             raise
 
     def _start_guests(
-        self, pool: ThreadPoolExecutor, role: Role, kernel: Kernel, parts: Parts
+        self, pool: ThreadPoolExecutor, role: Role, variant: str, kernel: Kernel, parts: Parts
     ) -> list["Future[None]"]:
-        scenarios = {scenario.name: scenario for scenario in self.plan.scenarios}
+        scenarios = {one.name: one for one in self.plan.scenarios if one.variant == variant}
         return [
             pool.submit(self.guests.observe, cell, scenarios[cell.scenario], kernel, parts)
             for cell in self.plan.cells
-            if cell.role is role
+            if cell.role is role and cell.scenario in scenarios
         ]
 
-    def _selftests(self, builder: Builder, role: Role, subject: Subject) -> Path | None:
+    def _selftests(self, builder: Builder, role: Role) -> Path | None:
         """The subject's own selftests, where a scenario runs them."""
         if "selftests" not in asked_tools(self.plan):
             return None
+        subject = self.plan.subjects[role]
         stage = self.progress.stage(f"build selftests of {subject.name}", builder.log)
         with _blaming(self.plan, role), stage:
             return selftests.build(builder, subject)
 
-    def _exercised(self, builder: Builder, reference: Own, candidate: Own) -> bool:
+    def _exercised(
+        self, builders: Builders, before: Mapping[str, Own], after: Mapping[str, Own]
+    ) -> bool:
         """Whether a guest has anything of what the candidate changes; see `touched`."""
         elsewhere = machines_elsewhere(self.catalog, self.plan.machine)
-        subject = candidate.kernel.subject
-        with self._keeping_log(builder, subject), _blaming(self.plan, Role.CANDIDATE):
-            self.touched = touched_files(builder, reference, candidate, elsewhere)
+        found = []
+        for variant, builder in builders.kernels.items():
+            name = self.plan.subjects[Role.CANDIDATE].name
+            with self._keeping_log(builder, name), _blaming(self.plan, Role.CANDIDATE):
+                found.append(touched_files(builder, before[variant], after[variant], elsewhere))
+        self.touched = in_any(found)
         return exercised(self.touched)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from harness.ask.catalog import ROOT, Catalog, nearest
 from harness.ask.plan import make_plan, newest_fitting, stack, subject_of_series
+from harness.ask.variants import under, variants_for
+from harness.build import kconfig
 from harness.build.reproducer import Made
 from harness.checks import ALWAYS, CHECKS
 from harness.errors import PatchError, PlanError
@@ -17,6 +19,7 @@ from harness.model import (
     Cell,
     Claim,
     Erratum,
+    Fragment,
     Machine,
     NoiseLimit,
     PatchFile,
@@ -63,18 +66,21 @@ class Asked:
     allow_unbuilt: bool = False
     reproducers: tuple[Path, ...] = ()
     seconds: int = DEFAULT_SECONDS
+    variants: tuple[str, ...] = ()
+    kconfig: tuple[Path, ...] = ()
 
     @property
     def whole(self) -> bool:
         """True for the whole suite: some of its scenarios do not decide what it does."""
-        return not (self.scenarios or self.checks or self.reproducers)
+        return not (self.scenarios or self.checks or self.reproducers or self.variants)
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A plan, and what it takes to carry it out.
 
-    With a range, that by its commits' names; `reproducers` are by their scenarios' names.
+    With a range, that by its commits' names; `reproducers` are by their scenarios' names;
+    `added` is what a person adds to the configuration.
     """
 
     plan: Plan
@@ -82,6 +88,7 @@ class Prepared:
     archive: Archive
     commits: str | None = None
     reproducers: Mapping[str, Made] = field(default_factory=dict)
+    added: tuple[Fragment, ...] = ()
 
 
 def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], None]) -> Prepared:
@@ -89,6 +96,8 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
     series = _series(catalog, asked)
     machine = repeated(catalog.find("machines", asked.machine), asked.repetitions)
     architecture = catalog.architectures[machine.architecture]
+    added = tuple(map(_fragment, asked.kconfig))
+    wanted = variants_for(catalog, asked.variants)
     persons = scenarios_of(asked.reproducers, asked.seconds, machine)
     scenarios = (*(row for row, _ in persons.values()), *scenarios_for(catalog, asked, machine))
     reproducers = made_of(scenarios, persons, catalog, cache, architecture)
@@ -101,6 +110,15 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
     candidate, reference = _subjects(catalog, series, source, machine, given)
     if given.patches:
         candidate = _as_applied(candidate, source, cache, say)
+    planned = [
+        resolved(scenario, reproducers)
+        .for_kernel(source.version, machine.architecture)
+        .for_machine(machine)
+        for scenario in scenarios
+    ]
+    varied = under(wanted, planned, machine, source.version, by_name=bool(asked.scenarios))
+    for left in varied.left_out:
+        say(left)
     plan = make_plan(
         source=source.spec,
         series=series.name if series else "",
@@ -109,18 +127,16 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         candidate=candidate,
         reference=None if asked.alone else reference,
         machine=machine,
-        scenarios=tuple(
-            resolved(scenario, reproducers)
-            .for_kernel(source.version, machine.architecture)
-            .for_machine(machine)
-            for scenario in scenarios
-        ),
+        scenarios=varied.scenarios,
+        variants=tuple(variant for variant in wanted if variant),
+        kconfig=tuple(fragment.path for fragment in added),
         errata=_errata(catalog, series),
         noise_limits=_noise_limits(catalog, machine),
         strict=asked.strict,
         allow_unbuilt=asked.allow_unbuilt,
     )
-    return Prepared(plan, source, archive, chosen.text if chosen else None, reproducers)
+    text = chosen.text if chosen else None
+    return Prepared(plan, source, archive, text, reproducers, added)
 
 
 def _errata(catalog: Catalog, series: Series | None) -> tuple[Erratum, ...]:
@@ -267,6 +283,21 @@ def _patch(path: Path) -> PatchFile:
         raise PlanError(f"cannot read {name}", why=str(error)) from error
 
 
+def _fragment(path: Path) -> Fragment:
+    """A person's file of Kconfig lines; raises PlanError for one that has none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"cannot read {path}", why=str(error)) from error
+    if not kconfig.parse(text):
+        raise PlanError(
+            f"{path} adds nothing to a configuration",
+            why="it has no line CONFIG_...=... and none `# CONFIG_... is not set`",
+            advice="write it as a .config is written; a line for each symbol",
+        )
+    return Fragment(path=str(path), text=text)
+
+
 def _as_applied(
     subject: Subject, source: Source, cache: Cache, say: Callable[[str], None]
 ) -> Subject:
@@ -310,17 +341,20 @@ def repeatable(asked: Asked, prepared: Prepared, kept: Path) -> Asked:
     `kept` is where the run keeps its patches: what came on standard input is there.
     """
     if prepared.commits:
-        return replace(asked, commits=prepared.commits)
+        asked = replace(asked, commits=prepared.commits)
     places = [kept if path == STANDARD_INPUT else path.absolute() for path in asked.patches]
-    return replace(asked, patches=tuple(places))
+    fragments = tuple(path.absolute() for path in asked.kconfig)
+    return replace(asked, patches=tuple(places), kconfig=fragments)
 
 
 def _which(asked: Asked, scenario: str) -> list[str]:
     """The options that ask for one scenario, a person's reproducer being one."""
+    name, _, variant = scenario.partition("@")
+    under = ["--variant", variant] if variant else []
     for path in asked.reproducers:
-        if scenario_name(path) == scenario:
-            return ["--reproducer", str(path), "--seconds", str(asked.seconds)]
-    return ["--scenario", scenario]
+        if scenario_name(path) == name:
+            return ["--reproducer", str(path), "--seconds", str(asked.seconds), *under]
+    return ["--scenario", name, *under]
 
 
 def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
@@ -333,6 +367,8 @@ def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
     if plan.series:
         words += ["--series", plan.series]
     words += ["--machine", cell.machine, *_which(asked, cell.scenario), "--rerun"]
+    for path in asked.kconfig:
+        words += ["--kconfig", str(path)]
     if asked.repetitions is not None:
         words += ["--repetitions", str(asked.repetitions)]
     flags = {"--alone": asked.alone, "--bare": asked.bare, "--strict": asked.strict}

@@ -66,8 +66,9 @@ def prepare_place(
     emulator = provide_for(plan.machine, catalog, cache, progress)
     builders = builders_for(prepared, catalog, cache, progress, debug=debug)
     subject = plan.subjects[Role.CANDIDATE]
-    with progress.stage(f"build {subject.name}", builders.kernel.log):
-        kernel = builders.kernel.build(subject)
+    builder = builders.any_kernel
+    with progress.stage(f"build {subject.name}", builder.log):
+        kernel = builder.build(subject)
     image, disk = builders.image.build(), builders.disk.build()
     folder = _new_folder()
     boot = Boot(
@@ -75,7 +76,7 @@ def prepare_place(
         modules=(),
         image=image,
         disk=disk,
-        machine=plan.machine,
+        machine=plan.machine_for(plan.scenarios[0]),
         batch=SHELL_BATCH,
         program=emulator.program if emulator else None,
         gdb=folder / "gdb" if debug else None,

@@ -103,6 +103,18 @@ def _why_not_built(path: str, builds: Builds) -> str:
     return "; ".join(filter(None, [why, builds.alone.get(path, "")]))
 
 
+# Of several configurations' answers, the first of these is what the run has of a file.
+_MOST_FIRST = (Part.IMAGE, Part.SELFTESTS, Part.WITHOUT_EFFECT, Part.NOT_BUILT, Part.NO_KERNEL)
+
+
+def in_any(answers: Sequence[Sequence[TouchedFile]]) -> tuple[TouchedFile, ...]:
+    """What guests have of each file under any configuration; each of `answers` is one's."""
+    return tuple(
+        min(files, key=lambda file: _MOST_FIRST.index(file.part))
+        for files in zip(*answers, strict=True)
+    )
+
+
 def exercised(files: Sequence[TouchedFile]) -> bool:
     """True if a guest has something of them; an empty patch has nothing to miss."""
     return any(file.part in (Part.IMAGE, Part.SELFTESTS) for file in files)

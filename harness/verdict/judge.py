@@ -43,12 +43,12 @@ class Observed:
 
 
 def judge_health(outcome: Outcome, reference: Outcome | None) -> Verdict:
-    """Did the guest get through without panic, oops, WARN, stall or hang?
+    """Did the guest get through without panic, oops, WARN, stall, hang, or a debug tool's report?
 
     A step of the harness's own that failed is the kernel's fault only where the reference's
     did not.
     """
-    expected = "the batch done; no panic, oops, WARN, stall"
+    expected = "the batch done; no panic, oops, WARN, stall, report of a debug tool"
     if outcome.end is GuestEnd.DONE:
         return Verdict(check=HEALTH, status=Status.PASS, measured="done", expected=expected)
     ours = outcome.end in _HOST_ENDS
@@ -61,7 +61,7 @@ def judge_health(outcome: Outcome, reference: Outcome | None) -> Verdict:
         expected=expected,
         evidence=outcome.evidence,
         # Two crashes are of one kind if they say the same; their stacks may differ.
-        faults={kind(outcome.summary): 1},
+        faults=kinds(outcome.reports or (outcome.summary,)),
     )
 
 
@@ -120,11 +120,11 @@ def judge_cell(
             )
         return (health, *(_not_measured(check, cut) for check in asked))
     version = plan.subjects[cell.role].version
-    mine = Observation(observed.records, plan.machine, scenario, version)
+    mine = Observation(observed.records, plan.machine_for(scenario), scenario, version)
     theirs = None
     if reference and reference.records.all:
         version = plan.subjects[Role.REFERENCE].version
-        theirs = Observation(reference.records, plan.machine, scenario, version)
+        theirs = Observation(reference.records, plan.machine_for(scenario), scenario, version)
     calls = []
     if scenario.speaks_of_calls:
         calls.append(_judge_check(CALLS, mine, theirs, plan, cell.role))
@@ -181,7 +181,7 @@ def _judge_check(
     verdict = _answer(check, mine, theirs)
     if verdict.status is not Status.FAIL:
         return _shortened(verdict)
-    scenario, version = mine.scenario.name, plan.subjects[role].version
+    scenario, version = mine.scenario.plain_name, plan.subjects[role].version
     errata = [e for e in plan.errata if e.concerns(scenario, check, version, plan.machine)]
     if errata:
         before = _answer(check, theirs, None).evidence if theirs else None

@@ -8,7 +8,7 @@ import pytest
 
 from harness.build import disk, selftests
 from harness.build.disk import DiskBuilder
-from harness.build.kernel import DEBUG, VMLINUX, Builder
+from harness.build.kernel import DEBUG, VMLINUX, Builder, Configuration
 from harness.errors import BuildError
 from harness.host.store import Cache
 from harness.model import PatchFile, Subject
@@ -105,7 +105,7 @@ def place(tmp_path, catalog):
             configs=configs,
             modules=modules,
             say=lambda _: None,
-            debug=debug,
+            configuration=Configuration(debug=debug),
         )
         files = tuple(PatchFile(path=f"{n}.patch", text=text) for n, text in enumerate(patches))
         return builder, Subject(name="s", source=source.spec, version=source.version, patches=files)

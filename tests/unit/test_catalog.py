@@ -10,7 +10,7 @@ import pytest
 from harness.ask.catalog import Catalog
 from harness.checks import ALWAYS, CHECKS
 from harness.errors import PlanError
-from harness.model import VM_COUNTERS
+from harness.model import LLVM, VM_COUNTERS
 from harness.verdict.judge import HEALTH
 
 
@@ -166,7 +166,7 @@ def test_an_unknown_name_gets_the_nearest(catalog):
 
 
 def test_packages_are_asked_for_where_they_are_needed(catalog):
-    known = {None, *catalog.architectures, *catalog.emulators, *catalog.accelerators}
+    known = {None, LLVM, *catalog.architectures, *catalog.emulators, *catalog.accelerators}
     assert {row.only for row in catalog.packages} <= known
 
     def needed(machine):
