@@ -18,6 +18,7 @@ from harness.model import (
     Erratum,
     Frozen,
     Machine,
+    MeasuredSource,
     NoiseLimit,
     Outer,
     Package,
@@ -144,6 +145,11 @@ class Catalog:
     def variants(self) -> dict[str, Variant]:
         """Rows of variants.yaml."""
         return self._table("variants.yaml", Variant)
+
+    @cached_property
+    def measured_sources(self) -> dict[str, MeasuredSource]:
+        """Rows of coverage.yaml."""
+        return self._table("coverage.yaml", MeasuredSource)
 
     def on_host(self, machine: Machine) -> Machine | Outer:
         """The row whose QEMU runs on this host: the outer system's, where there is one."""

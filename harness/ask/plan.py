@@ -123,6 +123,7 @@ def make_plan(
     noise_limits: tuple[NoiseLimit, ...] = (),
     strict: bool = False,
     allow_unbuilt: bool = False,
+    fail_under: float | None = None,
 ) -> Plan:
     """Expand into cells, the reference's before the candidate's.
 
@@ -164,6 +165,7 @@ def make_plan(
         noise_limits=noise_limits,
         strict=strict,
         allow_unbuilt=allow_unbuilt,
+        fail_under=fail_under,
         cells=cells,
     )
 

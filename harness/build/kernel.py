@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,11 +154,22 @@ class Builder:
 
     def changes(self, reference: Subject, candidate: Subject) -> tuple[Change, ...]:
         """What the candidate's source changes of the reference's, path by path."""
+        with self._both(reference, candidate) as (before, after):
+            return self.source.tree.changed(before, after)
+
+    def difference(self, reference: Subject, candidate: Subject, paths: Sequence[str]) -> str:
+        """What the candidate's source changes in some files, as `diff -u` has it."""
+        with self._both(reference, candidate) as (before, after):
+            return self.source.tree.diff(before, after, paths)
+
+    @contextmanager
+    def _both(self, reference: Subject, candidate: Subject) -> Iterator[tuple[str, str]]:
+        """Both subjects' trees, as git knows them, to ourselves."""
         with self.source.locked(self.cache, self.say):
             # Twice: of an archive, git knows only what it was asked for.
             subjects = (candidate, reference, candidate)
             _, (_, before), (_, after) = [self._patched(subject) for subject in subjects]
-            return self.source.tree.changed(before, after)
+            yield before, after
 
     @contextmanager
     def configured(self, subject: Subject) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from harness import __version__
-from harness.cli import cache, guests, host, ladder, results, streams
+from harness.cli import cache, coverage, guests, host, ladder, results, streams
 from harness.errors import Exit, HarnessError, HostError
 from harness.host import process
 from harness.run.request import PROGRAM
@@ -27,6 +27,7 @@ Examples:
   ./pmu-harness run --series pre-callbacks        a kernel that loses its counters: exits 1
   ./pmu-harness ladder                            the whole suite on each kernel that is kept green
   ./pmu-harness mutants -k throttle               which check catches which bug
+  ./pmu-harness coverage                          what the suite executes of perf's sources
   ./pmu-harness shell -- perf stat true           perf in a guest of the kernel under test
   ./pmu-harness doctor                            what this host can do, and why not more
   ./pmu-harness emulator build                    the patched QEMUs, before a run needs them
@@ -55,6 +56,7 @@ _COMMANDS = (
     guests.mutants,
     guests.shell,
     ladder.ladder,
+    coverage.coverage,
     results.judge,
     results.report,
     host.doctor_,

@@ -157,6 +157,12 @@ def _is_option(word: str) -> bool:
     is_flag=True,
     help="Exit with 0 where nothing of the patch is in the machine's guests, instead of 3.",
 )
+@click.option(
+    "--fail-under",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="Exit with 3 where guests executed less of the patch's lines than that.",
+)
 @click.option("--bare", is_flag=True, help="The source as it is, without any series.")
 @click.option("--rerun", is_flag=True, help="Boot again what an identical machine did before.")
 @click.option(
@@ -196,9 +202,9 @@ def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
         )
         run_folder = RunFolder(path)
         noted = examined.noted(choice)
-        result = execute(
+        result = run_of(
             prepared, asked, run_folder, progress, settings, emulator=emulator, noted=noted
-        )
+        ).execute()
         say_if_large(catalog, cache, progress.say)
     return result, path
 
@@ -222,7 +228,7 @@ def choose(
     return examined, choice
 
 
-def execute(
+def run_of(
     prepared: Prepared,
     asked: Asked,
     folder: RunFolder,
@@ -231,8 +237,8 @@ def execute(
     *,
     emulator: Built | None,
     noted: dict[str, Any],
-) -> RunResult:
-    """Carry a plan out into a run folder, whose host.json has what was `noted` of the host."""
+) -> Run:
+    """What carries a plan out into a run folder, whose host.json has what was `noted`."""
     again = repeatable(asked, prepared, folder.patches)
     return Run(
         prepared=prepared,
@@ -245,7 +251,7 @@ def execute(
         settings=settings,
         command=command_line([PROGRAM, *sys.argv[1:]]),
         repeat=lambda cell: repeat_command(prepared.plan, again, cell),
-    ).execute()
+    )
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -352,11 +358,13 @@ def mutants(**options: Any) -> NoReturn:
             folder = path / source.replace(":", "-").replace("/", "_") / Path(series.name).name
             folder.mkdir(parents=True, exist_ok=True)
             prepared = prepare(catalog, cache, asked, progress.say)
-            settings = Settings(jobs=options["jobs"], timeout_scale=options["timeout_scale"])
-            place = RunFolder(folder)
-            done = execute(
-                prepared, asked, place, progress, settings, emulator=emulator, noted=noted
+            settings = Settings(
+                jobs=options["jobs"], timeout_scale=options["timeout_scale"], coverage=False
             )
+            place = RunFolder(folder)
+            done = run_of(
+                prepared, asked, place, progress, settings, emulator=emulator, noted=noted
+            ).execute()
             return done, folder
 
         architecture = catalog.architectures[machine.architecture]

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from harness.ask.catalog import Catalog
 from harness.build.emulator import provide_for
-from harness.cli.guests import choose, execute
+from harness.cli.guests import choose, run_of
 from harness.cli.options import carried_out, completes
 from harness.cli.results import EXITS, write_reports
 from harness.errors import HarnessError
@@ -54,7 +54,7 @@ class _Climb:
             prepared = prepare(self.catalog, self.cache, asked, progress.say)
             emulator = provide_for(prepared.plan.machine, self.catalog, self.cache, progress)
             progress.say(f"{rung.name} on {machine}, {len(prepared.plan.cells)} guests")
-            result = execute(
+            result = run_of(
                 prepared,
                 asked,
                 RunFolder(folder),
@@ -62,7 +62,7 @@ class _Climb:
                 self.settings,
                 emulator=emulator,
                 noted=examined.noted(choice),
-            )
+            ).execute()
         write_reports(result, folder)
         status = EXITS[result.status]
         return row_of(rung, prepared.plan, result, status=status, evidence=folder)

@@ -11,20 +11,25 @@ from pathlib import Path
 from harness.build import recipe
 from harness.build.image import GuestImage, overlay
 from harness.guest import outer
+from harness.guest.blocks import executed, written
 from harness.guest.records import HEADER, RecordsError, channel_bytes, parse
 from harness.guest.saved import Saved
 from harness.guest.trace import accesses
 from harness.machine import qemu
-from harness.machine.argv import CHANNEL_BYTES, Files, Program, Trace
+from harness.machine.argv import CHANNEL_BYTES, Blocks, Files, Program, Trace
 from harness.machine.console import Watch, watch
 from harness.machine.crash import locate, recognize, step_failed
 from harness.model import GuestEnd, Machine, Outcome, Scenario
+from harness.model.coverage import Span
 
 CONSOLE = "console.log"
 RECORDS = "records.jsonl"
 TRACE = "trace.log"
+EXECUTED = "executed.txt"
 OUTCOME = "outcome.json"
 REGISTERS = "registers.txt"
+
+_BLOCKS = "blocks.log"
 
 CAUSES = {
     Watch.CLOSED: None,
@@ -39,7 +44,8 @@ class Guest:
 
     With a person's program, and Debian's system on a disk where that needs it.
     `modules` is the folder that they are in, `program` is the QEMU that plays the machine, or
-    the outer system that the machine's QEMU runs in, where it is not the host's.
+    the outer system that the machine's QEMU runs in, where it is not the host's.  What it
+    executes of the addresses that are `watched` is noted.
     """
 
     kernel: Path
@@ -52,6 +58,7 @@ class Guest:
     outer: Saved | None = None
     reproducer: Path | None = None
     disk: Path | None = None
+    watched: tuple[Span, ...] = ()
 
     @property
     def loaded(self) -> tuple[Path, ...]:
@@ -76,7 +83,8 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
     )
     with parts as own, _surrounded(guest, own, folder) as around:
         trace = trace_of(guest.scenario, folder)
-        files = replace(around, program=guest.program, disk=guest.disk, trace=trace)
+        blocks = blocks_of(guest.watched, folder)
+        files = replace(around, program=guest.program, disk=guest.disk, trace=trace, blocks=blocks)
         with qemu.running(guest.machine, files, folder / "qemu.log") as machine:
             silence_s = guest.machine.timeout_s * timeout_scale
             seen = watch(machine.console, folder / CONSOLE, silence_s)
@@ -91,6 +99,7 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
             reason = outer.reason_of_end(folder)
         outcome = _recognized(folder, seen, where, reason)
         outcome = leave_records(outcome, files.channel, folder)
+    _leave_executed(blocks)
     leave_outcome(outcome, folder)
     return outcome
 
@@ -155,6 +164,21 @@ def laid_out(
 def trace_of(scenario: Scenario, folder: Path) -> Trace | None:
     """The register trace that a scenario asks for, in its cell's folder."""
     return Trace(folder / TRACE, scenario.trace) if scenario.trace else None
+
+
+def blocks_of(watched: tuple[Span, ...], folder: Path) -> Blocks | None:
+    """The log of what is executed at these addresses, in a cell's folder."""
+    return Blocks(folder / _BLOCKS, watched) if watched else None
+
+
+def _leave_executed(blocks: Blocks | None) -> None:
+    """Keep of a log of blocks the addresses, each once: the log is many times as long."""
+    if blocks is None:
+        return
+    log = blocks.log.read_text(errors="replace") if blocks.log.exists() else ""
+    text = written(executed(log.splitlines()))
+    (blocks.log.parent / EXECUTED).write_text(text, encoding="ascii")
+    blocks.log.unlink(missing_ok=True)
 
 
 def _is_full(folder: Path) -> bool:

@@ -43,6 +43,14 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class Blocks:
+    """The log of the blocks of code that QEMU translates, from these addresses to those."""
+
+    log: Path
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
 class Around:
     """The outer system that a machine's QEMU runs in.
 
@@ -68,7 +76,8 @@ class Files:
 
     QEMU only reads the `disk`; with `network` the guest has one for SSH; `gdb` is
     the socket of a stub, for a machine that waits for a debugger; `program` a
-    QEMU in place of the host's; `trace` what QEMU writes of the PMU's registers.
+    QEMU in place of the host's; `trace` what QEMU writes of the PMU's registers, or `blocks`
+    of the code that is executed: both are its one log.
     With `outer`, kernel and initramfs are the outer system's.
     """
 
@@ -80,6 +89,7 @@ class Files:
     gdb: Path | None = None
     program: Program | None = None
     trace: Trace | None = None
+    blocks: Blocks | None = None
     outer: Around | None = None
 
 
@@ -120,6 +130,7 @@ def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list
         *_shared("channel", files.channel, CHANNEL_BYTES),
         *_session(files),
         *(_traced(machine, files.trace) if files.trace else ()),
+        *(_translated(files.blocks) if files.blocks else ()),
         *_booted(files, machine.console, machine.kernel_arguments),
     ]
 
@@ -243,6 +254,12 @@ def _traced(machine: Machine, trace: Trace) -> list[str]:
     """The register trace; without a time stamp, which would be the host's."""
     events = [machine.trace_events.replace("*", event) for event in trace.events]
     return ["-D", str(trace.log), *(word for event in events for word in ("-trace", event))]
+
+
+def _translated(blocks: Blocks) -> list[str]:
+    """Each block is told before it is executed for the first time."""
+    spans = ",".join(f"{start:#x}+{end - start:#x}" for start, end in blocks.spans)
+    return ["-D", str(blocks.log), "-d", "in_asm", "-dfilter", spans]
 
 
 def _escaped(path: Path) -> str:

@@ -4,6 +4,15 @@
 from harness.model.answers import Answer, Answers, answer_for
 from harness.model.base import Frozen, Version, VersionRange, parse_version
 from harness.model.cache import CacheEntry, CachePolicy, parse_size, shown_size
+from harness.model.coverage import (
+    Coverage,
+    CoveredFunction,
+    CoveredLine,
+    Function,
+    LineTable,
+    MeasuredSource,
+    SuiteCoverage,
+)
 from harness.model.host import (
     Boot,
     Choice,
@@ -86,6 +95,9 @@ __all__ = [
     "Choice",
     "Claim",
     "Counters",
+    "Coverage",
+    "CoveredFunction",
+    "CoveredLine",
     "DeviceFacts",
     "Diagnosis",
     "Disk",
@@ -98,6 +110,7 @@ __all__ = [
     "Firmware",
     "Fragment",
     "Frozen",
+    "Function",
     "GuestEnd",
     "HostFacts",
     "KconfigFragment",
@@ -106,7 +119,9 @@ __all__ = [
     "KnownFailure",
     "Ladder",
     "LadderRow",
+    "LineTable",
     "Machine",
+    "MeasuredSource",
     "Noise",
     "NoiseLimit",
     "Obstacle",
@@ -130,6 +145,7 @@ __all__ = [
     "Stage",
     "Status",
     "Subject",
+    "SuiteCoverage",
     "Tool",
     "Topic",
     "TouchedFile",

@@ -117,7 +117,8 @@ class Plan(Frozen):
 
     With `strict`, what fails on the reference as well is a failure; with `allow_unbuilt`,
     patches of which nothing is in a guest are none.  `kconfig` names the files that a person
-    added to the configuration.
+    added to the configuration.  Below `fail_under` percent of a patch's lines executed there is
+    no verdict.
     """
 
     source: str
@@ -132,6 +133,7 @@ class Plan(Frozen):
     noise_limits: tuple[NoiseLimit, ...] = ()
     strict: bool = False
     allow_unbuilt: bool = False
+    fail_under: float | None = None
     cells: tuple[Cell, ...]
 
     def machine_for(self, scenario: Scenario) -> Machine:

@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Literal
 
 from harness.model.base import Frozen
+from harness.model.coverage import Coverage
 from harness.model.noise import Noise
 from harness.model.plan import Cell, PatchInfo
 from harness.model.verdict import Outcome, Status, Verdict
@@ -102,6 +103,7 @@ class RunResult(Frozen):
     `changes` has what did not just go on passing, where there is a reference; `touched` the
     files that the candidate changes of it, where both were built; `exercised` is False where
     nothing of them is in a guest, so that nothing was judged; `strict` is the plan's.
+    `coverage` says which of their lines ran, where that is known.
     `patches` are the candidate's, `title` is their cover letter's, `notes` what was left out.
     """
 
@@ -116,6 +118,7 @@ class RunResult(Frozen):
     changes: tuple[Changed, ...] = ()
     touched: tuple[TouchedFile, ...] = ()
     exercised: bool = True
+    coverage: Coverage | None = None
     strict: bool = False
     title: str = ""
     patches: tuple[PatchInfo, ...] = ()

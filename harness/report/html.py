@@ -9,10 +9,12 @@ from jinja2 import Environment
 
 from harness.guest.records import Records
 from harness.model import Change, Repetition, Role, RunResult, Scenario, Status
+from harness.report.coverage import shown
 from harness.report.outline import changed, moved, numbers, patches, remarks, unbuilt
 from harness.report.periods import HEIGHT, WIDTH, Chart, chart
 from harness.report.table import Row, by_scenario, counts, rows, subject_names, times
 from harness.report.timeline import Timeline, timeline
+from harness.verdict.coverage import summary
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ def render(
         moved=moved(result),
         numbers=numbers(result),
         unbuilt=unbuilt(result),
+        covered=summary(result.coverage) if result.coverage else "",
+        patch=shown(result.coverage) if result.coverage else [],
         patches=patches(result),
         remarks=remarks(result),
         names={role.value: name for role, name in names.items()},

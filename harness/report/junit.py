@@ -14,10 +14,14 @@ from harness.machine.crash import clean
 from harness.model import Change, RunResult, Status
 from harness.report.outline import changed, moved, remarks
 from harness.report.table import Row, by_scenario, rows
+from harness.verdict.coverage import summary
 from harness.verdict.judge import HEALTH
 
 # What a guest is asked whatever its scenario: these say why the rest was not measured.
 _GIVEN = (HEALTH, *ALWAYS)
+
+# As many lines that never ran have a property.
+_NEVER = 50
 
 _RESULTS: dict[Status, type[Failure | Error | Skipped]] = {
     Status.FAIL: Failure,
@@ -108,6 +112,14 @@ def _about_patches(result: RunResult) -> list[tuple[str, str]]:
     return found + remarks(result)
 
 
+def _about_coverage(result: RunResult) -> list[tuple[str, str]]:
+    """Properties: how many of the changed lines ran, and which never did."""
+    if result.coverage is None:
+        return []
+    never = [(f"never ran: {line.place}", line.function) for line in result.coverage.never]
+    return [("coverage", summary(result.coverage)), *never[:_NEVER]]
+
+
 def render(result: RunResult) -> str:
     """The XML document."""
     suite = TestSuite(result.plan)
@@ -116,7 +128,7 @@ def render(result: RunResult) -> str:
         suite.add_property(f"{told.change.value}: {told.check}", ", ".join(told.scenarios))
     for cost in moved(result):
         suite.add_property(f"moved: {cost.check}: {cost.scenario}", cost.measured)
-    for name, value in _about_patches(result):
+    for name, value in (*_about_patches(result), *_about_coverage(result)):
         suite.add_property(clean(name.encode()), clean(value.encode()))
     cases = (_cases(result), _claims(result), _unexercised(result), _failures(result))
     for case in chain(*cases):

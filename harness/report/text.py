@@ -21,6 +21,7 @@ from harness.report.table import (
     times,
 )
 from harness.report.terminal import CHANGE_STYLES, STYLES, line
+from harness.verdict.coverage import summary
 from harness.verdict.judge import HEALTH
 
 _EVIDENCE_LINES = 4
@@ -199,6 +200,14 @@ def _patches(result: RunResult) -> list[Text]:
     return [line((f"{label + ':':<9}", "dim"), f" {text}") for label, text in told]
 
 
+def _coverage(result: RunResult) -> list[Text]:
+    """How much of the patch the guests executed."""
+    if result.coverage is None:
+        return []
+    style = "yellow" if result.coverage.never else ""
+    return [line(("coverage: ", "dim"), (summary(result.coverage), style))]
+
+
 def _headline(result: RunResult) -> Text:
     word = result.status.value.upper() if result.exercised else "NOT EXERCISED"
     return line((word, STYLES[result.status]), f"  {result.headline}")
@@ -214,6 +223,7 @@ def render(result: RunResult, folder: str, detail: Detail = Detail.NORMAL) -> Co
         *(line(failure) for failure in result.failures),
         _headline(result),
         *_patches(result),
+        *_coverage(result),
         line(("time:", "dim"), f"     {_total(result)}"),
         *_noise(result),
         line(("evidence:", "dim"), f" {folder}"),

@@ -6,6 +6,7 @@ from harness.model import (
     Cell,
     CellResult,
     Change,
+    Coverage,
     GuestEnd,
     Outcome,
     Plan,
@@ -72,15 +73,17 @@ def conclude(
     seconds: float,
     cells: dict[str, tuple[str, bool, float]],
     touched: tuple[TouchedFile, ...] | None = None,
+    coverage: Coverage | None = None,
 ) -> RunResult:
     """Judge what lies on disk and write results.json.
 
     `cells` has for each guest the command that repeats it, whether it was stored, its seconds;
-    `touched` the files that the candidate changes of its reference, None where nobody knows.
+    `touched` the files that the candidate changes of its reference, `coverage` what ran of
+    them, None where nobody knows.
     """
     observed = {cell.id: folder.observed(cell) for cell in plan.cells}
     results = _results(plan, observed, cells)
-    found = judge_run(plan, results, touched)
+    found = judge_run(plan, results, touched, coverage)
     status, headline, changes = found.status, found.headline, found.changes
     if failures:
         changes = tuple(one for one in changes if one.change is not Change.UNDECIDED)
@@ -99,6 +102,7 @@ def conclude(
         changes=changes,
         touched=touched or (),
         exercised=touched is None or exercised(touched),
+        coverage=coverage,
         strict=plan.strict,
         title=candidate.title,
         patches=tuple(patch.info for patch in candidate.patches),
@@ -126,6 +130,7 @@ def rejudge(folder: RunFolder) -> RunResult:
             for guest in cell.guests
         },
         touched=before.touched if before.touched or not before.exercised else None,
+        coverage=before.coverage,
     )
     if before.failures:
         names = ("status", "headline", "failures", "changes")

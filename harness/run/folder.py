@@ -9,10 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import PlanError
-from harness.guest.batch import OUTCOME, RECORDS
+from harness.guest.batch import EXECUTED, OUTCOME, RECORDS
+from harness.guest.blocks import read
 from harness.guest.records import Records, RecordsError, parse
 from harness.host.store import write_bytes, write_json, write_text
 from harness.model import Cell, GuestEnd, Noise, Outcome, PatchFile, Plan, Role, RunResult
+from harness.model.coverage import Span
 from harness.source.mail import SERIES, as_mail
 from harness.verdict.judge import Observed
 
@@ -103,6 +105,11 @@ class RunFolder:
             records = Records([])
             outcome = Outcome(end=GuestEnd.STOPPED_EARLY, stage="batch", summary=str(error))
         return Observed(outcome, records, self._noise(folder))
+
+    def executed(self, cell: Cell) -> list[Span] | None:
+        """Where the code lies that a cell's guest executed; None where nobody looked."""
+        path = self.cell(cell) / EXECUTED
+        return read(path.read_text(encoding="ascii")) if path.exists() else None
 
     def write_noise(self, cell: Cell, noise: Noise) -> None:
         """Say what the host did while a cell's guest ran."""

@@ -20,7 +20,8 @@ from harness.guest.workload import Provided
 from harness.host import noise
 from harness.host.progress import Progress
 from harness.host.store import Cache, update_files
-from harness.model import Cell, GuestEnd, Outcome, Plan, Regime, Scenario
+from harness.model import Cell, GuestEnd, LineTable, Outcome, Plan, Regime, Scenario
+from harness.model.coverage import Span
 from harness.run import observations
 from harness.run.folder import RunFolder
 
@@ -41,6 +42,7 @@ class Parts:
     selftests: Path | None
     reproducers: Mapping[str, Made]
     outer: "Future[OuterImage] | None"
+    lines: "Future[LineTable] | None" = None
 
     def provided(self, scenario: Scenario) -> Provided | None:
         """What a scenario over SSH needs; None for any other."""
@@ -53,10 +55,19 @@ class Parts:
         made = self.reproducers.get(scenario.plain_name)
         return made.program if made else None
 
+    def watched(self, scenario: Scenario) -> tuple[Span, ...]:
+        """The code of which a guest's execution is noted; none where it is not looked at."""
+        return self.lines.result().spans if self.lines and is_watched(scenario) else ()
+
     def disk_for(self, scenario: Scenario) -> Path | None:
         """Debian's system, where a scenario without SSH needs it."""
         asked = scenario.takes_disk and scenario.tool is None
         return self.disk.result() if asked and self.disk else None
+
+
+def is_watched(scenario: Scenario) -> bool:
+    """True if what a guest executes can be noted: QEMU's one log is free, and no SSH is there."""
+    return scenario.tool is None and not scenario.trace
 
 
 @dataclass
@@ -132,6 +143,7 @@ class Guests:
             outer=self._saved(parts.outer.result(), scenario) if parts.outer else None,
             reproducer=parts.reproducer(scenario),
             disk=parts.disk_for(scenario),
+            watched=parts.watched(scenario),
         )
 
     def _saved(self, image: OuterImage, scenario: Scenario) -> Saved:

@@ -9,7 +9,7 @@ from harness.build import recipe
 from harness.build.emulator import Built
 from harness.build.kernel import Kernel
 from harness.guest import batch, outer
-from harness.guest.batch import CONSOLE, OUTCOME, RECORDS, TRACE, Guest
+from harness.guest.batch import CONSOLE, EXECUTED, OUTCOME, RECORDS, TRACE, Guest
 from harness.guest.workload import EVIDENCE, Provided
 from harness.host.store import Cache, digest
 from harness.machine.argv import Descriptors, Files, Program, build_argv, inner_argv
@@ -18,6 +18,7 @@ from harness.run.folder import NOISE
 _FILES = (
     *(recipe.BATCH, recipe.SCENARIO, CONSOLE, RECORDS, TRACE, NOISE, OUTCOME),
     *(outer.CONSOLE, outer.ARGV),
+    EXECUTED,
 )
 
 
@@ -41,6 +42,7 @@ def name_of(
         channel=Path("channel"),
         program=Program(Path("qemu"), Path("firmware")) if emulator else None,
         trace=batch.trace_of(guest.scenario, Path()),
+        blocks=batch.blocks_of(guest.watched, Path()),
         outer=guest.outer.nowhere if guest.outer else None,
     )
     argv = build_argv(guest.machine, nowhere, Descriptors(console=3, monitor=4))

@@ -33,7 +33,9 @@ from harness.host.progress import Progress
 from harness.host.store import Cache, update_files
 from harness.model import (
     Cell,
+    Part,
     Plan,
+    Regime,
     Role,
     RunResult,
     Subject,
@@ -41,8 +43,9 @@ from harness.model import (
 )
 from harness.run.builders import Builders, builders_for
 from harness.run.conclusion import conclude
+from harness.run.coverage import Watch, tolerant
 from harness.run.folder import RunFolder
-from harness.run.guests import Guests, Parts
+from harness.run.guests import Guests, Parts, is_watched
 from harness.run.request import Prepared
 from harness.run.touched import Own, machines_elsewhere, touched_files
 from harness.verdict.exercise import exercised, in_any
@@ -55,6 +58,9 @@ class Settings:
     rerun: bool = False
     jobs: int = os.cpu_count() or 1
     timeout_scale: float = 1.0
+    # Whether is noted what guests execute of a patch, or of these sources whatever a patch changes.
+    coverage: bool = True
+    sources: tuple[str, ...] = ()
 
 
 @dataclass
@@ -75,6 +81,7 @@ class Run:
     noted: dict[str, Any] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     touched: tuple[TouchedFile, ...] | None = None
+    watch: Watch | None = None
     failures: list[HarnessError] = field(default_factory=list)
 
     @property
@@ -135,6 +142,7 @@ class Run:
                 for cell in self.plan.cells
             },
             touched=self.touched,
+            coverage=self.watch.of_patch(self.plan, self.folder) if self.watch else None,
         )
 
     def _observe(self) -> None:
@@ -153,8 +161,13 @@ class Run:
                 if before and not self._exercised(builders, before, own):
                     pool.shutdown(wait=True, cancel_futures=True)
                     return
+                if role is Role.CANDIDATE:
+                    self.watch = self._watch(pool, builders, before, own)
                 for variant, one in own.items():
-                    parts = Parts(image, disk, one.selftests, self.prepared.reproducers, around)
+                    lines = self.watch.tables.get(variant) if self.watch else None
+                    parts = Parts(
+                        image, disk, one.selftests, self.prepared.reproducers, around, lines
+                    )
                     guests += self._start_guests(pool, role, variant, one.kernel, parts)
                 before = own
             for guest in guests:
@@ -210,10 +223,15 @@ class Run:
         self, pool: ThreadPoolExecutor, role: Role, variant: str, kernel: Kernel, parts: Parts
     ) -> list["Future[None]"]:
         scenarios = {one.name: one for one in self.plan.scenarios if one.variant == variant}
+        cells = [
+            cell for cell in self.plan.cells if cell.role is role and cell.scenario in scenarios
+        ]
+        if parts.lines:
+            # First those that need not wait for the line table.
+            cells.sort(key=lambda cell: is_watched(scenarios[cell.scenario]))
         return [
             pool.submit(self.guests.observe, cell, scenarios[cell.scenario], kernel, parts)
-            for cell in self.plan.cells
-            if cell.role is role and cell.scenario in scenarios
+            for cell in cells
         ]
 
     def _selftests(self, builder: Builder, role: Role) -> Path | None:
@@ -237,6 +255,31 @@ class Run:
                 found.append(touched_files(builder, before[variant], after[variant], elsewhere))
         self.touched = in_any(found)
         return exercised(self.touched)
+
+    def _watch(
+        self,
+        pool: ThreadPoolExecutor,
+        builders: Builders,
+        before: Mapping[str, Own],
+        after: Mapping[str, Own],
+    ) -> Watch | None:
+        """What is to be noted of the code that guests execute; nothing where none can be."""
+        machine = self.plan.machine
+        if machine.regime is not Regime.EXACT or machine.outer or not self.settings.coverage:
+            return None
+        paths, diff = list(self.settings.sources), ""
+        if before and not paths:
+            first = next(iter(after))
+            subjects = before[first].kernel.subject, after[first].kernel.subject
+            paths = [file.path for file in self.touched or () if file.part is Part.IMAGE]
+            diff = builders.any_kernel.difference(*subjects, paths)
+        if not paths:
+            return None
+        tables = {
+            variant: pool.submit(tolerant, builders.kernels[variant], own.kernel, paths)
+            for variant, own in after.items()
+        }
+        return Watch(diff, tables)
 
 
 def _see_that_patches_apply_as_they_are(subject: Subject) -> None:

@@ -68,6 +68,7 @@ class Asked:
     seconds: int = DEFAULT_SECONDS
     variants: tuple[str, ...] = ()
     kconfig: tuple[Path, ...] = ()
+    fail_under: float | None = None
 
     @property
     def whole(self) -> bool:
@@ -134,6 +135,7 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         noise_limits=_noise_limits(catalog, machine),
         strict=asked.strict,
         allow_unbuilt=asked.allow_unbuilt,
+        fail_under=asked.fail_under,
     )
     text = chosen.text if chosen else None
     return Prepared(plan, source, archive, text, reproducers, added)

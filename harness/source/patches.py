@@ -244,3 +244,44 @@ def fuzz_of(patch: PatchFile, said: str, level: int, below: str = "") -> list[st
             where = f" at an offset of {offset}" if offset else ""
             found.append(f"hunk {number} of {path}{where}, fuzz 1")
     return found
+
+
+def changed_lines(diff: str) -> dict[str, tuple[int, ...]]:
+    """By file, the numbers of the lines that a diff of git's adds, in the file as it is then.
+
+    Where it only takes lines away, the line behind them: that is what runs in their place.
+    """
+    found = {}
+    for file in PatchSet(diff):
+        numbers = [number for hunk in file for number in _changed_of(hunk)]
+        if numbers and not file.is_removed_file:
+            found[file.path] = tuple(dict.fromkeys(numbers))
+    return found
+
+
+def _changed_of(hunk: Hunk) -> Iterator[int]:
+    lines = list(hunk)
+    for line, behind in zip(lines, [*lines[1:], None], strict=True):
+        number = None
+        if line.is_added:
+            number = line.target_line_no
+        elif line.is_removed and behind is not None and behind.is_context:
+            number = behind.target_line_no
+        if number is not None:
+            yield number
+
+
+def shown_lines(diff: str) -> Iterator[tuple[str, int | None, str]]:
+    """(file, number in the file as it is then, line) of a diff of git's, for a reader.
+
+    Heads of files and of hunks, and lines that are gone, have no number.
+    """
+    for file in PatchSet(diff):
+        yield file.path, None, f"--- {file.source_file}"
+        yield file.path, None, f"+++ {file.target_file}"
+        for hunk in file:
+            spans = f"-{hunk.source_start},{hunk.source_length} "
+            spans += f"+{hunk.target_start},{hunk.target_length}"
+            yield file.path, None, f"@@ {spans} @@ {hunk.section_header}"
+            for line in hunk:
+                yield file.path, line.target_line_no, f"{line.line_type}{line.value}".rstrip("\n")

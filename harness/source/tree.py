@@ -6,7 +6,7 @@ a patch touches.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,13 @@ class Tree:
             _, _, before, after, status = row.split(" ")
             changes.append(Change(path, status, mode_only=before == after))
         return tuple(changes)
+
+    def diff(self, pristine: str, tree: str, paths: Sequence[str]) -> str:
+        """What differs between two trees in some files, as `diff -u` has it."""
+        if not paths:
+            return ""
+        options = ("--no-color", "--no-renames", "--no-ext-diff", "--text")
+        return self.git.run("diff", *options, pristine, tree, "--", *paths)
 
     def kconfig_digest(self, tree: str) -> str:
         """Digest of the Kconfig files that git knows in a tree."""

@@ -4,7 +4,17 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.model import CellResult, Change, Changed, Plan, Role, Status, TouchedFile, Verdict
+from harness.model import (
+    CellResult,
+    Change,
+    Changed,
+    Coverage,
+    Plan,
+    Role,
+    Status,
+    TouchedFile,
+    Verdict,
+)
 from harness.verdict.blame import (
     allowed_now,
     by_check,
@@ -14,6 +24,7 @@ from harness.verdict.blame import (
     pairs,
     unmeasured,
 )
+from harness.verdict.coverage import summary, unseen
 from harness.verdict.exercise import exercised, unexercised, unjudged
 from harness.verdict.judge import HEALTH
 
@@ -32,12 +43,16 @@ class RunVerdict:
 
 
 def judge_run(
-    plan: Plan, results: tuple[CellResult, ...], touched: tuple[TouchedFile, ...] | None = None
+    plan: Plan,
+    results: tuple[CellResult, ...],
+    touched: tuple[TouchedFile, ...] | None = None,
+    coverage: Coverage | None = None,
 ) -> RunVerdict:
     """The verdict on a run whose subjects were all built.
 
     The candidate answers for what it broke, and without a reference for all that fails.
-    `touched` are the files that it changes of its reference, None where there is none.
+    `touched` are the files that it changes of its reference, `coverage` what ran of them, None
+    where there is none.
     """
     name = plan.subjects[Role.CANDIDATE].name
     if touched is not None and not exercised(touched):
@@ -66,7 +81,11 @@ def judge_run(
     still = _checks(changed, Change.STILL_FAILING)
     if still and plan.strict:
         return said(Status.FAIL, f"{name} fails, as its reference does, {_listed(still)}")
-    return said(Status.PASS, _praise(name, results, changed, claim) + unjudged(touched or ()))
+    if coverage and plan.fail_under is not None and coverage.percent < plan.fail_under:
+        asked = f"{coverage.percent:.0f} % of it, less than the {plan.fail_under:g} % asked for"
+        return said(Status.ERROR, f"no verdict: {summary(coverage)}: {asked}")
+    praise = _praise(name, results, changed, claim)
+    return said(Status.PASS, praise + unjudged(touched or ()) + unseen(coverage))
 
 
 def _praise(
