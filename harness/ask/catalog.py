@@ -26,6 +26,7 @@ from harness.model import (
     Rung,
     Scenario,
     Series,
+    Triaged,
     Variant,
 )
 
@@ -220,6 +221,12 @@ class Catalog:
         """Rows of packages.yaml: what the host needs."""
         path = self.configs / "packages.yaml"
         return tuple(parse_row(Package, row, path) for row in load_yaml(path))
+
+    @cached_property
+    def triaged(self) -> tuple[Triaged, ...]:
+        """Rows of mutation.yaml: what a person found of generated mutants."""
+        path = self.configs / "mutation.yaml"
+        return tuple(parse_row(Triaged, row, path) for row in load_yaml(path))
 
     def find(self, kind: str, name: str) -> Any:
         """A row by name: `kind` is series, machines, accelerators, emulators, outers,

@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from harness import __version__
-from harness.cli import cache, coverage, guests, host, ladder, results, streams
+from harness.cli import cache, coverage, guests, host, ladder, mutants, results, streams
 from harness.errors import Exit, HarnessError, HostError
 from harness.host import process
 from harness.run.request import PROGRAM
@@ -53,7 +53,7 @@ def cli() -> None:
 
 _COMMANDS = (
     guests.run,
-    guests.mutants,
+    mutants.mutants,
     guests.shell,
     ladder.ladder,
     coverage.coverage,

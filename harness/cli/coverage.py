@@ -77,7 +77,7 @@ def coverage(as_json: bool, files: tuple[str, ...], **options: Any) -> NoReturn:
     Exits as `run` does.
     """
     say = Console(stderr=as_json)
-    result, found, folder = _measured(say, files, options)
+    result, found, folder, _ = measured(say, files, options)
     if found is None:
         text.show(say, result, str(folder))
         sys.exit(EXITS[result.status])
@@ -88,10 +88,10 @@ def coverage(as_json: bool, files: tuple[str, ...], **options: Any) -> NoReturn:
     sys.exit(EXITS.get(result.status, Exit.ERROR))
 
 
-def _measured(
+def measured(
     console: Console, files: tuple[str, ...], options: dict[str, Any]
-) -> tuple[RunResult, SuiteCoverage | None, Path]:
-    """Run the suite; what it executed, None where no guest ran, and the run's folder."""
+) -> tuple[RunResult, SuiteCoverage | None, Path, Prepared]:
+    """Run the suite; what it executed, None where no guest ran, and the run's folder and plan."""
     catalog, cache = Catalog(), Cache()
     examined, choice = choose(catalog, cache, console, options["machine"], yes=options["yes"])
     asked = Asked(
@@ -124,10 +124,10 @@ def _measured(
         result = run.execute()
     write_reports(result, path)
     if result.failures or run.watch is None:
-        return result, None, path
+        return result, None, path, prepared
     found = run.watch.of_sources(prepared.plan, folder, rows)
     _leave(found, prepared, path)
-    return result, found, path
+    return result, found, path, prepared
 
 
 def _leave(found: SuiteCoverage, prepared: Prepared, path: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Commands that boot guests: run, mutants, shell."""
+"""Commands that boot guests: run, shell."""
 
 import sys
 import time
@@ -27,15 +27,11 @@ from harness.cli.results import finish
 from harness.doctor.findings import AUTO
 from harness.doctor.gather import Examination
 from harness.doctor.trial import Doctor
-from harness.errors import Exit
 from harness.guest.transfer import parse_get, parse_put
-from harness.host.debian import Archive
 from harness.host.progress import Progress
-from harness.host.store import Cache, new_run_folder, write_json, write_text
-from harness.model import Choice, Role, RunResult, Series
-from harness.report import kill_matrix
+from harness.host.store import Cache, new_run_folder, write_json
+from harness.model import Choice, Role, RunResult
 from harness.run.folder import HOST, RunFolder
-from harness.run.mutants import chosen, matrix
 from harness.run.pipeline import Run, Settings
 from harness.run.reproducers import DEFAULT_SECONDS
 from harness.run.request import (
@@ -51,7 +47,6 @@ from harness.run.request import (
     repeatable,
 )
 from harness.run.shell import Errands, enter, prepare_place
-from harness.source.kernel import Request, resolve
 
 
 class TakesSeveral(click.Command):
@@ -311,66 +306,3 @@ _CHOICES = (
     *("refresh", "timeout_scale", "yes"),
 )
 shell.params[:0] = [option for option in run.params if option.name in _CHOICES]
-
-
-@click.command()
-@click.option("-k", "expression", default="", metavar="REGEX", help="Only saboteurs of this name.")
-@click.option(
-    "--source",
-    "sources",
-    multiple=True,
-    default=("debian:6.1", "debian:6.12"),
-    show_default=True,
-    metavar="KIND:WHERE",
-    help="The clean kernels.  Repeat for several.",
-)
-@machine_option
-@click.option("--meant", is_flag=True, help="Only the scenarios that a saboteur says show it.")
-@carried_out("The folder of all runs")
-def mutants(**options: Any) -> NoReturn:
-    """Put each saboteur of kernel-patches/ into clean kernels, and see which check catches it.
-
-    Prints the kill matrix (saboteur x check), what survived, and what fails on
-    the clean kernels.  Exits 1 if a check that was meant to turn did not, or if
-    a clean kernel fails.
-    """
-    console = Console()
-    catalog, cache = Catalog(), Cache()
-    examined, choice = choose(catalog, cache, console, options["machine"], yes=options["yes"])
-    wanted = chosen(catalog, options["expression"])
-    with Progress(console) as progress:
-        machine = catalog.machines[choice.machine]
-        emulator = provide_for(machine, catalog, cache, progress)
-        path = new_run_folder(options["output"], time.strftime("%Y%m%d-%H%M%S"), "mutants")
-        progress.say(f"{len(wanted)} saboteurs; results in {path}")
-        noted = examined.noted(choice)
-
-        def run_one(series: Series, source: str) -> tuple[RunResult, Path]:
-            scenarios = series.claim.scenarios if options["meant"] else ()
-            variant = series.claim.variant
-            asked = Asked(
-                series=series.name,
-                source=source,
-                machine=machine.name,
-                scenarios=scenarios,
-                variants=(variant,) if variant else (),
-            )
-            folder = path / source.replace(":", "-").replace("/", "_") / Path(series.name).name
-            folder.mkdir(parents=True, exist_ok=True)
-            prepared = prepare(catalog, cache, asked, progress.say)
-            settings = Settings(
-                jobs=options["jobs"], timeout_scale=options["timeout_scale"], coverage=False
-            )
-            place = RunFolder(folder)
-            done = run_of(
-                prepared, asked, place, progress, settings, emulator=emulator, noted=noted
-            ).execute()
-            return done, folder
-
-        architecture = catalog.architectures[machine.architecture]
-        request = Request(cache, Archive(cache, architecture.debian), False, progress.say)
-        versions = {source: resolve(source, request).version for source in options["sources"]}
-        found = matrix(catalog, wanted, versions, machine, run_one)
-    write_text(path / "mutants.json", found.model_dump_json(indent=1) + "\n")
-    kill_matrix.show(console, found, str(path))
-    sys.exit(Exit.FAIL if found.survivors or found.false_alarms else Exit.PASS)

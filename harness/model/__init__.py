@@ -26,6 +26,7 @@ from harness.model.host import (
     Topic,
     Trial,
 )
+from harness.model.mutation import Fate, MutantResult, Mutation, Triaged
 from harness.model.noise import Noise, NoiseLimit
 from harness.model.plan import Cell, PatchFile, PatchInfo, Plan, Role, Subject
 from harness.model.results import (
@@ -105,6 +106,7 @@ __all__ = [
     "EmulatorSource",
     "Erratum",
     "EventSpec",
+    "Fate",
     "Feature",
     "Finding",
     "Firmware",
@@ -122,6 +124,8 @@ __all__ = [
     "LineTable",
     "Machine",
     "MeasuredSource",
+    "MutantResult",
+    "Mutation",
     "Noise",
     "NoiseLimit",
     "Obstacle",
@@ -150,6 +154,7 @@ __all__ = [
     "Topic",
     "TouchedFile",
     "Traced",
+    "Triaged",
     "Trial",
     "Variant",
     "Verdict",

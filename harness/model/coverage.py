@@ -105,7 +105,8 @@ class CoveredFunction(Frozen):
 class SuiteCoverage(Frozen):
     """What the whole suite executes of some sources: what coverage.json holds.
 
-    `alone` has by scenario the bytes of code that no other one executes.
+    `alone` has by scenario the bytes of code that no other one executes, `lines` by line the
+    scenarios that execute it, and `places` the function that it is in.
     """
 
     kernel: str
@@ -114,6 +115,11 @@ class SuiteCoverage(Frozen):
     unknown: dict[str, str] = {}
     alone: dict[str, int] = {}
     lines: dict[str, dict[int, tuple[str, ...]]] = {}
+    places: dict[str, dict[int, str]] = {}
+
+    def function_at(self, path: str, line: int) -> str:
+        """The function that a line's code is in; empty where that is not known."""
+        return self.places.get(path, {}).get(line, "")
 
     def of(self, path: str) -> list[CoveredFunction]:
         """A file's functions that can be entered, in the order of the image."""

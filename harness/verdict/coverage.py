@@ -147,7 +147,11 @@ def of_suite(
         functions=tuple(functions),
         unknown=table.unknown,
         alone=dict(sorted(alone.items(), key=lambda item: -item[1])),
-        lines={path: _lines(rows_of, pieces) for path, rows_of in table.lines.items()},
+        lines={path: _lines(spans, pieces) for path, spans in table.lines.items()},
+        places={
+            path: {line: _function(table, path, spans[0]) for line, spans in found.items()}
+            for path, found in table.lines.items()
+        },
     )
 
 
