@@ -151,13 +151,16 @@ def _addresses(system_map: str) -> dict[str, list[int]]:
 
 
 def _functions(elf: ELFFile) -> list[tuple[str, int, int]]:
-    """(name, address, size) of each function of an object that was linked by itself."""
+    """(name, address, size) of each function of an object that was linked by itself.
+
+    Not weak ones: another object's may be in the image in their place.
+    """
     return [
         (symbol.name, symbol["st_value"], symbol["st_size"])
         for table in elf.iter_sections("SHT_SYMTAB")
         if isinstance(table, SymbolTableSection)
         for symbol in table.iter_symbols()
-        if symbol["st_info"]["type"] == "STT_FUNC"
+        if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_info"]["bind"] != "STB_WEAK"
     ]
 
 
