@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from harness import __version__
-from harness.cli import cache, guests, host, ladder, results, streams
+from harness.cli import cache, guests, host, ladder, results, steps, streams
 from harness.errors import Exit, HarnessError, HostError
 from harness.host import process
 from harness.run.request import PROGRAM
@@ -24,6 +24,7 @@ Examples:
   ./pmu-harness run                               the 2010 callbacks, against a kernel without
   ./pmu-harness run --patch my.patch              your patch, against the kernel without it
   ./pmu-harness run --source path:~/linux         your tree as it is
+  ./pmu-harness ci *.patch                        a series, patch by patch: which one broke what
   ./pmu-harness run --series pre-callbacks        a kernel that loses its counters: exits 1
   ./pmu-harness ladder                            the whole suite on each kernel that is kept green
   ./pmu-harness mutants -k throttle               which check catches which bug
@@ -54,6 +55,7 @@ _COMMANDS = (
     guests.run,
     guests.mutants,
     guests.shell,
+    steps.ci,
     ladder.ladder,
     results.judge,
     results.report,

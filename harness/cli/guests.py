@@ -154,6 +154,13 @@ def _is_option(word: str) -> bool:
     help="Exit with 0 where nothing of the patch is in the machine's guests, instead of 3.",
 )
 @click.option("--bare", is_flag=True, help="The source as it is, without any series.")
+@click.option(
+    "--upon",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="The first N of the patches are the reference's as well: judge the others against them.",
+)
 @click.option("--rerun", is_flag=True, help="Boot again what an identical machine did before.")
 @click.option(
     "--repetitions",

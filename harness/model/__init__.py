@@ -62,6 +62,7 @@ from harness.model.scenario import (
     copies,
 )
 from harness.model.series import Claim, Series, SeriesPatch
+from harness.model.steps import SeriesResult, Step, StepState, Turn
 from harness.model.verdict import Erratum, GuestEnd, Outcome, Status, Verdict
 
 __all__ = [
@@ -123,14 +124,18 @@ __all__ = [
     "Scenario",
     "Series",
     "SeriesPatch",
+    "SeriesResult",
     "Stage",
     "Status",
+    "Step",
+    "StepState",
     "Subject",
     "Tool",
     "Topic",
     "TouchedFile",
     "Traced",
     "Trial",
+    "Turn",
     "Verdict",
     "Version",
     "VersionRange",

@@ -50,9 +50,13 @@ from harness.verdict.exercise import exercised
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run is carried out, as opposed to what it is about."""
+    """How a run is carried out, as opposed to what it is about.
+
+    With `keep_reference`, `rerun` is for the candidate's guests alone.
+    """
 
     rerun: bool = False
+    keep_reference: bool = False
     jobs: int = os.cpu_count() or 1
     timeout_scale: float = 1.0
 
@@ -93,6 +97,7 @@ class Run:
             qemu=self.qemu,
             emulator=self.emulator,
             rerun=self.settings.rerun,
+            keep_reference=self.settings.keep_reference,
             patience=self.settings.timeout_scale,
         )
 
@@ -144,8 +149,8 @@ class Run:
         for role, subject in self.plan.subjects.items():
             with _blaming(self.plan, role):
                 builder.check(subject)
-                if self.plan.strict:
-                    _see_that_patches_apply_as_they_are(subject)
+                if self.plan.strict and role is Role.CANDIDATE:
+                    _see_that_own_patches_apply_as_they_are(self.plan)
         pool = ThreadPoolExecutor(max_workers=self.settings.jobs, thread_name_prefix="guest")
         try:
             image = pool.submit(builders.image.build)
@@ -219,9 +224,12 @@ class Run:
         return exercised(self.touched)
 
 
-def _see_that_patches_apply_as_they_are(subject: Subject) -> None:
-    """Raise PatchError for one that only applies after something was done to it."""
-    for patch in subject.patches:
+def _see_that_own_patches_apply_as_they_are(plan: Plan) -> None:
+    """Raise PatchError for one of the candidate's that only applies after something was done."""
+    reference = plan.subjects.get(Role.REFERENCE)
+    for patch in plan.subjects[Role.CANDIDATE].patches[
+        len(reference.patches) if reference else 0 :
+    ]:
         if patch.warnings:
             raise PatchError(
                 f"{patch.path} does not apply as it is",

@@ -63,6 +63,8 @@ class Asked:
     allow_unbuilt: bool = False
     reproducers: tuple[Path, ...] = ()
     seconds: int = DEFAULT_SECONDS
+    # So many of the patches are the reference's as well.
+    upon: int = 0
 
     @property
     def whole(self) -> bool:
@@ -84,8 +86,32 @@ class Prepared:
     reproducers: Mapping[str, Made] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What all steps of a series have in common: what was asked, resolved, and the patches."""
+
+    asked: Asked
+    series: Series | None
+    machine: Machine
+    scenarios: tuple[Scenario, ...]
+    reproducers: Mapping[str, Made]
+    archive: Archive
+    source: Source
+    given: Intake
+    commits: str | None = None
+
+
 def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], None]) -> Prepared:
     """The plan for what was asked; raises PlanError for what does not exist."""
+    ground = settle(catalog, cache, asked, say)
+    return planned(catalog, cache, ground, say, upon=asked.upon)
+
+
+def settle(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], None]) -> Ground:
+    """The source, the machine, the scenarios and the patches that were asked for.
+
+    Raises PlanError for what does not exist.
+    """
     series = _series(catalog, asked)
     machine = repeated(catalog.find("machines", asked.machine), asked.repetitions)
     architecture = catalog.architectures[machine.architecture]
@@ -98,9 +124,31 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
     given = chosen.intake if chosen else take_in(asked.patches)
     spec = chosen.source if chosen else _spec(catalog, series, machine, request, asked)
     source = resolve(spec, request)
+    commits = chosen.text if chosen else None
+    return Ground(asked, series, machine, scenarios, reproducers, archive, source, given, commits)
+
+
+def planned(
+    catalog: Catalog,
+    cache: Cache,
+    ground: Ground,
+    say: Callable[[str], None],
+    *,
+    upon: int = 0,
+    upto: int | None = None,
+) -> Prepared:
+    """The plan for the first `upto` patches, or all, against the first `upon` of them.
+
+    Raises PlanError where there are not so many.
+    """
+    asked, series, machine, source = ground.asked, ground.series, ground.machine, ground.source
+    given = replace(ground.given, patches=ground.given.patches[:upto])
+    _see_that_there_are(upon, given, asked)
     candidate, reference = _subjects(catalog, series, source, machine, given)
     if given.patches:
         candidate = _as_applied(candidate, source, cache, say)
+    if upon and reference:
+        reference = _below(reference, candidate, upon)
     plan = make_plan(
         source=source.spec,
         series=series.name if series else "",
@@ -110,17 +158,35 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         reference=None if asked.alone else reference,
         machine=machine,
         scenarios=tuple(
-            resolved(scenario, reproducers)
+            resolved(scenario, dict(ground.reproducers))
             .for_kernel(source.version, machine.architecture)
             .for_machine(machine)
-            for scenario in scenarios
+            for scenario in ground.scenarios
         ),
         errata=_errata(catalog, series),
         noise_limits=_noise_limits(catalog, machine),
         strict=asked.strict,
         allow_unbuilt=asked.allow_unbuilt,
     )
-    return Prepared(plan, source, archive, chosen.text if chosen else None, reproducers)
+    return Prepared(plan, source, ground.archive, ground.commits, ground.reproducers)
+
+
+def _see_that_there_are(upon: int, given: Intake, asked: Asked) -> None:
+    """Raise PlanError where no patch is left that is the candidate's alone."""
+    if upon and asked.alone:
+        raise PlanError("--alone is without a reference, and --upon says what that is")
+    if upon and upon >= len(given.patches):
+        raise PlanError(
+            f"--upon {upon} leaves no patch to judge",
+            why=f"{len(given.patches)} were given",
+        )
+
+
+def _below(bare: Subject, candidate: Subject, upon: int) -> Subject:
+    """The source with the first patches of a candidate."""
+    patches = candidate.patches[:upon]
+    name = f"{bare.name}+{_called(Intake(patches))}"
+    return bare.model_copy(update={"name": name, "patches": patches})
 
 
 def _errata(catalog: Catalog, series: Series | None) -> tuple[Erratum, ...]:
@@ -333,6 +399,8 @@ def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
     if plan.series:
         words += ["--series", plan.series]
     words += ["--machine", cell.machine, *_which(asked, cell.scenario), "--rerun"]
+    if asked.upon:
+        words += ["--upon", str(asked.upon)]
     if asked.repetitions is not None:
         words += ["--repetitions", str(asked.repetitions)]
     flags = {"--alone": asked.alone, "--bare": asked.bare, "--strict": asked.strict}

@@ -54,6 +54,7 @@ OWNERS = {
         "cli.ladder",
         "cli.options",
         "cli.results",
+        "cli.steps",
         "cli.streams",
     },
     "platformdirs": {"host.store"},
