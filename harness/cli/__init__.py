@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from harness import __version__
-from harness.cli import cache, guests, host, ladder, results, steps, streams
+from harness.cli import bisect, cache, compare, guests, host, ladder, results, steps, streams
 from harness.errors import Exit, HarnessError, HostError
 from harness.host import process
 from harness.run.request import PROGRAM
@@ -56,6 +56,11 @@ _COMMANDS = (
     guests.mutants,
     guests.shell,
     steps.ci,
+    bisect.bisect,
+    bisect.bisect_step,
+    compare.compare_,
+    compare.baseline,
+    compare.history_,
     ladder.ladder,
     results.judge,
     results.report,

@@ -19,9 +19,10 @@ from harness.cli.options import (
     complete_checks,
     completes,
     detail_options,
+    known_option,
     machine_option,
 )
-from harness.cli.results import finish
+from harness.cli.results import finish, remember
 from harness.doctor.findings import AUTO
 from harness.doctor.gather import Examination
 from harness.doctor.trial import Doctor
@@ -169,6 +170,7 @@ def _is_option(word: str) -> bool:
     help="Guests for each scenario, on a machine whose runs differ.  [default: the machine's]",
 )
 @click.option("--refresh", is_flag=True, help="Ask Debian for newer kernel sources.")
+@known_option
 @carried_out("The run's folder")
 @detail_options
 def run(**options: Any) -> None:
@@ -178,7 +180,9 @@ def run(**options: Any) -> None:
     releases and re-acquires its counters.
     """
     detail = chosen_detail(brief=options["brief"], full=options["full"])
-    finish(_run(Console(), options), detail)
+    result, path = _run(Console(), options)
+    remember(result, path)
+    finish((result, path), detail)
 
 
 def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:

@@ -57,6 +57,14 @@ machine_option = click.option(
     help="The virtual machine, a row of configs/machines.yaml, or auto: one on this host's own "
     "hardware where `doctor` finds that to work, else the default.",
 )
+known_option = click.option(
+    "--known",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Known issues of yours, with reason, link and expiry: what they explain is a skip "
+    "(docs/compare.md); repeat for several.",
+)
 yes_option = click.option("--yes", is_flag=True, help="Install missing packages without asking.")
 
 

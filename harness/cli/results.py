@@ -8,13 +8,15 @@ from typing import NoReturn
 import click
 from rich.console import Console
 
-from harness.cli.options import chosen_detail, detail_options
-from harness.errors import Exit
+from harness.cli.options import chosen_detail, detail_options, known_option
+from harness.errors import Exit, HostError
 from harness.host.store import write_text
 from harness.model import RunResult, Status
 from harness.report import html, junit, text
 from harness.run.conclusion import rejudge
 from harness.run.folder import RunFolder
+from harness.run.history import History
+from harness.run.known import known_issues
 
 EXITS = {
     Status.PASS: Exit.PASS,
@@ -27,11 +29,13 @@ EXITS = {
 
 @click.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
+@known_option
 @detail_options
-def judge(run_folder: Path, brief: bool, full: bool) -> None:
+def judge(run_folder: Path, known: tuple[Path, ...], brief: bool, full: bool) -> None:
     """Judge a stored run again, with the checks of today; no kernel, no QEMU."""
     detail = chosen_detail(brief=brief, full=full)
-    finish((rejudge(RunFolder(run_folder)), run_folder), detail)
+    issues = known_issues(known, lambda text: click.echo(text, err=True))
+    finish((rejudge(RunFolder(run_folder), issues), run_folder), detail)
 
 
 @click.command()
@@ -49,6 +53,14 @@ def finish(outcome: tuple[RunResult, Path], detail: text.Detail) -> NoReturn:
     write_reports(result, path)
     text.show(Console(), result, str(path), detail)
     sys.exit(EXITS[result.status])
+
+
+def remember(result: RunResult, path: Path) -> None:
+    """Add a run to the history; that this cannot be is said, and no failure of the run's."""
+    try:
+        History().record(RunFolder(path).read_plan(), result, path)
+    except HostError as error:
+        click.echo("\n".join(error.lines()), err=True)
 
 
 def write_reports(result: RunResult, path: Path) -> None:

@@ -15,7 +15,7 @@ from harness.ask.catalog import Catalog
 from harness.build.emulator import provide_for
 from harness.cli.guests import choose, execute, run
 from harness.cli.options import carried_out
-from harness.cli.results import EXITS, write_reports
+from harness.cli.results import EXITS, remember, write_reports
 from harness.errors import PlanError
 from harness.host.progress import Progress
 from harness.host.store import Cache, new_run_folder, write_text
@@ -53,7 +53,7 @@ def ci(**options: Any) -> NoReturn:
 # Its kernel, machine and scenarios are chosen as those of `run` are.
 _CHOICES = (
     *("commits", "source", "machine", "scenarios", "checks", "reproducers", "seconds"),
-    *("strict", "allow_unbuilt", "rerun", "repetitions", "refresh"),
+    *("strict", "allow_unbuilt", "rerun", "repetitions", "refresh", "known"),
 )
 ci.params[1:1] = [option for option in run.params if option.name in _CHOICES]
 
@@ -92,6 +92,7 @@ def _walk(console: Console, options: dict[str, Any]) -> tuple[SeriesResult, Path
                 noted=examined.noted(choice),
             )
             write_reports(result, place)
+            remember(result, place)
             return result, repeats(result)
 
         walk = Walk(catalog, cache, ground, folder, carry_out, progress.say)

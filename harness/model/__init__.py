@@ -4,6 +4,8 @@
 from harness.model.answers import Answer, Answers, answer_for
 from harness.model.base import Frozen, Version, VersionRange, parse_version
 from harness.model.cache import CacheEntry, CachePolicy, parse_size, shown_size
+from harness.model.compare import Bisection, Comparison, NumberMoved, RunHead, Tried, Trying
+from harness.model.history import Point, Trend
 from harness.model.host import (
     Boot,
     Choice,
@@ -63,7 +65,7 @@ from harness.model.scenario import (
 )
 from harness.model.series import Claim, Series, SeriesPatch
 from harness.model.steps import SeriesResult, Step, StepState, Turn
-from harness.model.verdict import Erratum, GuestEnd, Outcome, Status, Verdict
+from harness.model.verdict import Erratum, GuestEnd, KnownIssue, Outcome, Status, Verdict
 
 __all__ = [
     "HARDWARE",
@@ -74,6 +76,7 @@ __all__ = [
     "Answer",
     "Answers",
     "Architecture",
+    "Bisection",
     "Boot",
     "CacheEntry",
     "CachePolicy",
@@ -83,6 +86,7 @@ __all__ = [
     "Changed",
     "Choice",
     "Claim",
+    "Comparison",
     "Counters",
     "DeviceFacts",
     "Diagnosis",
@@ -101,11 +105,13 @@ __all__ = [
     "Kill",
     "KillMatrix",
     "KnownFailure",
+    "KnownIssue",
     "Ladder",
     "LadderRow",
     "Machine",
     "Noise",
     "NoiseLimit",
+    "NumberMoved",
     "Obstacle",
     "Outcome",
     "Outer",
@@ -115,10 +121,12 @@ __all__ = [
     "PatchInfo",
     "Plan",
     "PmuSpec",
+    "Point",
     "Regime",
     "Repetition",
     "Reproducer",
     "Role",
+    "RunHead",
     "RunResult",
     "Rung",
     "Scenario",
@@ -134,7 +142,10 @@ __all__ = [
     "Topic",
     "TouchedFile",
     "Traced",
+    "Trend",
     "Trial",
+    "Tried",
+    "Trying",
     "Turn",
     "Verdict",
     "Version",

@@ -26,6 +26,7 @@ from harness.model import (
     Series,
     Subject,
 )
+from harness.run.known import known_issues
 from harness.run.reproducers import DEFAULT_SECONDS, made_of, resolved, scenario_name, scenarios_of
 from harness.source.apply import apply_all
 from harness.source.clone import Clone
@@ -63,6 +64,7 @@ class Asked:
     allow_unbuilt: bool = False
     reproducers: tuple[Path, ...] = ()
     seconds: int = DEFAULT_SECONDS
+    known: tuple[Path, ...] = ()
     # So many of the patches are the reference's as well.
     upon: int = 0
 
@@ -98,7 +100,8 @@ class Ground:
     archive: Archive
     source: Source
     given: Intake
-    commits: str | None = None
+    commits: str | None
+    known: tuple[Erratum, ...]
 
 
 def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], None]) -> Prepared:
@@ -125,7 +128,10 @@ def settle(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], No
     spec = chosen.source if chosen else _spec(catalog, series, machine, request, asked)
     source = resolve(spec, request)
     commits = chosen.text if chosen else None
-    return Ground(asked, series, machine, scenarios, reproducers, archive, source, given, commits)
+    known = known_issues(asked.known, say, taken=catalog.errata)
+    return Ground(
+        asked, series, machine, scenarios, reproducers, archive, source, given, commits, known
+    )
 
 
 def planned(
@@ -163,7 +169,7 @@ def planned(
             .for_machine(machine)
             for scenario in ground.scenarios
         ),
-        errata=_errata(catalog, series),
+        errata=(*_errata(catalog, series), *ground.known),
         noise_limits=_noise_limits(catalog, machine),
         strict=asked.strict,
         allow_unbuilt=asked.allow_unbuilt,
@@ -375,6 +381,7 @@ def repeatable(asked: Asked, prepared: Prepared, kept: Path) -> Asked:
 
     `kept` is where the run keeps its patches: what came on standard input is there.
     """
+    asked = replace(asked, known=tuple(path.absolute() for path in asked.known))
     if prepared.commits:
         return replace(asked, commits=prepared.commits)
     places = [kept if path == STANDARD_INPUT else path.absolute() for path in asked.patches]
@@ -399,6 +406,8 @@ def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
     if plan.series:
         words += ["--series", plan.series]
     words += ["--machine", cell.machine, *_which(asked, cell.scenario), "--rerun"]
+    for file in asked.known:
+        words += ["--known", str(file)]
     if asked.upon:
         words += ["--upon", str(asked.upon)]
     if asked.repetitions is not None:

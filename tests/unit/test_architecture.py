@@ -48,7 +48,9 @@ OWNERS = {
     "filelock": {"host.store"},
     "click": {
         "cli",
+        "cli.bisect",
         "cli.cache",
+        "cli.compare",
         "cli.guests",
         "cli.host",
         "cli.ladder",
@@ -61,9 +63,10 @@ OWNERS = {
     "unidiff": {"source.patches"},
     "email": {"source.intake"},
     "junitparser": {"report.junit"},
-    "jinja2": {"report.html"},
+    "jinja2": {"report.history", "report.html"},
     "urllib": {"host.download"},
     "http": {"host.download"},
+    "sqlite3": {"run.history"},
     "scipy": {"verdict.statistics"},
     "numpy": {"verdict.statistics"},
 }
