@@ -64,6 +64,7 @@ _COMMANDS = (
     ladder.ladder,
     results.judge,
     results.report,
+    results.schema,
     host.doctor_,
     host.emulator,
     host.list_,
