@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from harness.errors import (
     PatchError,
     SubjectError,
 )
-from harness.host import process, sandbox
+from harness.host import process, sandbox, stranger
 from harness.host.progress import Progress
 from harness.host.store import Cache, update_files
 from harness.model import (
@@ -251,8 +251,8 @@ def asked_tools(plan: Plan) -> set[str]:
 def _kept(evidence: Path, place: Path) -> Path:
     """A copy in the run's folder of what shows why a build failed, if it is there."""
     copy = place / evidence.name.lstrip(".")
-    if evidence.exists():
-        shutil.copyfile(evidence, copy)
+    with suppress(stranger.NotPlainError, FileNotFoundError):
+        stranger.copy(evidence.parent, evidence.name, copy)
     return copy
 
 
