@@ -67,6 +67,7 @@ OWNERS = {
     "jinja2": {"report.history", "report.html"},
     "urllib": {"host.download"},
     "http": {"host.download"},
+    "pytest": {"pytest_plugin"},
     "sqlite3": {"run.history"},
     "scipy": {"verdict.statistics"},
     "numpy": {"verdict.statistics"},
@@ -86,6 +87,7 @@ LAYERS = (
     ("run",),
     ("report",),
     ("cli",),
+    ("pytest_plugin",),
     ("__main__",),
 )
 
