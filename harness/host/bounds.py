@@ -15,6 +15,8 @@ from pathlib import Path
 _PROC = Path("/proc")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _BLOCK = 512
+# Places behind the command's name in /proc/PID/stat: proc(5).
+_THREADS, _RESIDENT = 17, 21
 GIB = 1 << 30
 # Of addresses a linker takes more than it touches.
 _LEAST_SPACE = 8 * GIB
@@ -30,7 +32,8 @@ class Bounds:
     """Of one step of a build, in seconds and bytes.
 
     A clean kernel takes minutes, 700 MB in its folder and a dozen processes for each CPU; one
-    with DWARF some GB.  `file` is for any one file, `log` for what it prints.
+    with DWARF some GB.  `processes` are threads, too; `file` is for any one file, `log` for
+    what it prints.
     """
 
     seconds: float = 4 * 3600.0
@@ -68,14 +71,14 @@ class Watch:
             return f"it printed more than {shown(bounds.log)}"
         number, memory = descendants(child)
         if number > bounds.processes:
-            return f"it had more than {bounds.processes} processes at a time"
+            return f"it had more than {bounds.processes} processes and threads at a time"
         if memory > bounds.memory:
             return f"its processes had more than {shown(bounds.memory)} of memory"
         return self._folder()
 
     def _folder(self) -> str:
-        """What is too much in the folder; to walk through it takes a twentieth of the time."""
-        if time.monotonic() - self.walked < 20 * self.took:
+        """What is too much in the folder; to walk through it takes a fortieth of the time."""
+        if time.monotonic() - self.walked < 40 * self.took:
             return ""
         begin = time.monotonic()
         files, size = usage(self.folder)
@@ -92,13 +95,13 @@ def shown(size: int) -> str:
 
 
 def descendants(child: int) -> tuple[int, int]:
-    """(how many processes, bytes of memory) of a process and all that it started.
+    """(how many threads, bytes of memory) of a process and all that it started.
 
     The sandbox's first process is a parent of what would leave its own.  Pages that
     processes share are counted for each.
     """
     parents: dict[int, list[int]] = {}
-    pages: dict[int, int] = {}
+    taken: dict[int, tuple[int, int]] = {}
     for entry in os.scandir(_PROC):
         if not entry.name.isdigit():
             continue
@@ -107,14 +110,15 @@ def descendants(child: int) -> tuple[int, int]:
         except OSError:
             continue
         fields = said.rpartition(")")[2].split()
-        pages[int(entry.name)] = int(fields[21])
+        taken[int(entry.name)] = int(fields[_THREADS]), int(fields[_RESIDENT])
         parents.setdefault(int(fields[1]), []).append(int(entry.name))
     found, waiting = [], [child]
     while waiting:
         process = waiting.pop()
         found.append(process)
         waiting += parents.get(process, [])
-    return len(found), sum(pages.get(process, 0) for process in found) * _PAGE
+    sums = [taken.get(process, (0, 0)) for process in found]
+    return sum(threads for threads, _ in sums), sum(pages for _, pages in sums) * _PAGE
 
 
 def usage(folder: Path) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from harness.ask.catalog import Catalog
 from harness.errors import PatchError, PlanError
 from harness.host.store import Cache
 from harness.model import PatchFile, Role, RunResult, SeriesResult, Step
-from harness.run.folder import RunFolder
+from harness.run.folder import PLAN, RunFolder
 from harness.run.request import LAUNCHER, Asked, Ground, Prepared, command_line, planned
 from harness.source.apply import apply_all
 from harness.source.paths import short
@@ -31,15 +31,16 @@ CarryOut = Callable[[Prepared, Asked, Path], tuple[RunResult, Sequence[str]]]
 
 
 def begin(folder: Path) -> None:
-    """Have a series' folder without an earlier one's steps.
+    """Have a series' folder without an earlier one's steps, be that one whole or interrupted.
 
     Raises PlanError where it holds anything else.
     """
-    if any(folder.iterdir()) and not (folder / SERIES_RESULT).exists():
+    steps = [place for place in folder.glob("[0-9][0-9]*-*") if (place / PLAN).exists()]
+    if any(folder.iterdir()) and not (steps or (folder / SERIES_RESULT).exists()):
         raise PlanError(
             f"{folder} is not empty, and holds no series", advice="give another --output"
         )
-    for place in folder.glob("[0-9][0-9]*-*"):
+    for place in steps:
         shutil.rmtree(place)
     (folder / SERIES_RESULT).unlink(missing_ok=True)
 

@@ -116,15 +116,18 @@ def test_a_makefile_that_runs_commands_while_it_is_read_is_confined_as_well(buil
 
 
 def children():
-    """The processes that live below this one."""
+    """The processes and threads that live below this one."""
     return bounds.descendants(os.getpid())[0]
 
 
 @pytest.mark.parametrize(
     ("recipe", "said"),
     [
-        ("while true; do sleep 1000 & done", "had more than 100 processes at a time"),
-        ("bash -c 'f() { f | f & }; f; sleep 1000'", "had more than 100 processes at a time"),
+        ("while true; do sleep 1000 & done", "had more than 100 processes and threads at a time"),
+        (
+            "bash -c 'f() { f | f & }; f; sleep 1000'",
+            "had more than 100 processes and threads at a time",
+        ),
         ("yes", "it printed more than 8 MiB"),
         ("cat /dev/zero | head -c 200000000 >$(O)/big; sleep 30", "it wrote more than 64 MiB"),
         ("setsid sh -c 'sleep 1000' & sleep 1000", "it took longer than 3 s"),
