@@ -39,6 +39,7 @@ def did(step: Step) -> list[str]:
         lines.append(f"repairs {whose} {named(checks)}")
     if step.moved:
         lines.append(f"{len(step.moved)} cost{'s' if len(step.moved) > 1 else ''} moved")
+    lines += [f"warning: {warning}" for warning in step.patch.warnings]
     if step.state in (StepState.NOT_RUN, StepState.NOT_REACHED, StepState.ERROR):
         lines.append(step.headline)
     return lines

@@ -112,7 +112,7 @@ class Repository:
     @property
     def step(self) -> list[str]:
         """The command that tries a commit."""
-        return [sys.executable, "-m", "harness", STEP, str(self.folder)]
+        return [sys.executable, "-P", "-m", "harness", STEP, str(self.folder)]
 
     def bisect(
         self, step: Sequence[str], follow: Callable[[str], None]

@@ -56,7 +56,8 @@ class Judging:
         state = _state(result, broke)
         step = Step(
             number=number,
-            patch=self.patches[number - 1],
+            # The run's knows what had to be done to have it apply.
+            patch=result.patches[-1] if result.patches else self.patches[number - 1],
             upon=done.upon,
             state=state,
             headline=result.headline,

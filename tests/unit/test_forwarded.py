@@ -121,6 +121,10 @@ def good():
 def judged(*results):
     judging = Judging([PATCH.info.model_copy(update={"subject": f"part {n}"}) for n in range(1, 6)])
     judging.patches = judging.patches[: len(results)]
+    results = [
+        result.model_copy(update={"patches": (patch,)})
+        for result, patch in zip(results, judging.patches, strict=True)
+    ]
     for number, result in enumerate(results):
         folder = f"{number + 1:02d}-x"
         judging.add(Done(number, result, folder=folder, repeat="again"))
