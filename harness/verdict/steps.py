@@ -49,11 +49,11 @@ class Judging:
         """Judge the next step."""
         number, result = len(self.steps) + 1, done.result
         broke = self._broken_now(done)
-        repaired = self._repaired_now(result)
+        repaired = self._repaired_now(done)
         for key in repaired:
             self.broken.pop(key, None)
         self.broken.update(dict.fromkeys(broke, number))
-        state = _state(result, broke)
+        state = StepState.PASS if repaired and not result.exercised else _state(result, broke)
         step = Step(
             number=number,
             # The run's knows what had to be done to have it apply.
@@ -97,10 +97,16 @@ class Judging:
         ]
         return [key for key in found if key not in self.broken]
 
-    def _repaired_now(self, result: RunResult) -> _Open:
-        """What is not broken any more, by the patch that broke it; 0 for what the base had so."""
-        if result.failures or not result.exercised:
+    def _repaired_now(self, done: Done) -> _Open:
+        """What is not broken any more, by the patch that broke it; 0 for what the base had so.
+
+        An image that is that of an earlier step has nothing of what was broken since.
+        """
+        result = done.result
+        if result.failures:
             return {}
+        if not result.exercised:
+            return {key: number for key, number in self.broken.items() if number > done.upon}
         passed = {
             (cell.cell.scenario, verdict.check)
             for cell in result.cells

@@ -121,6 +121,16 @@ def test_a_patch_that_does_not_build_and_the_one_that_mends_it():
     assert judging.steps[2].repaired[0].broken_by == 2
 
 
+def test_a_patch_that_takes_one_back_repairs_what_that_broke():
+    """Its image is the step's that it is judged against: nothing is run for it."""
+    judging = judged(GOOD, UNBUILT, SAME, upon=(0, 1, 1))
+    assert [step.state for step in judging.steps][1:] == [StepState.FAIL, StepState.PASS]
+    assert judging.left == ()
+    # What was broken before that step still is.
+    judging = judged(BREAKS, UNBUILT, SAME, upon=(0, 1, 1))
+    assert [turn.check for turn in judging.left] == [RELEASE]
+
+
 def test_after_a_patch_that_does_not_apply_nothing_is_reached():
     judging = Judging(patches(3))
     judging.add(Done(0, GOOD))
