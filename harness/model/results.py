@@ -102,7 +102,7 @@ class RunResult(Frozen):
     `changes` has what did not just go on passing, where there is a reference; `touched` the
     files that the candidate changes of it, where both were built; `exercised` is False where
     nothing of them is in a guest, so that nothing was judged; `strict` is the plan's.
-    `patches` are the candidate's, `title` is their cover letter's, `notes` what was left out.
+    `patches` are the candidate's, `title` is their `cover` letter's, `notes` what was left out.
     """
 
     schema_version: Literal[1] = 1
@@ -118,6 +118,7 @@ class RunResult(Frozen):
     exercised: bool = True
     strict: bool = False
     title: str = ""
+    cover: PatchInfo | None = None
     patches: tuple[PatchInfo, ...] = ()
     notes: tuple[str, ...] = ()
     cells: tuple[CellResult, ...]

@@ -71,6 +71,7 @@ class SeriesResult(Frozen):
     headline: str
     first_bad: int | None = None
     title: str = ""
+    cover: PatchInfo | None = None
     notes: tuple[str, ...] = ()
     steps: tuple[Step, ...]
     left: tuple[Turn, ...] = ()

@@ -39,8 +39,12 @@ _POLICY = default.clone(cte_type="8bit", max_line_length=900)
 
 
 def render(result: RunResult, command: Sequence[str]) -> bytes:
-    """The reply to a run's last patch; `command` has the run's options but for its patches."""
+    """The reply to a run's patch, of several to their cover letter, or the last one.
+
+    `command` has the run's options but for its patches.
+    """
     patch = result.patches[-1]
+    above = result.cover if len(result.patches) > 1 else None
     body = [
         *_verdict(result.status, result.exercised, result.headline),
         *_about(result.plan, [*result.patches], remarks(result)),
@@ -51,13 +55,13 @@ def render(result: RunResult, command: Sequence[str]) -> bytes:
         *_again(result.patches[-1:], command),
         *_tags(result, patch),
     ]
-    return _message(patch, body, result.started, result.headline)
+    return _message(above or patch, body, result.started, result.headline)
 
 
 def render_series(result: SeriesResult, command: Sequence[str]) -> bytes:
-    """The reply to a series: to its first bad patch, or to its first one."""
+    """The reply to a series: to its first bad patch, or its cover letter, or its first one."""
     bad = next((step for step in result.steps if step.number == result.first_bad), None)
-    patch = (bad or result.steps[0]).patch
+    patch = bad.patch if bad else result.cover or result.steps[0].patch
     body = _verdict(result.status, True, result.headline)
     patches = [step.patch for step in result.steps]
     body += _about(result.plan, patches, [("note", note) for note in result.notes])

@@ -104,6 +104,7 @@ def conclude(
         exercised=touched is None or exercised(touched),
         strict=plan.strict,
         title=candidate.title,
+        cover=candidate.cover,
         patches=tuple(patch.info for patch in candidate.patches),
         notes=candidate.notes,
         cells=results,

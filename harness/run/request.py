@@ -315,7 +315,8 @@ def _subjects(
 
     if given.patches:
         bare = subject(None)
-        known = {"patches": given.patches, "title": given.title, "notes": given.notes}
+        kept = ("patches", "title", "cover", "notes")
+        known = {name: getattr(given, name) for name in kept}
         return bare.model_copy(update={"name": f"{bare.name}+{_called(given)}", **known}), bare
     if series is None:
         return subject(None), None

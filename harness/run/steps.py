@@ -93,6 +93,7 @@ class Walk:
             headline=headline_of(judging.steps, judging.left),
             first_bad=first_bad(judging.steps),
             title=given.title,
+            cover=given.cover,
             notes=given.notes,
             steps=tuple(judging.steps),
             left=judging.left,

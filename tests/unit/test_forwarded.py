@@ -221,6 +221,18 @@ def test_a_series_is_answered_at_its_first_bad_patch(series):
     assert max(map(len, body.splitlines())) <= 90
 
 
+def test_what_has_a_cover_letter_is_answered_there_where_no_patch_is_bad(good, broken):
+    cover = PATCH.info.model_copy(update={"subject": "[PATCH 0/2] all", "message_id": "0@x"})
+    series = judged(good, good).model_copy(update={"cover": cover})
+    assert parsed(mail.render_series(series, ["x"]))["In-Reply-To"] == "<0@x>"
+    series = judged(good, broken).model_copy(update={"cover": cover})
+    assert parsed(mail.render_series(series, ["x"]))["Subject"] == "Re: part 2"
+    both = good.model_copy(update={"cover": cover, "patches": (PATCH.info, PATCH.info)})
+    assert parsed(mail.render(both, COMMAND))["In-Reply-To"] == "<0@x>"
+    one = good.model_copy(update={"cover": cover})
+    assert parsed(mail.render(one, COMMAND))["In-Reply-To"] == "<20260101.3@example.org>"
+
+
 # --- all say the same --------------------------------------------------------
 
 
