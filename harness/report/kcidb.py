@@ -13,7 +13,6 @@ from typing import Any
 from harness.machine.crash import clean
 from harness.model import PatchFile, Plan, Role, RunResult, Status, Subject
 from harness.report.blame import Case, cases
-from harness.verdict.steps import APPLIES
 
 VERSION = {"major": 5, "minor": 3}
 ORIGIN = "pmu_harness"
@@ -78,7 +77,7 @@ def _checkout(result: RunResult, plan: Plan, subject: Subject) -> dict[str, Any]
     """The source with its patches; not valid where one does not apply."""
     hashed = patchset_hash(subject.patches)
     last = subject.patches[-1] if subject.patches else None
-    refused = any(f"{APPLIES}" in text or "does not apply" in text for text in result.failures)
+    refused = any("does not apply" in text for text in result.failures)
     found: dict[str, Any] = {
         "id": _name(plan.source, subject.version, hashed),
         "origin": ORIGIN,

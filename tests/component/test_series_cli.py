@@ -163,7 +163,7 @@ def test_bisect_finds_what_breaks_the_build(call, tree, tmp_path):
 
 
 def test_bisect_of_a_series(call, tree, tmp_path):
-    folder, commits = tree()
+    folder, _ = tree()
     files, before = [], CLEAN
     for number, line in enumerate((HELLO, CLEAN, BEFORE, AGAIN), 1):
         file = tmp_path / f"{number}-part.patch"
