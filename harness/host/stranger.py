@@ -6,6 +6,7 @@ or writes there, outside of its sandbox, would do that elsewhere.
 """
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -84,14 +85,12 @@ def remove(folder: Path, name: str | PurePath) -> None:
 
 def copy(folder: Path, name: str | PurePath, target: Path) -> None:
     """Copy a file out of the folder; raises NotPlainError."""
-    with opened(folder, name) as file, target.open("wb") as new:
-        size = os.fstat(file).st_size
-        position = 0
-        while position < size:
-            sent = os.copy_file_range(file, new.fileno(), size - position)
-            if not sent:
-                break
-            position += sent
+    with (
+        opened(folder, name) as file,
+        os.fdopen(os.dup(file), "rb") as old,
+        target.open("wb") as new,
+    ):
+        shutil.copyfileobj(old, new)
 
 
 def appending(path: Path) -> int:
