@@ -4,6 +4,7 @@
   benchmarks/overhead.py warm                 a run with nothing changed
   benchmarks/overhead.py incremental [N]      N changes of kernel/events/core.c in a path: tree
   benchmarks/overhead.py refs [N]             N commits of such changes, as git: of that tree
+  benchmarks/overhead.py series [N]           ci on N commits, against N makes and boots
   benchmarks/overhead.py cold                 an empty cache, against the bare build
 
 Run it with the project's .venv/bin/python, on an idle machine.  Bare means: make
@@ -169,6 +170,38 @@ def incremental(rounds=5, kind="path"):
         print(f"incremental run: median {median(ratios):.2f} x bare, of {rounds}")
 
 
+def series(number=5):
+    """ci on so many commits whose base is known; then each made and booted by hand."""
+    catalog = Catalog()
+    with tempfile.TemporaryDirectory(dir=Path.home(), prefix="pmu-bench.") as name:
+        folder = Path(name)
+        tree = own_tree(folder)
+        print(
+            f"preparing: first run {harness('--source', f'git:{tree}', '--bare'):.0f} s", flush=True
+        )
+        for _ in range(number):
+            change(tree)
+            git(tree, "commit", "-qam", "bench")
+        git(tree, "branch", "bench")
+        chosen = [f"--scenario={name}" for name in SCENARIOS]
+        where = ("--source", f"git:{tree}", "--range", f"HEAD~{number}..")
+        command = [ROOT / "pmu-harness", "ci", *where, *chosen, "--output", folder / "series"]
+        mine = timed(command)
+        build = folder / "build"
+        build.mkdir()
+        config = next((folder / "series").glob("01-*/subjects/*/config"))
+        shutil.copyfile(config, build / ".config")
+        git(tree, "checkout", "-q", f"bench~{number}")
+        print(f"preparing: bare build {bare_make(tree, build, catalog):.0f} s", flush=True)
+        kernel = build / catalog.architectures["arm64"].image
+        newest = max(Cache().artifacts.glob("kernel-*/pmu_observer.ko"), key=os.path.getmtime)
+        bare = 0.0
+        for left in range(number - 1, -1, -1):
+            git(tree, "checkout", "-q", f"bench~{left}")
+            bare += bare_make(tree, build, catalog) + bare_boots(kernel, newest, folder, catalog)
+        print(f"ci on {number} commits: {mine:.1f} s; bare {bare:.1f} s: {mine / bare:.2f} x")
+
+
 def cold():
     """Empty cache, downloads apart, against bare builds of the same two kernels."""
     catalog = Catalog()
@@ -200,7 +233,7 @@ def cold():
 
 
 if __name__ == "__main__":
-    modes = {"warm": warm, "incremental": incremental, "refs": refs, "cold": cold}
+    modes = {"warm": warm, "incremental": incremental, "refs": refs, "series": series, "cold": cold}
     if len(sys.argv) < 2 or sys.argv[1] not in modes:
         sys.exit(__doc__)
     modes[sys.argv[1]](*map(int, sys.argv[2:]))

@@ -25,6 +25,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_history(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Runs of tests are none of the person's: their history is beside them."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test that names commands needs them: without, it skips, and in CI it fails."""
     for marker in item.iter_markers("needs"):

@@ -5,6 +5,7 @@ import json
 from pathlib import PurePosixPath
 
 from harness.build import kbuild
+from harness.build.compile import words_of
 from harness.build.kernel import Builder, Kernel
 from harness.errors import BuildError
 from harness.host.store import digest, write_json, write_text
@@ -36,7 +37,7 @@ def _compile(builder: Builder, reference: Kernel, candidate: Kernel, path: str) 
     try:
         _make(builder, candidate, path)
     except BuildError as error:
-        said = builder.log.read_text(errors="replace")
+        said = words_of(builder.log)
         if _compiles(builder, reference, path):
             error.what = f"{path} does not compile, which this config leaves out"
             write_text(builder.log, said)

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import BuildError, HostError
-from harness.host import sandbox
+from harness.host import sandbox, stranger
+from harness.host.bounds import Bounds, Watch
 from harness.host.process import (
     DISK_FULL,
+    BeyondError,
     CommandError,
     environment,
     logged,
@@ -36,11 +38,10 @@ def prepare(folder: Path, tree: Tree) -> None:
     A tree that was unpacked anew is older than what was built of one with patches over it:
     make would take that for up to date.
     """
-    stamp = folder / _MADE_OF
-    if stamp.exists() and stamp.read_text() != tree.token():
+    if folder.exists() and stranger.text(folder, _MADE_OF) not in ("", tree.token()):
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(stamp, tree.token())
+    write_text(folder / _MADE_OF, tree.token())
 
 
 def run_step(
@@ -51,19 +52,32 @@ def run_step(
     readable: Sequence[Path],
     env: Mapping[str, str] | None = None,
     follow: Callable[[str], None] | None = None,
+    bounds: Bounds | None = None,
 ) -> None:
     """Run a command in a build folder, the one place that it can write to.
 
     Its words go to the folder's log; `follow` gets the log's last line now and
-    then.  Raises BuildError, or HostError where the disk is full or a compiler was killed.
+    then; `bounds` are those of harness/host/bounds.py where none are given.  Raises BuildError,
+    or HostError where the disk is full or a compiler was killed.
     """
     log = folder / LOG
-    confined = sandbox.confine(argv, readable=readable, writable=[folder])
+    limits = bounds or Bounds()
+    confined = limits.limited(sandbox.confine(argv, readable=readable, writable=[folder]))
+    watch = Watch(limits, folder, log)
     before = oom_kills()
     try:
-        logged(confined, log, cwd=folder, env=environment(env), follow=follow)
+        logged(
+            confined, log, cwd=folder, env=environment(env), follow=follow, beyond=watch.exceeded
+        )
+    except BeyondError as error:
+        raise BuildError(
+            f"the {what} does not build: {error.output}",
+            why="it was ended, with all that it had started",
+            evidence=log,
+            advice="no build takes so much; see what it does at the end of the log",
+        ) from error
     except CommandError as error:
-        text = log.read_text(errors="replace")
+        text = words_of(log)
         if fault := _fault_of_host(what, text, log, before):
             raise fault from error
         raise BuildError(
@@ -71,6 +85,14 @@ def run_step(
             why=compiler_errors(text) or error.output,
             evidence=log,
         ) from error
+
+
+def words_of(log: Path) -> str:
+    """What a build printed; nothing where it put something else in the log's place."""
+    try:
+        return stranger.read(log.parent, log.name).decode(errors="replace")
+    except (stranger.NotPlainError, FileNotFoundError):
+        return ""
 
 
 def _fault_of_host(what: str, text: str, log: Path, oom_before: int | None) -> HostError | None:

@@ -3,7 +3,13 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
+
+from harness.host import stranger
+
+# A note names what one object was made of: some thousand headers.
+_NOTES_BYTES = 4 << 20
 
 # `obj-$(CONFIG_X) += a.o b/`, and the parts of a composite object: `x-$(CONFIG_Y) += c.o`.
 _ASKS = re.compile(
@@ -20,16 +26,19 @@ def inputs(folder: Path, tree: Path) -> list[str]:
     prefix = f"{tree}/".encode()
     found: set[bytes] = set()
     for notes in folder.rglob(".*.cmd"):
-        found.update(notes.read_bytes().partition(b"\nsource_")[2].split())
+        with suppress(stranger.NotPlainError, FileNotFoundError):
+            text = stranger.read(folder, notes.relative_to(folder), _NOTES_BYTES)
+            found.update(text.partition(b"\nsource_")[2].split())
     paths = (path.removeprefix(prefix) for path in found if path.startswith(prefix))
     return sorted(path.decode(errors="surrogateescape") for path in paths)
 
 
 def forget(folder: Path, source: str) -> None:
     """Remove an object that is no part of the kernel, and kbuild's notes of it."""
-    path = folder / PurePosixPath(source).with_suffix(".o")
-    path.unlink(missing_ok=True)
-    path.with_name(f".{path.name}.cmd").unlink(missing_ok=True)
+    path = PurePosixPath(source).with_suffix(".o")
+    for name in (path, path.with_name(f".{path.name}.cmd")):
+        with suppress(stranger.NotPlainError):
+            stranger.remove(folder, name)
 
 
 def symbols_for(source: str, makefiles: Iterable[str]) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,8 @@ from harness.build import kbuild, kconfig
 from harness.build.compile import LOG, prepare, run_step
 from harness.build.recipe import MODULES
 from harness.errors import BuildError, HostError, OwnPartError
-from harness.host import sandbox
+from harness.host import sandbox, stranger
+from harness.host.bounds import Bounds
 from harness.host.process import version
 from harness.host.store import Cache, digest, file_digest, update_files, write_json, write_text
 from harness.model import Architecture, Fragment, Subject, Variant
@@ -35,6 +35,8 @@ INPUTS = "inputs"
 # What an artifact holds: another one is made where this changes.
 _LAYOUT = "with inputs, with test PMUs"
 DEBUG = "kconfig/debug.config"
+_MODULES = "modules"
+_CONFIG_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class Builder:
     ) -> None:
         self.cache = cache
         self.configuration = configuration
+        self.bounds = Bounds()
         self.source = source
         self.architecture = architecture
         self.modules = modules
@@ -208,19 +211,13 @@ class Builder:
         self._open_folder()
         self._configure(tree)
         self.make("kernel", Path(self.architecture.image).name, "modules")
-        modules = self._modules()
+        self._modules()
         with self.cache.publish(kernel.folder) as new:
-            image = self.folder / self.architecture.image
-            shutil.copyfile(image, new / IMAGE)
-            for name in MODULES:
-                shutil.copyfile(modules / name, new / name)
-            kept = [(".config", "config"), (SYMBOLS, SYMBOLS)]
-            for name, target in [
-                *kept,
-                *([(VMLINUX, VMLINUX)] if self.configuration.debug else []),
-            ]:
-                shutil.copyfile(self.folder / name, new / target)
-            shutil.copyfile(self.log, new / LOG)
+            kept = [(self.architecture.image, IMAGE), (".config", "config"), (SYMBOLS, SYMBOLS)]
+            kept += [(f"{_MODULES}/{name}", name) for name in MODULES]
+            kept += [(VMLINUX, VMLINUX)] if self.configuration.debug else []
+            for name, target in [*kept, (LOG, LOG)]:
+                self._keep(name, new / target)
             made_of = "\n".join(kbuild.inputs(self.folder, self.source.tree.work))
             write_text(new / INPUTS, made_of)
             write_json(
@@ -238,6 +235,17 @@ class Builder:
                 },
             )
 
+    def _keep(self, name: str, target: Path) -> None:
+        """Copy a file that the build made; raises BuildError where it is none."""
+        try:
+            stranger.copy(self.folder, name, target)
+        except (stranger.NotPlainError, FileNotFoundError) as error:
+            raise BuildError(
+                "the kernel does not build: it made something else than a kernel",
+                why=str(error),
+                evidence=self.log,
+            ) from error
+
     def _open_folder(self) -> None:
         """Have the build folder, with no log in it."""
         self.cache.use(self.folder, f"{self.source.spec}, {self.architecture.name}")
@@ -249,12 +257,12 @@ class Builder:
         fragment = self.folder / "fragment.config"
         stamp = self.folder / "config.stamp"
         key = digest(self.fragment, self.toolchain, self.source.tree.kconfig_digest(tree))
-        if stamp.exists() and stamp.read_text() == key and (self.folder / ".config").exists():
+        if stranger.text(self.folder, stamp.name) == key and (self.folder / ".config").exists():
             return
         stamp.unlink(missing_ok=True)
         write_text(fragment, self.fragment)
         self.make("kconfig", f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig")
-        got = (self.folder / ".config").read_text(encoding="utf-8")
+        got = self._config()
         lost = kconfig.lost(self.fragment, got)
         added = "".join(one.text + "\n" for one in self.configuration.added)
         if theirs := kconfig.lost(added, got):
@@ -275,9 +283,18 @@ class Builder:
             )
         write_text(stamp, key)
 
-    def _modules(self) -> Path:
+    def _config(self) -> str:
+        """What kconfig made; raises BuildError where that is no config."""
+        try:
+            return stranger.read(self.folder, ".config", _CONFIG_BYTES).decode(errors="replace")
+        except (stranger.NotPlainError, FileNotFoundError) as error:
+            raise BuildError(
+                "kconfig makes no config", why=str(error), evidence=self.log
+            ) from error
+
+    def _modules(self) -> None:
         """Build the modules against this subject, in a folder; raises OwnPartError."""
-        place = self.folder / "modules"
+        place = self.folder / _MODULES
         update_files(self.modules, place)
         try:
             self.make("modules of the harness", f"M={place}", "modules")
@@ -289,7 +306,6 @@ class Builder:
                 advice="make guest-images/modules go with what this kernel changed; compat.h "
                 "there has what differs between kernels",
             ) from error
-        return place
 
     def make(
         self, what: str, *targets: str, below: str = "", env: Mapping[str, str] | None = None
@@ -306,4 +322,4 @@ class Builder:
         argv += ["LLVM=1"] if self.configuration.llvm and not below else []
         argv += targets
         built_with = {**REPRODUCIBLE, **(env or {})}
-        run_step(what, argv, self.folder, readable=[tree], env=built_with)
+        run_step(what, argv, self.folder, readable=[tree], env=built_with, bounds=self.bounds)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.build.compile import LOG
 from harness.build.kernel import Builder
+from harness.host import stranger
 from harness.host.store import digest
 from harness.model import Subject
 
@@ -53,7 +54,7 @@ def _make(builder: Builder, place: Path) -> None:
             words = (f"OUTPUT={output}", headers)
             flags = {"CFLAGS": CFLAGS}
             builder.make("perf_events selftests", *words, below=PERF_EVENTS, env=flags)
-            shutil.copyfile(builder.log, new / LOG)
+            stranger.copy(builder.folder, LOG, new / LOG)
         for program in sorted(output.iterdir()):
-            if program.is_file():
-                shutil.copyfile(program, new / program.name)
+            if program.is_file() and not program.is_symlink():
+                stranger.copy(builder.folder, f"{output.name}/{program.name}", new / program.name)

@@ -8,7 +8,19 @@ from typing import NoReturn
 import click
 
 from harness import __version__
-from harness.cli import cache, coverage, guests, host, ladder, mutants, results, streams
+from harness.cli import (
+    bisect,
+    cache,
+    compare,
+    coverage,
+    guests,
+    host,
+    ladder,
+    mutants,
+    results,
+    steps,
+    streams,
+)
 from harness.errors import Exit, HarnessError, HostError
 from harness.host import process
 from harness.run.request import PROGRAM
@@ -24,6 +36,7 @@ Examples:
   ./pmu-harness run                               the 2010 callbacks, against a kernel without
   ./pmu-harness run --patch my.patch              your patch, against the kernel without it
   ./pmu-harness run --source path:~/linux         your tree as it is
+  ./pmu-harness ci *.patch                        a series, patch by patch: which one broke what
   ./pmu-harness run --series pre-callbacks        a kernel that loses its counters: exits 1
   ./pmu-harness ladder                            the whole suite on each kernel that is kept green
   ./pmu-harness mutants -k throttle               which check catches which bug
@@ -55,10 +68,17 @@ _COMMANDS = (
     guests.run,
     mutants.mutants,
     guests.shell,
+    steps.ci,
+    bisect.bisect,
+    bisect.bisect_step,
+    compare.compare_,
+    compare.baseline,
+    compare.history_,
     ladder.ladder,
     coverage.coverage,
     results.judge,
     results.report,
+    results.schema,
     host.doctor_,
     host.emulator,
     host.list_,

@@ -20,10 +20,11 @@ from harness.cli.options import (
     completes,
     detail_options,
     kconfig_option,
+    known_option,
     machine_option,
     variant_option,
 )
-from harness.cli.results import finish
+from harness.cli.results import finish, remember
 from harness.doctor.findings import AUTO
 from harness.doctor.gather import Examination
 from harness.doctor.trial import Doctor
@@ -159,6 +160,13 @@ def _is_option(word: str) -> bool:
     help="Exit with 3 where guests executed less of the patch's lines than that.",
 )
 @click.option("--bare", is_flag=True, help="The source as it is, without any series.")
+@click.option(
+    "--upon",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="The first N of the patches are the reference's as well: judge the others against them.",
+)
 @click.option("--rerun", is_flag=True, help="Boot again what an identical machine did before.")
 @click.option(
     "--repetitions",
@@ -167,6 +175,7 @@ def _is_option(word: str) -> bool:
     help="Guests for each scenario, on a machine whose runs differ.  [default: the machine's]",
 )
 @click.option("--refresh", is_flag=True, help="Ask Debian for newer kernel sources.")
+@known_option
 @carried_out("The run's folder")
 @detail_options
 def run(**options: Any) -> None:
@@ -176,7 +185,9 @@ def run(**options: Any) -> None:
     releases and re-acquires its counters.
     """
     detail = chosen_detail(brief=options["brief"], full=options["full"])
-    finish(_run(Console(), options), detail)
+    result, path = _run(Console(), options)
+    remember(result, path)
+    finish((result, path), detail)
 
 
 def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:

@@ -14,7 +14,7 @@ from harness.ask.catalog import Catalog
 from harness.build.emulator import provide_for
 from harness.cli.guests import choose, run_of
 from harness.cli.options import carried_out, completes
-from harness.cli.results import EXITS, write_reports
+from harness.cli.results import EXITS, remember, write_reports
 from harness.errors import HarnessError
 from harness.host.progress import Progress
 from harness.host.store import Cache, new_run_folder, write_text
@@ -64,6 +64,7 @@ class _Climb:
                 noted=examined.noted(choice),
             ).execute()
         write_reports(result, folder)
+        remember(result, folder)
         status = EXITS[result.status]
         return row_of(rung, prepared.plan, result, status=status, evidence=folder)
 

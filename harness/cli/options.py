@@ -73,6 +73,14 @@ kconfig_option = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file of CONFIG_ lines to add to the configuration; repeat for several.",
 )
+known_option = click.option(
+    "--known",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Known issues of yours, with reason, link and expiry: what they explain is a skip "
+    "(docs/compare.md); repeat for several.",
+)
 yes_option = click.option("--yes", is_flag=True, help="Install missing packages without asking.")
 
 

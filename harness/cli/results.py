@@ -1,21 +1,49 @@
 # SPDX-License-Identifier: MIT
 """Commands that show what is stored, judge and report; and how each run ends."""
 
+import json
+import os
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import click
 from rich.console import Console
 
-from harness.cli.options import chosen_detail, detail_options
-from harness.errors import Exit
-from harness.host.store import write_text
-from harness.model import RunResult, Status
-from harness.report import html, junit, text
+from harness.cli.options import chosen_detail, detail_options, known_option
+from harness.errors import Exit, HostError, PlanError
+from harness.host.store import write_bytes, write_json, write_text
+from harness.model import (
+    Bisection,
+    Change,
+    Comparison,
+    Frozen,
+    Ladder,
+    Plan,
+    Role,
+    RunResult,
+    SeriesResult,
+    Status,
+)
+from harness.report import html, junit, kcidb, ktap, mail, summary, text
 from harness.run.conclusion import rejudge
 from harness.run.folder import RunFolder
+from harness.run.history import History
+from harness.run.known import known_issues
+from harness.run.request import PROGRAM, command_line
 
+KCIDB, REPLY = "kcidb.json", "reply.eml"
+# What docs/schema/ has a file of.
+SCHEMAS: dict[str, type[Frozen]] = {
+    "bisection": Bisection,
+    "comparison": Comparison,
+    "ladder": Ladder,
+    "results": RunResult,
+    "series": SeriesResult,
+}
+# Of so many broken scenarios a reply's command names each.
+_SCENARIOS = 3
 EXITS = {
     Status.PASS: Exit.PASS,
     Status.SKIP: Exit.ERROR,
@@ -27,20 +55,64 @@ EXITS = {
 
 @click.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
+@known_option
 @detail_options
-def judge(run_folder: Path, brief: bool, full: bool) -> None:
+def judge(run_folder: Path, known: tuple[Path, ...], brief: bool, full: bool) -> None:
     """Judge a stored run again, with the checks of today; no kernel, no QEMU."""
     detail = chosen_detail(brief=brief, full=full)
-    finish((rejudge(RunFolder(run_folder)), run_folder), detail)
+    issues = known_issues(known, lambda text: click.echo(text, err=True))
+    finish((rejudge(RunFolder(run_folder), issues), run_folder), detail)
 
 
 @click.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--trace",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the callback log as a trace for ui.perfetto.dev.",
+)
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    metavar="NAME",
+    help="Only this scenario in the trace; repeat for several.",
+)
 @detail_options
-def report(run_folder: Path, brief: bool, full: bool) -> None:
+def report(
+    run_folder: Path, trace: Path | None, scenarios: tuple[str, ...], brief: bool, full: bool
+) -> None:
     """Show a stored run's results, and write its reports anew."""
     detail = chosen_detail(brief=brief, full=full)
+    if trace:
+        _write_trace(RunFolder(run_folder), trace, scenarios)
     finish((RunFolder(run_folder).read_results(), run_folder), detail)
+
+
+def _write_trace(folder: RunFolder, trace: Path, chosen: tuple[str, ...]) -> None:
+    """The callback logs of a run's cells, as one trace; raises PlanError where there are none."""
+    from harness.report import perfetto  # noqa: PLC0415 (takes long)
+
+    plan, result = folder.read_plan(), folder.read_results()
+    wide = {row.name for row in plan.scenarios if "shared-counters" in row.needs}
+    wanted = [cell for cell in result.cells if not chosen or cell.cell.scenario in chosen]
+    records = {cell.cell.id: folder.observed(cell.shown).records for cell in wanted}
+    if not any(found.calls for found in records.values()):
+        raise PlanError(
+            f"no guest of {folder.path} has a callback log",
+            why=f"asked for: {', '.join(chosen) or 'all scenarios'}",
+            advice="./pmu-harness report RUN names the scenarios",
+        )
+    shared = {cell.cell.id for cell in wanted if cell.cell.scenario in wide}
+    write_bytes(trace, perfetto.render(records, shared))
+
+
+@click.command()
+@click.argument("name", type=click.Choice(sorted(SCHEMAS)))
+def schema(name: str) -> None:
+    """Print the JSON Schema of a file that this writes: results.json, series.json, ..."""
+    click.echo(json.dumps(SCHEMAS[name].model_json_schema(mode="serialization"), indent=1))
 
 
 def finish(outcome: tuple[RunResult, Path], detail: text.Detail) -> NoReturn:
@@ -48,14 +120,63 @@ def finish(outcome: tuple[RunResult, Path], detail: text.Detail) -> NoReturn:
     result, path = outcome
     write_reports(result, path)
     text.show(Console(), result, str(path), detail)
+    tell_github(path / "summary.md", summary.annotations(result))
     sys.exit(EXITS[result.status])
 
 
+def remember(result: RunResult, path: Path) -> None:
+    """Add a run to the history; that this cannot be is said, and no failure of the run's."""
+    try:
+        History().record(RunFolder(path).read_plan(), result, path)
+    except HostError as error:
+        click.echo("\n".join(error.lines()), err=True)
+
+
 def write_reports(result: RunResult, path: Path) -> None:
-    """Put the reports for a CI and for a browser into a run's folder."""
+    """Put the reports for a CI, for a browser and for a list into a run's folder."""
     folder = RunFolder(path)
+    plan = folder.read_plan()
     records = {cell.cell.id: folder.observed(cell.shown).records for cell in result.cells}
     subjects = {cell.cell.subject: folder.facts(cell.cell.subject) for cell in result.cells}
     write_text(path / "junit.xml", junit.render(result))
-    scenarios = {scenario.name: scenario for scenario in folder.read_plan().scenarios}
+    write_text(path / "results.ktap", ktap.render(result))
+    write_text(path / "summary.md", summary.render(result))
+    facts = folder.facts(plan.subjects[Role.CANDIDATE].name)
+    write_json(path / KCIDB, kcidb.document(result, plan, facts))
+    if result.patches:
+        write_bytes(path / REPLY, mail.render(result, _again(plan, result)))
+    scenarios = {scenario.name: scenario for scenario in plan.scenarios}
     write_text(path / "report.html", html.render(result, records, subjects, scenarios))
+
+
+def write_series_reports(result: SeriesResult, path: Path, command: Sequence[str]) -> None:
+    """The same for a series, of whose steps each has its own in its folder.
+
+    `command` is what judges it again but for the patches.
+    """
+    write_text(path / "junit.xml", junit.render_series(result))
+    write_text(path / "summary.md", summary.render_series(result))
+    write_text(path / "report.html", html.render_series(result))
+    write_bytes(path / REPLY, mail.render_series(result, command))
+    files = [path / step.folder / KCIDB for step in result.steps if step.folder]
+    write_json(path / KCIDB, kcidb.merged([json.loads(file.read_bytes()) for file in files]))
+
+
+def tell_github(summary_file: Path, annotations: Iterable[str]) -> None:
+    """In a job of GitHub's, put the summary where it is shown, and print the annotations."""
+    place = os.environ.get("GITHUB_STEP_SUMMARY")
+    if place:
+        with Path(place).open("a", encoding="utf-8") as file:
+            file.write(summary_file.read_text(encoding="utf-8"))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in annotations:
+            click.echo(line)
+
+
+def _again(plan: Plan, result: RunResult) -> list[str]:
+    """The command that anybody can give, without the patches: what is broken, or all."""
+    broken = (one.scenario for one in result.changes if one.change is Change.BROKEN)
+    asked = list(dict.fromkeys(broken))[:_SCENARIOS]
+    words = [PROGRAM, "run", "--source", plan.source, "--machine", plan.machine.name]
+    words += [word for name in asked for word in ("--scenario", name)]
+    return [command_line([*words, "--patch"])]

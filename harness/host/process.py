@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import HostError, advice_on
+from harness.host import stranger
 
 # What a command says where ENOSPC ends it.
 DISK_FULL = "No space left on device"
 GRACE_S = 3.0
 KILL_S = 10.0
 FOLLOW_S = 1.0
+WATCH_S = 0.5
 VERSION_S = 20.0
 _PR_SET_THP_DISABLE = 41
 _VMSTAT = Path("/proc/vmstat")
@@ -268,6 +270,10 @@ def bounded(
     return status if in_time else None
 
 
+class BeyondError(CommandError):
+    """A command was ended because it took more than it may: `output` says of what."""
+
+
 def logged(
     argv: Sequence[str],
     log: Path,
@@ -275,25 +281,55 @@ def logged(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     follow: Callable[[str], None] | None = None,
+    beyond: Callable[[int], str] | None = None,
 ) -> None:
     """Run a long command, its command line and output appended to a log.
 
-    `follow` gets the log's last line each second.  Raises CommandError, with the
-    log's last lines as its output.
+    `follow` gets the log's last line each second; `beyond` says several times a second what
+    the child has taken too much of, if anything.  Raises CommandError, with the
+    log's last lines as its output; BeyondError; HostError where the log is no plain file.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
+    with _appending(log) as file:
         file.write(f"$ {shlex.join(argv)}\n".encode())
         file.flush()
         child = start(argv, stdout=file, cwd=cwd, env=env)
+        excess = ""
         try:
-            while not _over(child, FOLLOW_S if follow else None):
-                if follow:
-                    follow(tail(log, 1))
+            excess = _attended(child, log, follow, beyond)
         finally:
             status = end(child)
+    if excess:
+        raise BeyondError(argv, status, excess)
     if status:
         raise CommandError(argv, status, tail(log))
+
+
+def _attended(
+    child: "subprocess.Popen[bytes]",
+    log: Path,
+    follow: Callable[[str], None] | None,
+    beyond: Callable[[int], str] | None,
+) -> str:
+    """Wait for a child, or until it has taken too much, which is said."""
+    interval = WATCH_S if beyond else FOLLOW_S if follow else None
+    while not _over(child, interval):
+        if follow:
+            follow(tail(log, 1))
+        if beyond and (excess := beyond(child.pid)):
+            return excess
+    return ""
+
+
+def _appending(log: Path) -> IO[bytes]:
+    try:
+        return os.fdopen(stranger.appending(log), "ab")
+    except stranger.NotPlainError as error:
+        raise HostError(
+            f"the log {log} cannot be written",
+            why=f"{error}: something is in its place",
+            advice=f"see what lies there (ls -l), and remove {log.parent}",
+        ) from error
 
 
 def _over(child: "subprocess.Popen[bytes]", seconds: float | None) -> bool:
@@ -306,10 +342,11 @@ def _over(child: "subprocess.Popen[bytes]", seconds: float | None) -> bool:
 
 
 def tail(path: Path, lines: int = 20, size: int = 16384) -> str:
-    """The last lines of a file, without reading more than `size` bytes."""
+    """The last lines of a plain file, without reading more than `size` bytes."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - size))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
-    except OSError:
+        with stranger.opened(path.parent, path.name) as file:
+            begin = max(0, os.fstat(file).st_size - size)
+            text = os.pread(file, size, begin).decode(errors="replace")
+            return "\n".join(text.splitlines()[-lines:])
+    except (OSError, stranger.NotPlainError):
         return ""

@@ -275,11 +275,21 @@ def new_run_folder(place: Path | None, stamp: str, label: str) -> Path:
 
 
 def update_files(source: Path, target: Path) -> None:
-    """Make the files of one folder stand in another, rewriting only what differs."""
-    target.mkdir(parents=True, exist_ok=True)
+    """Make the files of one folder stand in another, rewriting only what differs.
+
+    A link in the place of one of them is removed, and not followed.
+    """
+    _unlinked(target).mkdir(parents=True, exist_ok=True)
     for path in source.iterdir():
-        copy = target / path.name
+        copy = _unlinked(target / path.name)
         if path.is_dir():
             update_files(path, copy)
         elif path.is_file() and not (copy.exists() and filecmp.cmp(path, copy, shallow=False)):
             shutil.copyfile(path, copy)
+
+
+def _unlinked(path: Path) -> Path:
+    """A path that is no link, nor anything else than a file or a folder."""
+    if path.is_symlink() or (path.exists() and not (path.is_file() or path.is_dir())):
+        path.unlink()
+    return path

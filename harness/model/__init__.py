@@ -4,6 +4,7 @@
 from harness.model.answers import Answer, Answers, answer_for
 from harness.model.base import Frozen, Version, VersionRange, parse_version
 from harness.model.cache import CacheEntry, CachePolicy, parse_size, shown_size
+from harness.model.compare import Bisection, Comparison, NumberMoved, RunHead, Tried, Trying
 from harness.model.coverage import (
     Coverage,
     CoveredFunction,
@@ -13,6 +14,7 @@ from harness.model.coverage import (
     MeasuredSource,
     SuiteCoverage,
 )
+from harness.model.history import Point, Trend
 from harness.model.host import (
     Boot,
     Choice,
@@ -72,8 +74,9 @@ from harness.model.scenario import (
     copies,
 )
 from harness.model.series import Claim, Series, SeriesPatch
+from harness.model.steps import SeriesResult, Step, StepState, Turn
 from harness.model.variant import LLVM, PLAIN, Fragment, Variant
-from harness.model.verdict import Erratum, GuestEnd, Outcome, Status, Verdict
+from harness.model.verdict import Erratum, GuestEnd, KnownIssue, Outcome, Status, Verdict
 
 __all__ = [
     "HARDWARE",
@@ -86,6 +89,7 @@ __all__ = [
     "Answer",
     "Answers",
     "Architecture",
+    "Bisection",
     "Boot",
     "CacheEntry",
     "CachePolicy",
@@ -95,6 +99,7 @@ __all__ = [
     "Changed",
     "Choice",
     "Claim",
+    "Comparison",
     "Counters",
     "Coverage",
     "CoveredFunction",
@@ -119,6 +124,7 @@ __all__ = [
     "Kill",
     "KillMatrix",
     "KnownFailure",
+    "KnownIssue",
     "Ladder",
     "LadderRow",
     "LineTable",
@@ -128,6 +134,7 @@ __all__ = [
     "Mutation",
     "Noise",
     "NoiseLimit",
+    "NumberMoved",
     "Obstacle",
     "Outcome",
     "Outer",
@@ -137,25 +144,34 @@ __all__ = [
     "PatchInfo",
     "Plan",
     "PmuSpec",
+    "Point",
     "Regime",
     "Repetition",
     "Reproducer",
     "Role",
+    "RunHead",
     "RunResult",
     "Rung",
     "Scenario",
     "Series",
     "SeriesPatch",
+    "SeriesResult",
     "Stage",
     "Status",
+    "Step",
+    "StepState",
     "Subject",
     "SuiteCoverage",
     "Tool",
     "Topic",
     "TouchedFile",
     "Traced",
+    "Trend",
     "Triaged",
     "Trial",
+    "Tried",
+    "Trying",
+    "Turn",
     "Variant",
     "Verdict",
     "Version",

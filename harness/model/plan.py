@@ -66,7 +66,7 @@ class PatchFile(PatchInfo):
 class Subject(Frozen):
     """Source + patches; `name` is what a person reads, such as 6.12+pre-callbacks.
 
-    `title` is that of the cover letter; `notes` tell what of the mails was left out.
+    `title` is that of the `cover` letter; `notes` tell what of the mails was left out.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Subject(Frozen):
     version: str
     patches: tuple[PatchFile, ...]
     title: str = ""
+    cover: PatchInfo | None = None
     notes: tuple[str, ...] = ()
 
 

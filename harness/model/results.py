@@ -104,7 +104,7 @@ class RunResult(Frozen):
     files that the candidate changes of it, where both were built; `exercised` is False where
     nothing of them is in a guest, so that nothing was judged; `strict` is the plan's.
     `coverage` says which of their lines ran, where that is known.
-    `patches` are the candidate's, `title` is their cover letter's, `notes` what was left out.
+    `patches` are the candidate's, `title` is their `cover` letter's, `notes` what was left out.
     """
 
     schema_version: Literal[1] = 1
@@ -121,6 +121,7 @@ class RunResult(Frozen):
     coverage: Coverage | None = None
     strict: bool = False
     title: str = ""
+    cover: PatchInfo | None = None
     patches: tuple[PatchInfo, ...] = ()
     notes: tuple[str, ...] = ()
     cells: tuple[CellResult, ...]

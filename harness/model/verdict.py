@@ -2,8 +2,11 @@
 """How a guest ended, what a check found, and the known defects that explain a failure."""
 
 import re
+from datetime import date
 from enum import Enum
 from typing import Literal
+
+from pydantic import Field
 
 from harness.model.base import Frozen, VersionRange
 from harness.model.rows import Machine
@@ -100,3 +103,34 @@ class Erratum(Frozen):
     def explains(self, line: str) -> bool:
         """True if a line of evidence tells of this defect."""
         return re.search(self.matching, line) is not None
+
+
+class KnownIssue(Frozen):
+    """A failure that a person knows of, in the form of an erratum, until a day.
+
+    `reason` says why it is not to be looked at, `link` where it is dealt with.
+    """
+
+    reason: str = Field(min_length=1)
+    link: str = Field(pattern=r"^https?://\S+$")
+    expires: date
+    versions: VersionRange = VersionRange()
+    architecture: str | None = None
+    machine: str | None = None
+    excuses: dict[str, tuple[str, ...]] = Field(min_length=1)
+    matching: str = ""
+    by_chance: bool = False
+
+    def erratum(self, name: str) -> Erratum:
+        """What it excuses."""
+        return Erratum(
+            name=name,
+            what=f"known until {self.expires}: {self.reason}",
+            source=self.link,
+            versions=self.versions,
+            architecture=self.architecture,
+            machine=self.machine,
+            excuses=self.excuses,
+            matching=self.matching,
+            by_chance=self.by_chance,
+        )

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-from jinja2 import Environment
+from jinja2 import Environment, Template
 
 from harness.guest.records import Records
-from harness.model import Change, Repetition, Role, RunResult, Scenario, Status
+from harness.model import Change, Repetition, Role, RunResult, Scenario, SeriesResult, Status
 from harness.report.coverage import shown
 from harness.report.outline import changed, moved, numbers, patches, remarks, unbuilt
 from harness.report.periods import HEIGHT, WIDTH, Chart, chart
+from harness.report.steps import title_of, upon, where
 from harness.report.table import Row, by_scenario, counts, rows, subject_names, times
 from harness.report.timeline import Timeline, timeline
 from harness.verdict.coverage import summary
@@ -91,10 +92,7 @@ def render(
 
     `records` are by cell id, `subjects` (what each was built from) and `scenarios` by name.
     """
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(
-        files("harness.report").joinpath("report.html").read_text(encoding="utf-8")
-    )
+    template = _template("report.html")
     names = subject_names(result)
     shared = {name for name, row in scenarios.items() if "shared-counters" in row.needs}
     return template.render(
@@ -116,4 +114,16 @@ def render(
         chart_size=(WIDTH, HEIGHT),
         subjects=subjects,
         repeats=list(dict.fromkeys(cell.repeat for cell in result.cells)),
+    )
+
+
+def render_series(result: SeriesResult) -> str:
+    """The page of a series: a row for each patch, with a link to its own page."""
+    return _template("series.html").render(result=result, title_of=title_of, upon=upon, where=where)
+
+
+def _template(name: str) -> Template:
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(
+        files("harness.report").joinpath(name).read_text(encoding="utf-8")
     )

@@ -9,16 +9,11 @@ from itertools import chain
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from harness.checks import ALWAYS
 from harness.machine.crash import clean
-from harness.model import Change, RunResult, Status
+from harness.model import RunResult, SeriesResult, Status, Step, StepState
+from harness.report.blame import Case, cases
 from harness.report.outline import changed, moved, remarks
-from harness.report.table import Row, by_scenario, rows
 from harness.verdict.coverage import summary
-from harness.verdict.judge import HEALTH
-
-# What a guest is asked whatever its scenario: these say why the rest was not measured.
-_GIVEN = (HEALTH, *ALWAYS)
 
 # As many lines that never ran have a property.
 _NEVER = 50
@@ -31,22 +26,21 @@ _RESULTS: dict[Status, type[Failure | Error | Skipped]] = {
 }
 
 
-def _case(row: Row, *, kind: type[Failure | Error | Skipped] | None) -> TestCase:
-    """A row's case, with what became of it: passed where `kind` is None."""
+def _case(found: Case) -> TestCase:
+    """A row's case, with what became of it."""
+    row, verdict = found.row, found.row.candidate
     case = TestCase(row.check, classname=row.scenario)
-    verdict = row.candidate
     lines = [f"measured: {verdict.measured}", f"expected: {verdict.expected}", *verdict.evidence]
     if row.reference and row.change:
         lines.append(f"reference: {row.reference.status.value}: {row.reference.measured}")
         lines.append(f"change: {row.change.value}")
     lines.append(f"repeat: {row.repeat}")
     text = clean("\n".join(lines).encode())
+    kind = _RESULTS.get(found.counts_as)
     if kind is None:
         case.system_out = text
     else:
-        still = row.change is Change.STILL_FAILING
-        said = f"fails on the reference as well: {verdict.measured}" if still else verdict.measured
-        result = kind(clean(said.encode()), verdict.status.value)
+        result = kind(clean(found.said.encode()), verdict.status.value)
         result.text = text
         case.result = [result]
     return case
@@ -54,19 +48,7 @@ def _case(row: Row, *, kind: type[Failure | Error | Skipped] | None) -> TestCase
 
 def _cases(result: RunResult) -> list[TestCase]:
     """A case for each row."""
-    explained = bool(result.failures) or not result.exercised
-    cases = []
-    for scenario in by_scenario(rows(result)).values():
-        # A guest that the kernel ended, or stopped: its own case says so.
-        ended = explained or any(
-            row.candidate.status is Status.FAIL for row in scenario if row.check in _GIVEN
-        )
-        for row in scenario:
-            unmeasured = not row.measured or not row.started
-            still = row.change is Change.STILL_FAILING and not result.strict
-            kind = _RESULTS.get(row.candidate.status)
-            cases.append(_case(row, kind=Skipped if (unmeasured and ended) or still else kind))
-    return cases
+    return [_case(found) for found in cases(result)]
 
 
 def _unexercised(result: RunResult) -> list[TestCase]:
@@ -133,6 +115,46 @@ def render(result: RunResult) -> str:
     cases = (_cases(result), _claims(result), _unexercised(result), _failures(result))
     for case in chain(*cases):
         suite.add_testcase(case)
+    suite.time = result.seconds
+    document = JUnitXml("pmu-harness")
+    document.add_testsuite(suite)
+    text: bytes = document.tostring()  # type: ignore[no-untyped-call]
+    return text.decode()
+
+
+_STEPS: dict[StepState, type[Failure | Error | Skipped]] = {
+    StepState.FAIL: Failure,
+    StepState.ERROR: Error,
+    StepState.NOT_RUN: Skipped,
+    StepState.NOT_REACHED: Skipped,
+}
+
+
+def _step(step: Step) -> TestCase:
+    """A patch of a series as a case."""
+    name = step.patch.subject or step.patch.stem or step.patch.path
+    case = TestCase(clean(f"{step.number}: {name}".encode()), classname="series")
+    case.time = step.seconds
+    lines = [step.headline, *(f"breaks {turn.check}" for turn in step.broke)]
+    lines += [f"repairs {turn.check} of patch {turn.broken_by}" for turn in step.repaired]
+    text = clean("\n".join([*lines, f"repeat: {step.repeat}"]).encode())
+    kind = _STEPS.get(step.state)
+    if kind is None:
+        case.system_out = text
+    else:
+        result = kind(clean(step.headline.encode()), step.state.value)
+        result.text = text
+        case.result = [result]
+    return case
+
+
+def render_series(result: SeriesResult) -> str:
+    """The XML document of a series: a case for each patch."""
+    suite = TestSuite(result.plan)
+    suite.timestamp = result.started
+    suite.add_property("verdict", clean(result.headline.encode()))
+    for step in result.steps:
+        suite.add_testcase(_step(step))
     suite.time = result.seconds
     document = JUnitXml("pmu-harness")
     document.add_testsuite(suite)

@@ -8,7 +8,7 @@ from harness.model import Change, Part, PatchInfo, RunResult, Status, TouchedFil
 from harness.report.table import rows
 
 # In this order they are told.
-_ORDER = (
+ORDER = (
     *(Change.BROKEN, Change.UNDECIDED, Change.FIXED),
     *(Change.STILL_FAILING, Change.NEW, Change.GONE),
 )
@@ -61,7 +61,7 @@ def changed(result: RunResult) -> list[Told]:
         found.setdefault(key, []).append(one.scenario)
         said.setdefault(key, (one.reference, one.candidate))
     told = [Told(*key, tuple(scenarios), *said[key]) for key, scenarios in found.items()]
-    return sorted(told, key=lambda one: _ORDER.index(one.change))
+    return sorted(told, key=lambda one: ORDER.index(one.change))
 
 
 def moved(result: RunResult) -> list[Moved]:

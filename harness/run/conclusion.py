@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """From what lies in a run's folder to its result: judged, and written beside it."""
 
+from collections.abc import Sequence
+
 from harness.errors import Blame, HarnessError
 from harness.model import (
     Cell,
     CellResult,
     Change,
     Coverage,
+    Erratum,
     GuestEnd,
     Outcome,
     Plan,
@@ -105,6 +108,7 @@ def conclude(
         coverage=coverage,
         strict=plan.strict,
         title=candidate.title,
+        cover=candidate.cover,
         patches=tuple(patch.info for patch in candidate.patches),
         notes=candidate.notes,
         cells=results,
@@ -114,12 +118,16 @@ def conclude(
     return result
 
 
-def rejudge(folder: RunFolder) -> RunResult:
-    """Judge a stored run again; what ended it before its guests had run stays true."""
-    before = folder.read_results()
+def rejudge(folder: RunFolder, known: Sequence[Erratum] = ()) -> RunResult:
+    """Judge a stored run again; what ended it before its guests had run stays true.
+
+    What is `known` excuses as the plan's own errata do.
+    """
+    before, plan = folder.read_results(), folder.read_plan()
+    plan = plan.model_copy(update={"errata": (*plan.errata, *known)})
     result = conclude(
         folder,
-        folder.read_plan(),
+        plan,
         failures=[],
         command=before.command,
         started=before.started,

@@ -3,6 +3,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -50,7 +51,7 @@ class RunFolder:
         (self.path / RESULTS).unlink(missing_ok=True)
         write_json(self.path / PLAN, plan.model_dump(mode="json"))
         write_json(self.path / HOST, host)
-        self._write_patches(plan.subjects[Role.CANDIDATE].patches)
+        write_patches(self.patches, plan.subjects[Role.CANDIDATE].patches)
         for cell in plan.cells:
             self.write_outcome(cell, NOT_STARTED)
 
@@ -58,15 +59,6 @@ class RunFolder:
     def patches(self) -> Path:
         """Where the candidate's patches are, as quilt and `--patch` take them."""
         return self.path / PATCHES
-
-    def _write_patches(self, patches: tuple[PatchFile, ...]) -> None:
-        names = [f"{_safe(patch.stem or PurePath(patch.path).stem)}.patch" for patch in patches]
-        if len(set(names)) < len(names):
-            names = [f"{number:04d}-{name}" for number, name in enumerate(names, 1)]
-        for name, patch in zip(names, patches, strict=True):
-            write_bytes(self.patches / name, as_mail(patch))
-        if names:
-            write_text(self.patches / SERIES, "".join(f"{name}\n" for name in names))
 
     def cell(self, cell: Cell) -> Path:
         """The folder of one cell."""
@@ -134,6 +126,17 @@ class RunFolder:
         """What a subject was built from; empty for one that was not built."""
         path = self.subject(subject) / "build.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def write_patches(folder: Path, patches: Sequence[PatchFile]) -> None:
+    """Put patches into a folder as quilt and `--patch` take them; none makes no folder."""
+    names = [f"{_safe(patch.stem or PurePath(patch.path).stem)}.patch" for patch in patches]
+    if len(set(names)) < len(names):
+        names = [f"{number:04d}-{name}" for number, name in enumerate(names, 1)]
+    for name, patch in zip(names, patches, strict=True):
+        write_bytes(folder / name, as_mail(patch))
+    if names:
+        write_text(folder / SERIES, "".join(f"{name}\n" for name in names))
 
 
 def _safe(name: str) -> str:

@@ -20,7 +20,7 @@ from harness.guest.workload import Provided
 from harness.host import noise
 from harness.host.progress import Progress
 from harness.host.store import Cache, update_files
-from harness.model import Cell, GuestEnd, LineTable, Outcome, Plan, Regime, Scenario
+from harness.model import Cell, GuestEnd, LineTable, Outcome, Plan, Regime, Role, Scenario
 from harness.model.coverage import Span
 from harness.run import observations
 from harness.run.folder import RunFolder
@@ -83,6 +83,7 @@ class Guests:
     emulator: Built | None
     rerun: bool
     patience: float
+    keep_reference: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
     # How a kernel's guest ended that did not get through its boot, by subject and variant.
@@ -102,7 +103,7 @@ class Guests:
             repetition=cell.repetition,
         )
         stored = self.cache.use(self.cache.observations / name, self.plan.machine.name)
-        if stored.exists() and not self.rerun:
+        if stored.exists() and not self._again(cell):
             update_files(stored, self.folder.cell(cell))
             self.reused.add(cell.id)
             return
@@ -129,6 +130,10 @@ class Guests:
             )
         if outcome.end not in _HOSTS_OWN:
             self._keep(cell, place, stored, exact=exact and not scenario.takes_disk)
+
+    def _again(self, cell: Cell) -> bool:
+        """True if a cell is to be booted, though the same machine did it before."""
+        return self.rerun and not (self.keep_reference and cell.role is Role.REFERENCE)
 
     def _guest(self, scenario: Scenario, kernel: Kernel, parts: Parts) -> Guest:
         """What a cell boots, as soon as that is there."""

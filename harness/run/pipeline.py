@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from harness.errors import (
     PatchError,
     SubjectError,
 )
-from harness.host import process, sandbox
+from harness.host import process, sandbox, stranger
 from harness.host.progress import Progress
 from harness.host.store import Cache, update_files
 from harness.model import (
@@ -38,7 +38,6 @@ from harness.model import (
     Regime,
     Role,
     RunResult,
-    Subject,
     TouchedFile,
 )
 from harness.run.builders import Builders, builders_for
@@ -53,9 +52,13 @@ from harness.verdict.exercise import exercised, in_any
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run is carried out, as opposed to what it is about."""
+    """How a run is carried out, as opposed to what it is about.
+
+    With `keep_reference`, `rerun` is for the candidate's guests alone.
+    """
 
     rerun: bool = False
+    keep_reference: bool = False
     jobs: int = os.cpu_count() or 1
     timeout_scale: float = 1.0
     # Whether is noted what guests execute of a patch, or of these sources whatever a patch changes.
@@ -100,6 +103,7 @@ class Run:
             qemu=self.qemu,
             emulator=self.emulator,
             rerun=self.settings.rerun,
+            keep_reference=self.settings.keep_reference,
             patience=self.settings.timeout_scale,
         )
 
@@ -184,8 +188,8 @@ class Run:
         for role, subject in self.plan.subjects.items():
             with _blaming(self.plan, role):
                 builder.check(subject)
-                if self.plan.strict:
-                    _see_that_patches_apply_as_they_are(subject)
+                if self.plan.strict and role is Role.CANDIDATE:
+                    _see_that_own_patches_apply_as_they_are(self.plan)
 
     def _built(self, builders: Builders, role: Role) -> dict[str, Own]:
         """What of a subject's guests is its own, by the variants that it is built in."""
@@ -282,9 +286,12 @@ class Run:
         return Watch(diff, tables)
 
 
-def _see_that_patches_apply_as_they_are(subject: Subject) -> None:
-    """Raise PatchError for one that only applies after something was done to it."""
-    for patch in subject.patches:
+def _see_that_own_patches_apply_as_they_are(plan: Plan) -> None:
+    """Raise PatchError for one of the candidate's that only applies after something was done."""
+    reference = plan.subjects.get(Role.REFERENCE)
+    for patch in plan.subjects[Role.CANDIDATE].patches[
+        len(reference.patches) if reference else 0 :
+    ]:
         if patch.warnings:
             raise PatchError(
                 f"{patch.path} does not apply as it is",
@@ -306,8 +313,8 @@ def asked_tools(plan: Plan) -> set[str]:
 def _kept(evidence: Path, place: Path) -> Path:
     """A copy in the run's folder of what shows why a build failed, if it is there."""
     copy = place / evidence.name.lstrip(".")
-    if evidence.exists():
-        shutil.copyfile(evidence, copy)
+    with suppress(stranger.NotPlainError, FileNotFoundError):
+        stranger.copy(evidence.parent, evidence.name, copy)
     return copy
 
 

@@ -28,7 +28,9 @@ from harness.model import (
     Scenario,
     Series,
     Subject,
+    Variant,
 )
+from harness.run.known import known_issues
 from harness.run.reproducers import DEFAULT_SECONDS, made_of, resolved, scenario_name, scenarios_of
 from harness.source.apply import apply_all
 from harness.source.clone import Clone
@@ -69,6 +71,9 @@ class Asked:
     variants: tuple[str, ...] = ()
     kconfig: tuple[Path, ...] = ()
     fail_under: float | None = None
+    known: tuple[Path, ...] = ()
+    # So many of the patches are the reference's as well.
+    upon: int = 0
 
     @property
     def whole(self) -> bool:
@@ -92,13 +97,40 @@ class Prepared:
     added: tuple[Fragment, ...] = ()
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What all steps of a series have in common: what was asked, resolved, and the patches."""
+
+    asked: Asked
+    series: Series | None
+    machine: Machine
+    scenarios: tuple[Scenario, ...]
+    reproducers: Mapping[str, Made]
+    archive: Archive
+    source: Source
+    given: Intake
+    commits: str | None
+    known: tuple[Erratum, ...]
+    variants: tuple[Variant | None, ...]
+    added: tuple[Fragment, ...]
+
+
 def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], None]) -> Prepared:
     """The plan for what was asked; raises PlanError for what does not exist."""
+    ground = settle(catalog, cache, asked, say)
+    return planned(catalog, cache, ground, say, upon=asked.upon)
+
+
+def settle(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], None]) -> Ground:
+    """The source, the machine, the scenarios and the patches that were asked for.
+
+    Raises PlanError for what does not exist.
+    """
     series = _series(catalog, asked)
     machine = repeated(catalog.find("machines", asked.machine), asked.repetitions)
     architecture = catalog.architectures[machine.architecture]
     added = tuple(map(_fragment, asked.kconfig))
-    wanted = variants_for(catalog, asked.variants)
+    variants = variants_for(catalog, asked.variants)
     persons = scenarios_of(asked.reproducers, asked.seconds, machine)
     scenarios = (*(row for row, _ in persons.values()), *scenarios_for(catalog, asked, machine))
     reproducers = made_of(scenarios, persons, catalog, cache, architecture)
@@ -108,16 +140,53 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
     given = chosen.intake if chosen else take_in(asked.patches)
     spec = chosen.source if chosen else _spec(catalog, series, machine, request, asked)
     source = resolve(spec, request)
+    commits = chosen.text if chosen else None
+    known = known_issues(asked.known, say, taken=catalog.errata)
+    return Ground(
+        asked=asked,
+        series=series,
+        machine=machine,
+        scenarios=scenarios,
+        reproducers=reproducers,
+        archive=archive,
+        source=source,
+        given=given,
+        commits=commits,
+        known=known,
+        variants=variants,
+        added=added,
+    )
+
+
+def planned(
+    catalog: Catalog,
+    cache: Cache,
+    ground: Ground,
+    say: Callable[[str], None],
+    *,
+    upon: int = 0,
+    upto: int | None = None,
+) -> Prepared:
+    """The plan for the first `upto` patches, or all, against the first `upon` of them.
+
+    Raises PlanError where there are not so many.
+    """
+    asked, series, machine, source = ground.asked, ground.series, ground.machine, ground.source
+    given = replace(ground.given, patches=ground.given.patches[:upto])
+    _see_that_there_are(upon, given, asked)
     candidate, reference = _subjects(catalog, series, source, machine, given)
     if given.patches:
         candidate = _as_applied(candidate, source, cache, say)
-    planned = [
-        resolved(scenario, reproducers)
+    if upon and reference:
+        reference = _below(reference, candidate, upon)
+    rows = [
+        resolved(scenario, dict(ground.reproducers))
         .for_kernel(source.version, machine.architecture)
         .for_machine(machine)
-        for scenario in scenarios
+        for scenario in ground.scenarios
     ]
-    varied = under(wanted, planned, machine, source.version, by_name=bool(asked.scenarios))
+    named = bool(asked.scenarios)
+    varied = under(ground.variants, rows, machine, source.version, by_name=named)
     for left in varied.left_out:
         say(left)
     plan = make_plan(
@@ -129,16 +198,33 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
         reference=None if asked.alone else reference,
         machine=machine,
         scenarios=varied.scenarios,
-        variants=tuple(variant for variant in wanted if variant),
-        kconfig=tuple(fragment.path for fragment in added),
-        errata=_errata(catalog, series),
+        variants=tuple(variant for variant in ground.variants if variant),
+        kconfig=tuple(fragment.path for fragment in ground.added),
+        errata=(*_errata(catalog, series), *ground.known),
         noise_limits=_noise_limits(catalog, machine),
         strict=asked.strict,
         allow_unbuilt=asked.allow_unbuilt,
         fail_under=asked.fail_under,
     )
-    text = chosen.text if chosen else None
-    return Prepared(plan, source, archive, text, reproducers, added)
+    return Prepared(plan, source, ground.archive, ground.commits, ground.reproducers, ground.added)
+
+
+def _see_that_there_are(upon: int, given: Intake, asked: Asked) -> None:
+    """Raise PlanError where no patch is left that is the candidate's alone."""
+    if upon and asked.alone:
+        raise PlanError("--alone is without a reference, and --upon says what that is")
+    if upon and upon >= len(given.patches):
+        raise PlanError(
+            f"--upon {upon} leaves no patch to judge",
+            why=f"{len(given.patches)} were given",
+        )
+
+
+def _below(bare: Subject, candidate: Subject, upon: int) -> Subject:
+    """The source with the first patches of a candidate."""
+    patches = candidate.patches[:upon]
+    name = f"{bare.name}+{_called(Intake(patches))}"
+    return bare.model_copy(update={"name": name, "patches": patches})
 
 
 def _errata(catalog: Catalog, series: Series | None) -> tuple[Erratum, ...]:
@@ -261,7 +347,8 @@ def _subjects(
 
     if given.patches:
         bare = subject(None)
-        known = {"patches": given.patches, "title": given.title, "notes": given.notes}
+        kept = ("patches", "title", "cover", "notes")
+        known = {name: getattr(given, name) for name in kept}
         return bare.model_copy(update={"name": f"{bare.name}+{_called(given)}", **known}), bare
     if series is None:
         return subject(None), None
@@ -342,6 +429,7 @@ def repeatable(asked: Asked, prepared: Prepared, kept: Path) -> Asked:
 
     `kept` is where the run keeps its patches: what came on standard input is there.
     """
+    asked = replace(asked, known=tuple(path.absolute() for path in asked.known))
     if prepared.commits:
         asked = replace(asked, commits=prepared.commits)
     places = [kept if path == STANDARD_INPUT else path.absolute() for path in asked.patches]
@@ -371,6 +459,10 @@ def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:
     words += ["--machine", cell.machine, *_which(asked, cell.scenario), "--rerun"]
     for path in asked.kconfig:
         words += ["--kconfig", str(path)]
+    for file in asked.known:
+        words += ["--known", str(file)]
+    if asked.upon:
+        words += ["--upon", str(asked.upon)]
     if asked.repetitions is not None:
         words += ["--repetitions", str(asked.repetitions)]
     flags = {"--alone": asked.alone, "--bare": asked.bare, "--strict": asked.strict}

@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 
 from harness.errors import PlanError
 from harness.host.process import CommandError, capture
-from harness.model import PatchFile
+from harness.model import PatchFile, PatchInfo
 from harness.source.mail import SERIES, Chosen, Letter, chosen, stem
 from harness.source.patches import (
     LIMIT,
@@ -48,11 +48,12 @@ _INFO = re.compile(r"(?m)^(Author|Email|Subject): (.*)$")
 
 @dataclass(frozen=True)
 class Intake:
-    """The patches that were given, in order; their cover letter's title; what was left out."""
+    """The patches that were given, in order; their cover letter, its title; what was left out."""
 
     patches: tuple[PatchFile, ...]
     title: str = ""
     notes: tuple[str, ...] = ()
+    cover: PatchInfo | None = None
 
 
 def take_in(given: Sequence[Path]) -> Intake:
@@ -61,11 +62,13 @@ def take_in(given: Sequence[Path]) -> Intake:
     letters = [letter for some in found for letter in some.letters]
     notes = [note for some in found for note in some.notes]
     titles = [some.title for some in found if some.title]
+    letters_above = [some.cover for some in found if some.cover]
     bases = [some.base_commit for some in found if some.base_commit]
     if len(letters) > 1:
         covers = [letter for letter in letters if letter.is_cover]
         notes += [f"left out: the cover letter {letter.subject}" for letter in covers]
         titles += [letter.tag.title for letter in covers]
+        letters_above += covers
         letters = [letter for letter in letters if letter not in covers]
     for letter in letters:
         if not letter.diff:
@@ -75,6 +78,18 @@ def take_in(given: Sequence[Path]) -> Intake:
         patches=tuple(_patch(letter, base) for letter in letters),
         title=titles[0] if titles else "",
         notes=tuple(notes),
+        cover=_cover(letters_above[0]) if letters_above else None,
+    )
+
+
+def _cover(letter: Letter) -> PatchInfo:
+    """What is known of a cover letter, which has no patch."""
+    return PatchInfo(
+        path=letter.name,
+        stem=letter.stem,
+        subject=letter.subject,
+        author=letter.author,
+        message_id=letter.message_id,
     )
 
 

@@ -100,6 +100,7 @@ class Chosen:
 
     letters: tuple[Letter, ...]
     title: str = ""
+    cover: Letter | None = None
     base_commit: str = ""
     notes: tuple[str, ...] = ()
 
@@ -125,6 +126,7 @@ def chosen(place: str, letters: Sequence[Letter]) -> Chosen:
     return Chosen(
         letters=tuple(ordered),
         title=mine[-1].tag.title if mine else "",
+        cover=mine[-1] if mine else None,
         base_commit=next((one.base_commit for one in reversed(mine) if one.base_commit), ""),
         notes=(
             *(f"left out: the cover letter {cover.subject}" for cover in mine),
