@@ -3,7 +3,6 @@
 
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 
 from harness.model import GuestEnd
 
@@ -32,7 +31,7 @@ _SIGNS: tuple[tuple[GuestEnd, str], ...] = (
     ),
     (
         GuestEnd.OOPS,
-        r"Unable to handle kernel|Internal error: |BUG: |kernel BUG at |Oops: "
+        r"Unable to handle kernel|Internal error: |\bBUG: |kernel BUG at |Oops: "
         r"|: [0-9a-f]{4} \[#\d+\]",
     ),
     (GuestEnd.INIT_FAILED, r"No working init found|Attempted to kill init!"),
@@ -51,24 +50,27 @@ _ORDER = [end for end, _ in _SIGNS]
 _FATAL = (GuestEnd.OOPS, GuestEnd.INIT_FAILED, GuestEnd.PANIC)
 
 EVIDENCE_LINES = 16
+# Of lockdep's, which tell three stacks, the one that matters is the last.
 _REPORT_LINES = 80
+_TOOL_LINES = 400
 # As many as a guest has are told apart; more are a flood.
 _MOST = 50
 # Of x86 the kernel's: 0033 is what user space was at.
 _REGISTER = re.compile(r"(?:pc|lr) : |RIP: 0010:")
-_TRACE = re.compile(r"Call [Tt]race:|stack backtrace:")
+_TRACE = re.compile(r"Call [Tt]race:")
 _FRAME = re.compile(r"\s+(?P<function>[\w.]+)\+0x[0-9a-f]+/0x[0-9a-f]+")
 # A frame that the unwinder only found on the stack, or a stack's name.
 _NO_FRAME = re.compile(r"\s*(?:\? |</?[A-Z]+>)")
-# Frames of those who report, which are innermost.
+# Frames of those who report, and of what was called to come there: innermost of all.
 _REPORTER = re.compile(
-    r"(?:__)?(?:dump_|show_stack|print_|kasan_|asan_|hwasan_|kcsan_|tsan_|ubsan_|debug_print_object"
+    r"_*(?:dump_|show_stack|print_|kasan_|asan_|hwasan_|kcsan_|tsan_|ubsan_|debug_print_object"
     r"|debug_object|debug_check|might_|lockdep_|lock_|check_|validate_chain|mark_|schedule_bug"
-    r"|schedule_debug|warn|report_bug|handle_)"
+    r"|schedule_debug|warn|report_bug|handle_|raw_(?:spin|read|write)_|mutex_|down_|up_|fs_reclaim"
+    r"|k?v?[mzc]alloc|kmalloc|alloc_pages|slab_|kmem_cache_|kfree|memcpy|memset|memmove)"
 )
 # What of a tool's report says more than its first line: which locks, which memory, which index.
 _DETAIL = re.compile(
-    r".*(?:is trying to acquire lock:|already holding lock:|, at: |in_atomic\(\)|preempt_count: "
+    r".*(?:is trying to acquire|already holding|, at: |in_atomic\(\)|preempt_count: "
     r"|(?:Read|Write) of size|(?:read|write|race) (?:to|at|of)|is out of (?:range|bounds)"
     r"|shift exponent|suspicious rcu_|lock not held|object type:|Freed by task|Allocated by task)"
 )
@@ -100,7 +102,7 @@ def reports(text: str) -> list[Report]:
             break
     ends = [*list(starts)[1:], len(text)][: len(starts)]
     return [
-        _report(kind, start, text[start:end].splitlines()[:_REPORT_LINES])
+        _report(kind, start, text[start:end].splitlines()[:_TOOL_LINES])
         for (start, kind), end in zip(starts.items(), ends, strict=True)
     ]
 
@@ -112,24 +114,38 @@ def worst(found: list[Report]) -> Report | None:
 
 def _report(kind: GuestEnd, start: int, lines: list[str]) -> Report:
     if kind is not GuestEnd.REPORT:
-        return Report(kind, start, lines[0].strip(), tuple(_telling(lines)))
-    frames = [line for line in lines if _FRAME.match(line) and not _NO_FRAME.match(line)]
-    named = [match["function"] for line in frames if (match := _FRAME.match(line))]
-    culprit = next((name for name in named if not _REPORTER.match(name)), "")
+        told = lines[:_REPORT_LINES]
+        return Report(kind, start, told[0].strip(), tuple(_telling(told)))
+    frames = _own_frames(lines)
     first = lines[0].strip()
+    culprit = frames[0][1] if frames else ""
     headline = first if not culprit or culprit in first else f"{first}, in {culprit}"
-    return Report(kind, start, headline, tuple(_of_tool(lines)))
+    details = [line for line in _before_stacks(lines) if _DETAIL.match(line)]
+    evidence = [lines[0], *details, *(line for line, _ in frames)]
+    return Report(kind, start, headline, tuple(evidence[:EVIDENCE_LINES]))
 
 
-def _of_tool(lines: list[str]) -> list[str]:
-    """Of a tool's report: its first line, what it says of locks and memory, the frames."""
-    kept = [lines[0]]
-    for before, line in pairwise(lines):
+def _before_stacks(lines: list[str]) -> list[str]:
+    """What a tool says first: of locks, memory, indices."""
+    end = next((i for i, line in enumerate(lines) if _FRAME.match(line)), len(lines))
+    return lines[1:end]
+
+
+def _own_frames(lines: list[str]) -> list[tuple[str, str]]:
+    """(line, function) of the stack on which it was found, without those who report.
+
+    It is the first that a heading names; of several locks, the last before the registers.
+    """
+    start = next((i for i, line in enumerate(lines) if _TRACE.match(line)), 0)
+    found = []
+    for line in lines[start + 1 :]:
         frame = _FRAME.match(line)
-        innermost = frame and not _NO_FRAME.match(line) and not _REPORTER.match(frame["function"])
-        if _DETAIL.match(line) or innermost or before.endswith("acquire lock:"):
-            kept.append(line)
-    return kept[:EVIDENCE_LINES]
+        if frame and not _NO_FRAME.match(line):
+            found.append((line, frame["function"]))
+        elif found and not _NO_FRAME.match(line):
+            break
+    own = [row for row in found if not _REPORTER.match(row[1])]
+    return own or found
 
 
 def _telling(lines: list[str]) -> list[str]:

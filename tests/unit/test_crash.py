@@ -58,6 +58,19 @@ def test_an_oops_names_where(name, where):
             GuestEnd.INIT_FAILED,
         ),
         ("WARNING: CPU: 0 PID: 1 at kernel/events/core.c:42 f+0x1/0x2", GuestEnd.WARNING),
+        ("BUG: KASAN: slab-use-after-free in perf_event_free_filter+0x20/0x40", GuestEnd.REPORT),
+        ("BUG: KCSAN: data-race in perf_swevent_event / perf_event_read", GuestEnd.REPORT),
+        ("UBSAN: array-index-out-of-bounds in kernel/events/core.c:9800:22", GuestEnd.REPORT),
+        ("ODEBUG: free active (active state 0) object: 0 object type: hrtimer", GuestEnd.REPORT),
+        ("BUG: sleeping function called from invalid context at mm/slab.h:1", GuestEnd.REPORT),
+        ("BUG: scheduling while atomic: drive/42/0x00000002", GuestEnd.REPORT),
+        ("WARNING: possible recursive locking detected", GuestEnd.REPORT),
+        ("WARNING: inconsistent lock state", GuestEnd.REPORT),
+        ("WARNING: suspicious RCU usage", GuestEnd.REPORT),
+        ("WARNING: bad unlock balance detected!", GuestEnd.REPORT),
+        ("WARNING: lock held when returning to user space!", GuestEnd.REPORT),
+        ("[ BUG: Invalid wait context ]", GuestEnd.REPORT),
+        ("BUG: MAX_LOCKDEP_CHAINS too low!", GuestEnd.REPORT),
     ],
 )
 def test_signs(line, end):
@@ -124,3 +137,31 @@ def test_an_outer_system_says_how_its_guest_ended():
     assert (ended.said, ended.status) == ("QEMU ended with status 0", 0)
     assert ended.reason == "guest-shutdown"
     assert inner_end(console[: console.index("launch:")]) is None
+
+
+def test_a_report_names_the_function_that_is_not_the_tools_own():
+    _, console = split(next(path for path in CONSOLES if path.stem == "lockdep-order"))
+    outcome = recognize(console)
+    assert "fs_reclaim" in outcome.evidence[2]
+    assert "&cpuctx_lock" in outcome.evidence[4]
+    assert outcome.evidence[5].split("+")[0].strip() == "__perf_event_period"
+
+
+def test_each_report_of_a_console_is_told():
+    _, console = split(next(path for path in CONSOLES if path.stem == "lockdep-order"))
+    first, second = recognize(console).reports
+    assert first.startswith("WARNING: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected")
+    assert second.startswith("BUG: sleeping function called from invalid context")
+    assert first.endswith("in __perf_event_period") and second.endswith("in __perf_event_period")
+
+
+def test_one_crash_is_one_report():
+    _, console = split(next(path for path in CONSOLES if path.stem == "x86-oops-in-adjust"))
+    assert len(recognize(console).reports) == 1
+
+
+def test_a_word_of_a_tool_is_no_report():
+    """What the tools say of themselves at boot."""
+    said = b"kasan: KernelAddressSanitizer initialized (generic)\nLock dependency validator: ...\n"
+    said += b"ODEBUG: selftest passed\nkcsan: enabled early\npmu-harness: done\n"
+    assert recognize(said).end is GuestEnd.DONE

@@ -832,3 +832,15 @@ def test_what_of_the_noise_is_too_much_is_the_plans(repeated, plan):
     assert noisy(plan().model_copy(update={"noise_limits": LIMITS}), seen) == (
         "steal 0.5, more than 0.02",
     )
+
+
+def test_a_report_more_than_the_reference_has_is_the_candidates(catalog):
+    known = ("WARNING: suspicious RCU usage, in perf_read",)
+    more = (*known, "BUG: KASAN: slab-use-after-free in free_event_rcu+0x20/0x40")
+    guests = [
+        Outcome(end=GuestEnd.REPORT, stage="batch", summary="report", reports=reports)
+        for reports in (known, more)
+    ]
+    before, after = (judge_health(guest, None) for guest in guests)
+    assert change(before, after) is Change.BROKEN
+    assert change(before, before) is Change.STILL_FAILING
