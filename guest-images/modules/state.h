@@ -49,6 +49,15 @@ struct places {
 	unsigned long software, contexts, last_events;
 };
 
+static long pages_charged(struct user_struct *user)
+{
+#ifdef RINGS_HAVE_OWN_CHARGE
+	return atomic_long_read(&user->perf_mlock);
+#else
+	return atomic_long_read(&user->locked_vm);
+#endif
+}
+
 static void find_places(struct places *places, unsigned long (*find)(const char *name))
 {
 	for (int i = 0; i < ARRAY_SIZE(count_names); i++)
@@ -95,7 +104,7 @@ static void take_state(struct state *state, const struct places *places, struct 
 			state->counts[i] = atomic_read((atomic_t *)places->counts[i]);
 	for (int i = 0; keys && i < PERF_COUNT_SW_MAX; i++)
 		state->software += !!atomic_read(&keys[i].enabled);
-	state->locked = atomic_long_read(&current_user()->locked_vm);
+	state->locked = pages_charged(current_user());
 	for (int cpu = 0; cpu < MAX_CPUS && cpu < nr_cpu_ids; cpu++) {
 		struct perf_event_context *context = cpu_context(pmu, places->contexts, cpu);
 

@@ -458,9 +458,10 @@ static bool trial_step(const struct step *step, const struct counter *counter)
 		done = try_read(counter, number);
 	else
 		return false;
-	if (!step->may_be_refused)
-		record_die("script: an answer to it is to be expected");
-	answer_step(step, done ? 0 : errno);
+	if (step->may_be_refused)
+		answer_step(step, done ? 0 : errno);
+	else if (!done)
+		record_die(step->words[0]);
 	return true;
 }
 

@@ -11,20 +11,35 @@ from harness.checks.base import (
     named,
     verdict,
 )
-from harness.checks.points import events, exact, lateness, points, reset_events
-from harness.guest.records import Event, Lost, Phase, Sample
+from harness.checks.points import events, exact, lateness, points, reset_events, written_backward
+from harness.guest.records import Event, Lost, Phase, Read, Sample
 from harness.model import Verdict
 
 ACCOUNT = "sampling.account"
 
 _HARDWARE_TYPES = (0, 4)
 _CLOCK = (1, (0, 1))
+# Of these, samples are written to no ring.
+_NOWHERE = ("output", ["none"])
 
 
 def _changed(observation: Observation) -> set[str]:
     """Names of events whose period a step sets, or whose ring is gone before the end."""
     steps = (phase.name.split() for phase in observation.records.of(Phase))
-    return {words[1] for words in steps if words[0] in ("period", "close", "output")}
+    return {
+        words[1]
+        for words in steps
+        if words[0] in ("period", "close") or (words[0], words[2:]) == _NOWHERE
+    }
+
+
+def _small(observation: Observation) -> set[int]:
+    """Events with a small ring that do not say how many found no room: LOST comes with the next
+    record that finds some, and is of any records."""
+    told = {event for read in observation.records.of(Read) for event, _ in read.lost}
+    specs = observation.scenario.specs
+    known = events(observation).values()
+    return {e.id for e in known if e.name in specs and specs[e.name].ring} - told
 
 
 def _is_complete(observation: Observation, event: Event) -> bool:
@@ -41,6 +56,17 @@ def _is_complete(observation: Observation, event: Event) -> bool:
     return one_cpu and not (event.type == _CLOCK[0] and event.config in _CLOCK[1])
 
 
+def _lost(observation: Observation) -> dict[int, int]:
+    """How many samples of each event found no room: by its last read, where that tells, or by
+    what its ring says."""
+    found: dict[int, int] = {}
+    for record in observation.records.of(Lost):
+        found[record.id] = found.get(record.id, 0) + record.lost
+    for read in observation.records.of(Read):
+        found |= dict(read.lost)
+    return found
+
+
 def judge_account(observation: Observation, _: Observation | None) -> Verdict:
     """At a fixed period P, samples + lost == count / P, and never more.
 
@@ -49,10 +75,9 @@ def judge_account(observation: Observation, _: Observation | None) -> Verdict:
     """
     expected = "samples + lost == count / period"
     names = event_names(observation.records)
-    left_out, changed = reset_events(observation), _changed(observation)
-    lost: dict[int, int] = {}
-    for record in observation.records.of(Lost):
-        lost[record.id] = lost.get(record.id, 0) + record.lost
+    left_out = reset_events(observation) | written_backward(observation)
+    changed, small = _changed(observation), _small(observation)
+    lost = _lost(observation)
     taken: dict[int, list[Sample]] = {}
     for sample in observation.records.of(Sample):
         taken.setdefault(sample.id, []).append(sample)
@@ -73,7 +98,8 @@ def judge_account(observation: Observation, _: Observation | None) -> Verdict:
         owed, number = count // event.period, len(by_then)
         judged += owed
         missing = owed - number - lost.get(event.id, 0)
-        if number > owed or (missing > 0 and _is_complete(observation, event)):
+        complete = event.id not in small and _is_complete(observation, event)
+        if number > owed or (complete and missing > 0) or (event.id not in small and missing < 0):
             faults.append(
                 f"{named(names, event.id)} counted {count}, {owed} periods of {event.period}: "
                 f"{number} samples, {lost.get(event.id, 0)} lost"

@@ -17,7 +17,7 @@ from harness.checks.base import (
     named,
     verdict,
 )
-from harness.checks.points import events, exact, read_windows, reset_events
+from harness.checks.points import events, exact, read_windows, reset_events, slack_ns
 from harness.checks.stays import event_calls, stays
 from harness.guest.callback_records import Callback
 from harness.guest.records import Sample
@@ -29,6 +29,8 @@ TIMES = "agreement.times"
 # From where the kernel takes an event's time to where the observer takes its own, and back: a
 # switch of many events takes some microseconds (ctx_sched_in() in kernel/events/core.c).
 _CALL_NS = 20_000
+# From a read to the time that stands beside it, where there is nothing but the guest.
+_READ_NS = 50_000
 # Times come from a clock of 62.5 MHz (Arm's generic timer as QEMU has it).
 _CLOCK_STEP_NS = 16
 
@@ -51,11 +53,13 @@ def _values(observation: Observation) -> dict[int, list[Value]]:
 
     The times are the leader's, whose id the first of them has.
     """
-    skew = observation.machine.skew_ns + observation.machine.pause_ns
+    skew, alone = slack_ns(observation), exact(observation) and observation.scenario.cpus == 1
     found: dict[int, list[Value]] = {}
     for begin, read in read_windows(observation):
+        # Nothing but a tick comes between a read and the record of it.
+        first = max(begin, read.time - _READ_NS) if alone else begin
         for event, count in read.counts:
-            value = Value(event, begin, read.time, count, read.enabled, read.running, sampled=False)
+            value = Value(event, first, read.time, count, read.enabled, read.running, sampled=False)
             found.setdefault(event, []).append(value)
     for sample in observation.records.of(Sample):
         begin, end = sample.time - skew, sample.time + skew
@@ -68,11 +72,13 @@ def _values(observation: Observation) -> dict[int, list[Value]]:
 def _least(calls: Sequence[Callback], until: int) -> int:
     """What an event had counted at the least by a time, as the calls that had begun by then say.
 
-    The last one may have gone on beyond it.
+    The last one may have gone on beyond it, for some microseconds.
     """
     last = bisect_right(calls, until, key=lambda call: call.time)
     if not last:
         return 0
+    if calls[last - 1].time + _CALL_NS <= until:
+        return calls[last - 1].count[1]
     ended = calls[last - 2].count[1] if last > 1 else 0
     return max(calls[last - 1].count[0], ended)
 
@@ -126,6 +132,13 @@ def judge_counts(observation: Observation, _: Observation | None) -> Verdict:
     )
 
 
+def _follow(values: Sequence[Value]) -> list[tuple[Value, Value]]:
+    """Records of a kind that follow each other: of a read and a sample it is not told which was
+    the first, as a read is of any moment since the record before it."""
+    kinds = ([value for value in values if value.sampled is sampled] for sampled in (False, True))
+    return [pair for found in kinds for pair in pairwise(found)]
+
+
 def _turned_back(values: Sequence[Value], name: str) -> list[str]:
     """Times of one group that are impossible, by themselves or after those before them."""
     faults = [
@@ -134,10 +147,7 @@ def _turned_back(values: Sequence[Value], name: str) -> list[str]:
         for value in values
         if value.running > value.enabled
     ]
-    for before, after in pairwise(values):
-        # Which of two records that are nearly of one moment was the first is not told.
-        if before.end > after.begin:
-            continue
+    for before, after in _follow(values):
         for kind in ("enabled", "running"):
             fell = getattr(before, kind) - getattr(after, kind)
             if fell > 0:
@@ -153,7 +163,7 @@ def _beyond_clock(values: Sequence[Value], name: str) -> list[str]:
     return [
         f"{name}: enabled for {after.enabled - before.enabled} ns from "
         f"{milliseconds(before.end)} to {milliseconds(after.end)}"
-        for before, after in pairwise(values)
+        for before, after in _follow(values)
         if after.enabled - before.enabled > after.end - before.begin + _CLOCK_STEP_NS
     ]
 

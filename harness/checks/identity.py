@@ -2,7 +2,7 @@
 """Identity: what is recorded names an event that was opened, and comes from where that counts."""
 
 from bisect import bisect_right
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from harness.checks.adjustments import event_names
 from harness.checks.base import (
@@ -15,7 +15,7 @@ from harness.checks.base import (
     named,
     verdict,
 )
-from harness.checks.points import events
+from harness.checks.points import events, slack_ns, written_backward
 from harness.checks.stays import Stay, stays
 from harness.guest.records import Event, Lost, Phase, Read, Sample, Sideband, TaskStart, Throttle
 from harness.model import Verdict
@@ -85,7 +85,7 @@ def _strange_places(observation: Observation, taken: list[Sample]) -> list[str]:
     names = event_names(observation.records)
     known = events(observation)
     present = stays(observation)
-    slack = observation.machine.skew_ns + observation.machine.pause_ns
+    slack = slack_ns(observation)
     faults = []
     for sample in taken:
         event, where = known[sample.id], f"a sample of {named(names, sample.id)}"
@@ -105,10 +105,8 @@ def _strange_places(observation: Observation, taken: list[Sample]) -> list[str]:
 def _was_there(found: list[Stay], sample: Sample, slack: int) -> bool:
     """True if an event was on a counter of a sample's CPU at its time, or nearly."""
     last = bisect_right(found, sample.time + slack, key=lambda stay: stay.begin)
-    return any(
-        stay.cpu == sample.cpu and sample.time - slack <= stay.end
-        for stay in found[max(0, last - 2) : last]
-    )
+    near = takewhile(lambda stay: sample.time - slack <= stay.end, reversed(found[:last]))
+    return any(stay.cpu == sample.cpu for stay in near)
 
 
 def _strange_tasks(observation: Observation, taken: list[Sample]) -> list[str]:
@@ -140,8 +138,9 @@ def _strange_tasks(observation: Observation, taken: list[Sample]) -> list[str]:
 def _backward_times(observation: Observation, taken: list[Sample]) -> list[str]:
     """Samples that stand behind a later one of the same event and CPU in the ring."""
     names = event_names(observation.records)
+    backward = written_backward(observation)
     streams: dict[tuple[int, int, int], list[Sample]] = {}
-    for sample in taken:
+    for sample in (sample for sample in taken if sample.id not in backward):
         streams.setdefault((sample.id, sample.stream, sample.cpu), []).append(sample)
     return [
         f"a sample of {named(names, after.id)} at {milliseconds(after.time)} stands behind one "
@@ -226,7 +225,10 @@ def judge_turns(observation: Observation, _: Observation | None) -> Verdict:
     last: dict[int, Throttle] = {}
     behind: dict[int, int] = {}
     faults, judged = [], 0
+    backward = written_backward(observation)
     for record in observation.records.all:
+        if isinstance(record, Throttle | Sample) and record.id in backward:
+            continue
         if isinstance(record, Throttle):
             judged += 1
             before = last.get(record.stream)

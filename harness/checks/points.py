@@ -171,6 +171,16 @@ def exact(observation: Observation) -> bool:
     return observation.machine.regime is Regime.EXACT
 
 
+def slack_ns(observation: Observation) -> int:
+    """From what a record says to the time that stands beside it, at the most.
+
+    Of several emulated CPUs one executes at a time: another one may have had its turn in between.
+    """
+    machine = observation.machine
+    turn = observation.tick_ns if observation.scenario.cpus > 1 else 0
+    return machine.skew_ns + machine.pause_ns + turn
+
+
 def read_windows(observation: Observation) -> list[tuple[int, Read]]:
     """(when it cannot have begun yet, read) of all reads: what main recorded before it, in ns."""
     found: list[tuple[int, Read]] = []
@@ -192,6 +202,13 @@ def resets(observation: Observation) -> list[tuple[int, int, int]]:
         for step in main_steps(observation)
         if step.words[0] in ("reset", "reset-group") and step.words[1] in leaders
     ]
+
+
+def written_backward(observation: Observation) -> set[int]:
+    """Events whose ring is written backward: what is read of it begins with the newest."""
+    specs = observation.scenario.specs
+    known = events(observation).values()
+    return {e.id for e in known if e.name in specs and specs[e.name].backward}
 
 
 def reset_events(observation: Observation) -> set[int]:

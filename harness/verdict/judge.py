@@ -118,7 +118,7 @@ def judge_cell(
     """The verdicts of what all scenarios and this one are asked, the kernel's health first."""
     scenario = next(s for s in plan.scenarios if s.name == cell.scenario)
     health = judge_health(observed.outcome, reference.outcome if reference else None)
-    asked = _asked(scenario)
+    calls = (CALLS,) if scenario.speaks_of_calls else ()
     # A probe that could not go on is for kernel.calls to judge.
     cut = "" if failed_call(observed.records) else _cut_short(scenario, observed)
     if cut:
@@ -130,35 +130,36 @@ def judge_cell(
                     "faults": {kind(cut): 1},
                 }
             )
-        return (health, *(_not_measured(check, cut) for check in asked))
+        return (health, *(_not_measured(check, cut) for check in (*calls, *scenario.checks)))
     version = plan.subjects[cell.role].version
     mine = Observation(observed.records, plan.machine, scenario, version)
     theirs = None
     if reference and reference.records.all:
         version = plan.subjects[Role.REFERENCE].version
         theirs = Observation(reference.records, plan.machine, scenario, version)
-    calls = [_judge_check(CALLS, mine, theirs, plan, cell.role)] if CALLS in asked else []
+    answered = [_judge_check(check, mine, theirs, plan, cell.role) for check in calls]
     if reference is not None and _obstacle(scenario, reference):
         theirs = None
-    return (health, *calls, *_judge_others(cell, plan, mine, theirs, observed))
-
-
-def _asked(scenario: Scenario) -> tuple[str, ...]:
-    """What a scenario is asked: what all are that tell what they ask of perf, and its own."""
-    return (*ALWAYS, *scenario.checks) if scenario.speaks_of_calls else scenario.checks
+    return (health, *answered, *_judge_others(cell, plan, mine, theirs, observed))
 
 
 def _judge_others(
     cell: Cell, plan: Plan, mine: Observation, theirs: Observation | None, observed: Observed
 ) -> tuple[Verdict, ...]:
-    """The verdicts of all checks but that of the calls, where the guest came so far."""
-    checks = tuple(check for check in _asked(mine.scenario) if check != CALLS)
+    """The verdicts of all checks but that of the calls, where the guest came so far.
+
+    Where it did not, the scenario's own checks say so; what all are asked has nothing to look at.
+    """
+    scenario = mine.scenario
+    checks = scenario.checks
     obstacle = _obstacle(mine.scenario, observed)
     if obstacle:
         return tuple(_not_measured(check, obstacle) for check in checks)
     lacking = _lacks(mine, theirs)
     if lacking:
         return tuple(lacking.model_copy(update={"check": check}) for check in checks)
+    if scenario.speaks_of_calls:
+        checks = (*(check for check in ALWAYS if check != CALLS), *checks)
     return tuple(_judge_check(check, mine, theirs, plan, cell.role) for check in checks)
 
 

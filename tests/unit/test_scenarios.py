@@ -91,7 +91,7 @@ def test_a_scenario_that_is_right_is_taken():
         ({"answers": {"enable target": ANSWER}, "steps": ("user 5",)}, "answers: there is no step"),
         (
             {"answers": {"wait worker": ANSWER}},
-            "answers: wait worker: only set, output, enable, disable, reset, refresh, period may",
+            "answers: wait worker: only set, output, enable, disable, reset, refresh, period",
         ),
         (
             {"answers": {"enable target": {**ANSWER, "versions": {"since": "6.2"}}}},
