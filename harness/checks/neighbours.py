@@ -16,8 +16,8 @@ from harness.checks.base import (
     named,
     verdict,
 )
-from harness.checks.points import events, exact, main_steps, read_windows
-from harness.checks.stays import NEVER, event_calls
+from harness.checks.points import events, exact, main_steps, read_windows, reset_events
+from harness.checks.stays import NEVER, event_calls, stays
 from harness.guest.records import Event, Read, Throttle
 from harness.model import Verdict
 
@@ -32,6 +32,8 @@ _MAX_INTERRUPTS = 2**64 - 1
 
 # From the reading of a count to the time that stands beside it, with a tick in between.
 _READ_NS = 50_000
+# From a clock's own time to that of its event, each time that it goes on or off.
+_SWITCH_NS = 20_000
 # So long must an event have run, and a neighbour have counted so much, to be compared.
 _LONG_NS = 2_000_000
 _MANY = 100_000
@@ -219,11 +221,39 @@ def _idle(observation: Observation, one: Interval) -> bool:
     return spinning and one.counted < one.running * observation.machine.cycles_per_ns * _SHARE
 
 
+def _stopped_clocks(observation: Observation) -> Iterator[tuple[int, str]]:
+    """(reads looked at, faults) of each clock: what it counts is the time for which it ran.
+
+    Both are taken some microseconds from each other, each time that it is put on or off.
+    """
+    if not exact(observation) or observation.scenario.cpus > 1:
+        return
+    names = event_names(observation.records)
+    present, throttled = stays(observation), _throttled(observation)
+    left_out = reset_events(observation) | throttled.keys()
+    for event in events(observation).values():
+        is_clock = event.type == _SOFTWARE and event.config in _CLOCKS
+        alone = event.leader == event.id and not event.inherit
+        if not is_clock or not alone or event.id in left_out or event.id not in present:
+            continue
+        reads = [read for read in observation.records.of(Read) if read.id == event.id]
+        for read in reads:
+            times = sum(stay.begin < read.time for stay in present[event.id])
+            counted = dict(read.counts)[event.id]
+            fault = ""
+            if abs(counted - read.running) > _SWITCH_NS * (1 + times):
+                fault = (
+                    f"{named(names, event.id)} counted {counted} ns by {milliseconds(read.time)}, "
+                    f"and ran for {read.running} ns"
+                )
+            yield 1, fault
+
+
 def judge_neighbours(observation: Observation, _: Observation | None) -> Verdict:
     """What was on a counter while its tasks worked has counted, as its neighbours have.
 
     Two events of one kind and place differ by what was counted between the reading of the one
-    and of the other; members of one group are read together.
+    and of the other; members of one group are read together.  A clock counts its running time.
     """
     expected = "alike with its neighbours; not nothing where they count"
     names = event_names(observation.records)
@@ -243,6 +273,9 @@ def judge_neighbours(observation: Observation, _: Observation | None) -> Verdict
                     f"{named(names, other.event.id)} {other.counted} beside it, by "
                     f"{milliseconds(one.end)}"
                 )
+    for number, fault in _stopped_clocks(observation):
+        judged += number
+        faults += [fault] if fault else []
     if not events(observation):
         return inconclusive(NEIGHBOURS, "no event was opened", expected)
     return verdict(

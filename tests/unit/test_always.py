@@ -68,6 +68,15 @@ def test_a_throttled_event_may_stand_still(observe):
     )
 
 
+def test_a_clock_that_forgot_some_of_its_time(observe):
+    name = "6.12/clock-frequency"
+    clock = observe(name).records.event("target").id
+    assert judge("counting.neighbours", observe(name)).status is Status.PASS
+    wrong = nth(-3, a(Read, id=clock), counts=shifted("counts", clock, -100_000))
+    said = fault("counting.neighbours", observe(name, wrong))
+    assert f"target (id {clock}) counted " in said and " ns by TIME, and ran for " in said
+
+
 # --- sampling.account --------------------------------------------------------
 
 
