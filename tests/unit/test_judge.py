@@ -8,7 +8,7 @@ from harness.checks import ALWAYS
 from harness.checks.calls import CALLS
 from harness.errors import Blame, BuildError, HostError, PatchError, PlanError
 from harness.guest.callback_records import Callback, Observer
-from harness.guest.records import End, Lost, Phase, ProbeError, Records, Refused
+from harness.guest.records import End, Event, Lost, Phase, ProbeError, Records, Refused
 from harness.model import (
     Cell,
     CellResult,
@@ -329,6 +329,28 @@ def test_a_step_that_failed_is_told_of_by_all_checks(plan, run):
 def test_all_that_the_rings_lost_is_added_up(verdicts):
     lost = [Lost(kind="lost", id=number, lost=number) for number in (2, 3)]
     assert "5 records lost" in verdicts(recorded(*lost))["retention.release"].measured
+
+
+def test_what_a_small_ring_lost_is_no_obstacle(plan, results):
+    """The scenario wants it so; what another event lost is one."""
+    told = Event.model_validate(
+        {
+            **{"kind": "event", "name": "old", "id": 5, "leader": 5, "task": "self", "cpu": -1},
+            **{"cgroup": "", "type": 2, "config": 1, "period": 1, "frequency": 0},
+            **dict.fromkeys(("exclude_kernel", "exclude_user", "pinned", "exclusive"), False),
+            "inherit": False,
+        }
+    )
+
+    def measured(number: int) -> str:
+        records = [told, Lost(kind="lost", id=number, lost=9), End(kind="end", steps=2)]
+        observed = Observed(DONE, Records(records))
+        planned = plan(scenario="ring-lost", claim=Claim(), reference=False)
+        found = {v.check: v for v in results(planned, observed, None)[-1].verdicts}
+        return found["counting.exact"].measured
+
+    assert "9 records lost" not in measured(5)
+    assert "9 records lost" in measured(6)
 
 
 def test_a_whole_log_is_no_obstacle(verdicts):
