@@ -55,10 +55,21 @@ struct perf_event_attr new_attr(uint32_t type, uint64_t config)
 	return attr;
 }
 
+/* Software events of a fixed period that are to tell it are sampled at each count
+ * (perf_swevent_event() in kernel/events/core.c). */
+static bool tells_period(const struct perf_event_attr *attr)
+{
+	return attr->freq || attr->sample_period == 1 ||
+	       (attr->type != PERF_TYPE_SOFTWARE && attr->type != PERF_TYPE_TRACEPOINT &&
+		attr->type != PERF_TYPE_BREAKPOINT);
+}
+
 void set_sampling(struct perf_event_attr *attr)
 {
 	attr->sample_type = PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_TID | PERF_SAMPLE_TIME |
-			    PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU | PERF_SAMPLE_PERIOD;
+			    PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU;
+	if (tells_period(attr))
+		attr->sample_type |= PERF_SAMPLE_PERIOD;
 	/* Before 6.13 the kernel refuses values of inherited events in samples. */
 	if (!attr->inherit)
 		attr->sample_type |= PERF_SAMPLE_READ;
@@ -183,7 +194,8 @@ static const char *request_name(unsigned long request)
 
 bool redirect_output(const struct counter *counter, const struct counter *to)
 {
-	return !ioctl(counter->fd, PERF_EVENT_IOC_SET_OUTPUT, to ? to->fd : -1);
+	/* The kernel compares with a long of -1. */
+	return !ioctl(counter->fd, PERF_EVENT_IOC_SET_OUTPUT, (long)(to ? to->fd : -1));
 }
 
 bool try_control(const struct counter *counter, unsigned long request, unsigned long argument)
@@ -345,8 +357,7 @@ struct sample {
 	uint32_t pid, tid;
 	uint64_t time, stream;
 	uint32_t cpu, reserved;
-	uint64_t period;
-	struct group_values values;
+	uint64_t rest[1 + sizeof(struct group_values) / 8];	/* period and values, if any */
 };
 
 struct throttle {
@@ -367,23 +378,27 @@ union ring_record {
 	unsigned char bytes[MAX_ENTRY];
 };
 
-static void record_sample(const struct counter *counter, struct sample *sample)
+static void record_sample(const struct counter *counter, const struct sample *sample)
 {
-	bool values = counter->attr.sample_type & PERF_SAMPLE_READ;
+	bool told = counter->attr.sample_type & PERF_SAMPLE_PERIOD;
+	bool read = counter->attr.sample_type & PERF_SAMPLE_READ;
+	struct group_values values = { 0 };
 	char counts[1024];
 
-	if (values)
-		split_lost(counter, &sample->values);
+	if (read) {
+		memcpy(&values, sample->rest + told, sizeof(values));
+		split_lost(counter, &values);
+	}
 	record("{\"kind\":\"sample\",\"id\":%" PRIu64 ",\"stream\":%" PRIu64 ",\"tid\":%u,\"cpu\":%u,"
 	       "\"time\":%" PRIu64 ",\"period\":%" PRIu64 ",\"enabled\":%" PRIu64
 	       ",\"running\":%" PRIu64 ",\"counts\":[%s]}",
 	       sample->identifier, sample->stream, sample->tid, sample->cpu,
-	       sample->time, sample->period,
-	       values ? sample->values.enabled : 0, values ? sample->values.running : 0,
-	       values ? group_json(&sample->values, counts, sizeof(counts)) : "");
+	       sample->time, told ? sample->rest[0] : (uint64_t)counter->attr.sample_period,
+	       values.enabled, values.running,
+	       read ? group_json(&values, counts, sizeof(counts)) : "");
 }
 
-static void record_ring_entry(const struct counter *counter, union ring_record *entry)
+static void record_ring_entry(const struct counter *counter, const union ring_record *entry)
 {
 	switch (entry->header.type) {
 	case PERF_RECORD_SAMPLE:

@@ -22,6 +22,8 @@ NEWEST = "buffer.newest"
 WAKEUP = "buffer.wakeup"
 
 _PAGE = 4096
+# PERF_TYPE_SOFTWARE, PERF_TYPE_TRACEPOINT, PERF_TYPE_BREAKPOINT.
+_SOFTWARE_TYPES = (1, 2, 5)
 _POLLIN = 1
 
 
@@ -38,10 +40,11 @@ def _special(observation: Observation, kind: str) -> list[tuple[Event, EventSpec
 def _size(observation: Observation, event: Event) -> int:
     """Bytes of a sample of set_sampling() in guest-images/probes/perf.c, with its group's values.
 
-    Header, identifier, pid and tid, time, stream, CPU, period; number and times of the group,
-    a count and an id of each member.
+    Header, identifier, pid and tid, time, stream, CPU; the period, but of software events with
+    one of more than 1; number and times of the group, a count and an id of each member.
     """
-    return 8 + 6 * 8 + 3 * 8 + 16 * len(groups(observation)[event.leader])
+    told = event.period == 1 or event.type not in _SOFTWARE_TYPES
+    return 8 + (5 + told) * 8 + 3 * 8 + 16 * len(groups(observation)[event.leader])
 
 
 def judge_newest(observation: Observation, _: Observation | None) -> Verdict:
