@@ -68,7 +68,7 @@ def _lost(observation: Observation) -> dict[int, int]:
 
 
 def judge_account(observation: Observation, _: Observation | None) -> Verdict:
-    """At a fixed period P, samples + lost == count / P, and never more.
+    """At a fixed period P, samples + lost == count / P, and never more; and each tells P.
 
     By the last count that was read, as the rings are emptied after it.  Lost records may be
     other ones than samples, and are told of where the next one finds room.
@@ -95,6 +95,12 @@ def judge_account(observation: Observation, _: Observation | None) -> Verdict:
             for sample in taken.get(event.id, [])
             if dict(sample.counts).get(event.id, 0) <= count and sample.time <= until
         ]
+        wrong = [s for s in taken.get(event.id, []) if s.period != event.period]
+        if wrong and event.type in _HARDWARE_TYPES:
+            faults.append(
+                f"{named(names, event.id)}: {len(wrong)} samples tell a period of "
+                f"{wrong[0].period}, not of {event.period}"
+            )
         owed, number = count // event.period, len(by_then)
         judged += owed
         missing = owed - number - lost.get(event.id, 0)

@@ -15,6 +15,7 @@ from harness.checks.base import (
     named,
     verdict,
 )
+from harness.checks.kinship import family
 from harness.checks.points import events, slack_ns, written_backward
 from harness.checks.stays import Stay, stays
 from harness.guest.records import Event, Lost, Phase, Read, Sample, Sideband, TaskStart, Throttle
@@ -119,9 +120,19 @@ def _strange_tasks(observation: Observation, taken: list[Sample]) -> list[str]:
     threads = {task.name: task.tid for task in observation.records.of(TaskStart)}
     first: dict[str, int] = {}
     faults = []
+    kin = {
+        event.id: {threads[task] for task in family(observation, event)} for event in known.values()
+    }
     for sample in taken:
         event = known[sample.id]
-        if not event.task or event.inherit or sample.tid == _DEAD:
+        if not event.task or sample.tid == _DEAD:
+            continue
+        if event.inherit:
+            if kin[event.id] and sample.tid not in kin[event.id]:
+                faults.append(
+                    f"a sample of {named(names, sample.id)} at {milliseconds(sample.time)} is "
+                    f"from thread {sample.tid}, of which it is not told"
+                )
             continue
         task = "main" if event.task == "self" else event.task
         first.setdefault(task, sample.tid)

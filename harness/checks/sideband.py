@@ -2,7 +2,6 @@
 """Sideband: the kernel tells of each fork, exec, mapping, switch and exit, once and of whom."""
 
 from collections import Counter
-from collections.abc import Iterator
 from itertools import pairwise
 
 from harness.checks.adjustments import event_names
@@ -16,8 +15,9 @@ from harness.checks.base import (
     named,
     verdict,
 )
+from harness.checks.kinship import family, made
 from harness.checks.points import events
-from harness.guest.records import Event, Phase, Sideband, TaskStart
+from harness.guest.records import Phase, Sideband, TaskStart
 from harness.model import Verdict
 
 TASKS = "records.tasks"
@@ -26,43 +26,22 @@ TASKS = "records.tasks"
 _PROGRAM = "drive"
 
 
-def _made(observation: Observation) -> Iterator[tuple[str, str]]:
-    """(task, what it made) of each fork and thread."""
-    for phase in observation.records.of(Phase):
-        words = phase.name.split()
-        if words[0] in ("fork", "thread"):
-            yield phase.task, words[1]
-
-
-def _family(observation: Observation, event: Event) -> set[str]:
-    """The tasks of which an event tells: its own with those that descend from it; of a CPU, all."""
-    started = {task.name for task in observation.records.of(TaskStart)}
-    if not event.task:
-        return started
-    found = {"main" if event.task == "self" else event.task}
-    if event.inherit:
-        made = list(_made(observation))
-        while more := {child for task, child in made if task in found} - found:
-            found |= more
-    return found & started
-
-
 def _wrong_number(what: str, found: int, wanted: int) -> list[str]:
     return [] if found == wanted else [f"{found} records of {what}, {wanted} were due"]
 
 
 def _forks_and_exits(
-    observation: Observation, told: list[Sideband], family: set[str], tids: dict[str, int]
+    observation: Observation, told: list[Sideband], kin: set[str], tids: dict[str, int]
 ) -> list[str]:
     """FORK for each task that one of the family made, EXIT for each of it that ended."""
     forks = Counter((r.parent[1], r.who[1]) for r in told if r.what == "fork")
     exits = Counter(r.who[1] for r in told if r.what == "exit")
     faults = []
-    for task, child in _made(observation):
-        if task in family and task in tids and child in tids:
+    for task, child in made(observation):
+        if task in kin and task in tids and child in tids:
             number = forks[tids[task], tids[child]]
             faults += _wrong_number(f"how {task} made {child}", number, 1)
-    for task in sorted(family - {"main"}):
+    for task in sorted(kin - {"main"}):
         faults += _wrong_number(f"the end of {task}", exits[tids[task]], 1)
     faults += [
         f"a {record.what} at {milliseconds(record.time)} is told by thread {record.tid}, "
@@ -74,12 +53,12 @@ def _forks_and_exits(
 
 
 def _programs(
-    observation: Observation, told: list[Sideband], family: set[str], tids: dict[str, int]
+    observation: Observation, told: list[Sideband], kin: set[str], tids: dict[str, int]
 ) -> list[str]:
     """COMM and MMAP for each exec of one of the family; each by the thread that it is of."""
     phases = observation.records.of(Phase)
     faults = []
-    for task in sorted(family):
+    for task in sorted(kin):
         mine = [phase for phase in phases if phase.task == task]
         execs = [(a, b) for a, b in pairwise(mine) if a.name == "exec"]
         names = [r for r in told if r.what == "comm" and r.who[1] == tids[task] and r.out]
@@ -137,12 +116,12 @@ def judge_tasks(observation: Observation, _: Observation | None) -> Verdict:
         if not kinds:
             continue
         judged += len(told)
-        family = _family(observation, event)
+        kin = family(observation, event)
         found = []
         if "task" in kinds:
-            found += _forks_and_exits(observation, told, family, tids)
+            found += _forks_and_exits(observation, told, kin, tids)
         if "comm" in kinds and "mmap" in kinds:
-            found += _programs(observation, told, family, tids)
+            found += _programs(observation, told, kin, tids)
         if "switch" in kinds and event.task:
             found += _switches(told)
         faults += [f"{named(names, event.id)}: {fault}" for fault in found]

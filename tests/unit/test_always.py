@@ -96,6 +96,11 @@ def test_a_read_tells_what_was_lost(observe):
     assert judge("sampling.account", observe(CYCLES, *right)).status is Status.PASS
 
 
+def test_a_sample_that_tells_another_period(observe):
+    said = fault("sampling.account", observe(CYCLES, nth(4, a(Sample), period=99_999)))
+    assert said.endswith("1 samples tell a period of 99999, not of 100000")
+
+
 def test_a_sample_too_many(observe):
     assert "487 samples" in fault("sampling.account", observe(CYCLES, again(7, a(Sample))))
 

@@ -79,6 +79,21 @@ def test_a_task_that_says_which_thread_it_is(observe):
     assert "not from worker, which is 4321" in said
 
 
+def test_a_child_that_no_one_made(observe):
+    """An inherited event's samples are from its task or from what descends from it."""
+    records = observe(FORK).records
+    tids = dict.fromkeys(sample.tid for sample in records.of(Sample))
+    names = ("worker", "first", "second")
+    told = [
+        TaskStart(kind="task", name=name, tid=tid, time=1)
+        for name, tid in zip(names, sorted(tids), strict=True)
+    ]
+    begun = lambda records: [*told, *records]  # noqa: E731
+    assert judge("identity.source", observe(FORK, begun)).status is Status.PASS
+    said = fault("identity.source", observe(FORK, begun, nth(3, a(Sample), tid=4242)))
+    assert "is from thread 4242, of which it is not told" in said
+
+
 def test_samples_that_stand_behind_later_ones(observe):
     samples = [r for r in observe(CPU).records.of(Sample)]
     wrong = nth(6, a(Sample), time=samples[4].time)
