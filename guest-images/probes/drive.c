@@ -99,6 +99,27 @@ static void note_signal(int number, siginfo_t *info, void *context)
 	}
 }
 
+/* Of an event with sigtrap, which its task gets where it overflowed; sig_data says which. */
+static void note_trap(int number, siginfo_t *info, void *context)
+{
+	uint64_t event;
+
+	(void)number;
+	(void)context;
+	/* si_perf_data, behind si_addr: include/uapi/asm-generic/siginfo.h. */
+	memcpy(&event, (const char *)info + 24, sizeof(event));
+	if (event < MAX_EVENTS)
+		signals[event].in++;
+}
+
+static void expect_traps(void)
+{
+	struct sigaction action = { .sa_sigaction = note_trap, .sa_flags = SA_SIGINFO };
+
+	if (sigaction(SIGTRAP, &action, NULL))
+		record_die("sigaction");
+}
+
 /* Have each overflow of an event deliver a signal, which says what it was. */
 static void ask_for_signals(const struct counter *counter)
 {
@@ -114,7 +135,7 @@ static void ask_for_signals(const struct counter *counter)
 static void record_signals(void)
 {
 	for (int i = 0; i < script->events_number; i++)
-		if (script->events[i].signals)
+		if (script->events[i].signals || script->events[i].attr.sigtrap)
 			record("{\"kind\":\"signals\",\"id\":%" PRIu64 ",\"in\":%" PRIu64
 			       ",\"hup\":%" PRIu64 "}",
 			       counters[i].id, signals[i].in, signals[i].hup);
@@ -285,13 +306,17 @@ static void refuse(int number, int error)
 
 static void open_event(int number)
 {
-	const struct event_spec *spec = &script->events[number];
+	struct event_spec *spec = &script->events[number];
 	struct counter *counter = &counters[number];
 	struct scope scope = scope_of(spec);
 	const struct counter *leader = spec->leader ? &counters[find_event(spec->leader)] : NULL;
 
 	if (leader && leader->fd < 0)
 		record_die("script: a leader that is not open");
+	if (spec->attr.sigtrap) {
+		spec->attr.sig_data = number;
+		expect_traps();
+	}
 	if (!open_counter(counter, spec->name, &spec->attr, &scope, leader)) {
 		refuse(number, errno);
 		return;

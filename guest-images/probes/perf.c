@@ -15,6 +15,7 @@
 #include "arch.h"
 #include "perf.h"
 #include "record.h"
+#include "sample.h"
 #include "sideband.h"
 
 #define PAGE_SIZE	4096
@@ -66,8 +67,9 @@ static bool tells_period(const struct perf_event_attr *attr)
 
 void set_sampling(struct perf_event_attr *attr)
 {
-	attr->sample_type = PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_TID | PERF_SAMPLE_TIME |
-			    PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU;
+	attr->sample_type &= MORE_IN_SAMPLES;
+	attr->sample_type |= PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_TID | PERF_SAMPLE_TIME |
+			     PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU;
 	if (tells_period(attr))
 		attr->sample_type |= PERF_SAMPLE_PERIOD;
 	/* Before 6.13 the kernel refuses values of inherited events in samples. */
@@ -217,31 +219,34 @@ void control_counter(const struct counter *counter, unsigned long request, unsig
 }
 
 /* With PERF_FORMAT_LOST a third word stands behind each value and id. */
-static void split_lost(const struct counter *counter, struct group_values *values)
+void parse_group(const struct counter *counter, const uint64_t *words,
+		 struct group_values *values)
 {
-	uint64_t words[3 * MAX_GROUP];
+	size_t step = counter->attr.read_format & PERF_FORMAT_LOST ? 3 : 2;
 
+	*values = (struct group_values) {
+		.number = words[0], .enabled = words[1], .running = words[2],
+	};
 	if (values->number > MAX_GROUP)
 		record_die("a group of an impossible size");
-	if (!(counter->attr.read_format & PERF_FORMAT_LOST))
-		return;
-	memcpy(words, values->counts, sizeof(words));
 	for (uint64_t i = 0; i < values->number; i++) {
-		values->counts[i].value = words[3 * i];
-		values->counts[i].id = words[3 * i + 1];
-		values->lost[i] = words[3 * i + 2];
+		const uint64_t *member = words + 3 + step * i;
+
+		values->counts[i].value = member[0];
+		values->counts[i].id = member[1];
+		if (step == 3)
+			values->lost[i] = member[2];
 	}
 }
 
 bool read_group_if_any(const struct counter *leader, struct group_values *values)
 {
-	ssize_t size;
+	uint64_t words[3 + 3 * MAX_GROUP] = { 0 };
+	ssize_t size = read(leader->fd, words, sizeof(words));
 
-	*values = (struct group_values) { 0 };
-	size = read(leader->fd, values, sizeof(*values));
 	if (size < 0)
 		record_die("read of a group");
-	split_lost(leader, values);
+	parse_group(leader, words, values);
 	return size;
 }
 
@@ -350,16 +355,6 @@ void watch_index(struct counter *counter, int phase)
 	counter->switches = switches;
 }
 
-/* PERF_SAMPLE_* as set_sampling() asks for them, perf_event_open(2). */
-struct sample {
-	struct perf_event_header header;
-	uint64_t identifier;
-	uint32_t pid, tid;
-	uint64_t time, stream;
-	uint32_t cpu, reserved;
-	uint64_t rest[1 + sizeof(struct group_values) / 8];	/* period and values, if any */
-};
-
 struct throttle {
 	struct perf_event_header header;
 	uint64_t time, id, stream;
@@ -372,37 +367,16 @@ struct lost {
 
 union ring_record {
 	struct perf_event_header header;
-	struct sample sample;
 	struct throttle throttle;
 	struct lost lost;
 	unsigned char bytes[MAX_ENTRY];
 };
 
-static void record_sample(const struct counter *counter, const struct sample *sample)
-{
-	bool told = counter->attr.sample_type & PERF_SAMPLE_PERIOD;
-	bool read = counter->attr.sample_type & PERF_SAMPLE_READ;
-	struct group_values values = { 0 };
-	char counts[1024];
-
-	if (read) {
-		memcpy(&values, sample->rest + told, sizeof(values));
-		split_lost(counter, &values);
-	}
-	record("{\"kind\":\"sample\",\"id\":%" PRIu64 ",\"stream\":%" PRIu64 ",\"tid\":%u,\"cpu\":%u,"
-	       "\"time\":%" PRIu64 ",\"period\":%" PRIu64 ",\"enabled\":%" PRIu64
-	       ",\"running\":%" PRIu64 ",\"counts\":[%s]}",
-	       sample->identifier, sample->stream, sample->tid, sample->cpu,
-	       sample->time, told ? sample->rest[0] : (uint64_t)counter->attr.sample_period,
-	       values.enabled, values.running,
-	       read ? group_json(&values, counts, sizeof(counts)) : "");
-}
-
 static void record_ring_entry(const struct counter *counter, const union ring_record *entry)
 {
 	switch (entry->header.type) {
 	case PERF_RECORD_SAMPLE:
-		record_sample(counter, &entry->sample);
+		record_sample(counter, &entry->header);
 		break;
 	case PERF_RECORD_THROTTLE:
 	case PERF_RECORD_UNTHROTTLE:

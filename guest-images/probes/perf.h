@@ -10,6 +10,10 @@
 
 #define MAX_GROUP	16
 
+/* What samples are asked for beside what set_sampling() asks for always; see sample.c. */
+#define MORE_IN_SAMPLES	(PERF_SAMPLE_IP | PERF_SAMPLE_ADDR | PERF_SAMPLE_CALLCHAIN | \
+			 PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER)
+
 /* What an event is bound to. */
 struct scope {
 	pid_t pid;		/* 0 for the calling task, -1 for none */
@@ -49,7 +53,8 @@ void record_clock(void);
 /* An attr that every probe starts from: disabled, CLOCK_MONOTONIC stamps. */
 struct perf_event_attr new_attr(uint32_t type, uint64_t config);
 
-/* Make it a sampling event, of a fixed period or in frequency mode (attr.freq). */
+/* Make it a sampling event, of a fixed period or in frequency mode (attr.freq); what of
+ * MORE_IN_SAMPLES is in attr.sample_type stays. */
 void set_sampling(struct perf_event_attr *attr);
 
 /* True for an event that writes samples (of a period or a frequency: they are one word) or
@@ -88,6 +93,10 @@ struct group_values read_group(const struct counter *leader);
 
 /* As above; false at the end of the file: a pinned event that found no place. */
 bool read_group_if_any(const struct counter *leader, struct group_values *values);
+
+/* What read(2) of a leader, or a sample, has of a group as it lies there. */
+void parse_group(const struct counter *counter, const uint64_t *words,
+		 struct group_values *values);
 
 /* [[id,count],...] of a group, as JSON, into `text`. */
 const char *group_json(const struct group_values *values, char *text, size_t size);

@@ -126,6 +126,27 @@ static void set_records(struct perf_event_attr *attr, char *names)
 	}
 }
 
+/* What samples are to have more: ip,address,chain,registers,stack. */
+static void set_sample(struct perf_event_attr *attr, char *names)
+{
+	char *position, *name = strtok_r(names, ",", &position);
+
+	for (; name; name = strtok_r(NULL, ",", &position)) {
+		if (!strcmp(name, "ip"))
+			attr->sample_type |= PERF_SAMPLE_IP;
+		else if (!strcmp(name, "address"))
+			attr->sample_type |= PERF_SAMPLE_ADDR;
+		else if (!strcmp(name, "chain"))
+			attr->sample_type |= PERF_SAMPLE_CALLCHAIN;
+		else if (!strcmp(name, "registers"))
+			attr->sample_type |= PERF_SAMPLE_REGS_USER, attr->sample_regs_user = 0xff;
+		else if (!strcmp(name, "stack"))
+			attr->sample_type |= PERF_SAMPLE_STACK_USER, attr->sample_stack_user = 256;
+		else
+			record_die("script: unknown part of a sample");
+	}
+}
+
 static void set_key(struct event_spec *event, const char *key, char *value)
 {
 	struct perf_event_attr *attr = &event->attr;
@@ -139,6 +160,10 @@ static void set_key(struct event_spec *event, const char *key, char *value)
 		event->ring = number;
 	else if (!strcmp(key, "records"))
 		set_records(attr, value);
+	else if (!strcmp(key, "sample"))
+		set_sample(attr, value);
+	else if (!strcmp(key, "sigtrap"))
+		attr->sigtrap = attr->remove_on_exec = 1;
 	else if (!strcmp(key, "lost"))
 		attr->read_format |= PERF_FORMAT_LOST;
 	else if (!strcmp(key, "backward"))
@@ -212,7 +237,7 @@ static void parse_event(struct script *script, char *line)
 		*value++ = '\0';
 		set_key(event, word, value);
 	}
-	if (has_ring(&event->attr) && !event->attr.sample_type)
+	if (has_ring(&event->attr) && !(event->attr.sample_type & ~MORE_IN_SAMPLES))
 		set_sampling(&event->attr);
 	if (event->watched)
 		event->attr.config1 = CONFIG1_USER_ACCESS;

@@ -62,7 +62,9 @@ def judge_newest(observation: Observation, _: Observation | None) -> Verdict:
             continue
         judged += len(taken)
         counts = [dict(sample.counts)[event.id] for sample in taken]
+        # The probe itself may be counted between its last read and the emptying of the ring.
         last = dict(reads[-1].counts)[event.id] // event.period * event.period
+        last = max(last, *counts[:1])
         room = (spec.ring or 1) * _PAGE // _size(observation, event)
         wanted = [last - number * event.period for number in range(min(room, last // event.period))]
         if counts != wanted:

@@ -143,7 +143,12 @@ class Read(Frozen):
 
 
 class Sample(Frozen):
-    """A PERF_RECORD_SAMPLE, with its group's counts; `stream` is an inherited event's own id."""
+    """A PERF_RECORD_SAMPLE, with its group's counts; `stream` is an inherited event's own id.
+
+    `mode` is PERF_RECORD_MISC_KERNEL (1) or _USER (2); 0 of guests that did not say so yet.
+    What follows is there where the event asked for it: where it was, what it touched, the first
+    entries of the call chain, how many registers and how many bytes of the stack it has.
+    """
 
     kind: Literal["sample"]
     id: int
@@ -155,6 +160,12 @@ class Sample(Frozen):
     enabled: int
     running: int
     counts: Counts
+    mode: int = 0
+    ip: int = 0
+    address: int = 0
+    chain: tuple[int, ...] = ()
+    registers: int = 0
+    stack: int = 0
 
 
 class Work(Frozen):

@@ -30,6 +30,7 @@ class EventSpec(Frozen):
     in the event's mmap page; `paged` has the times there noted beside each read;
     `inherit_stat` has the kernel tell what each inherited event counted; `signals` has
     each overflow deliver one; with `exclude_host` it counts in virtual machines only.
+    `sample` is what its samples have more; with `sigtrap` each overflow is a signal to the task.
     `records` are those of the kernel that it writes beside samples.  Its ring has `ring` pages,
     a power of two, of which what is not read in time is lost, and may be; without, so many that
     nothing is.  With `backward` the kernel writes over what is oldest; `wakeup` is
@@ -60,6 +61,8 @@ class EventSpec(Frozen):
     paged: bool = False
     signals: bool = False
     records: tuple[Literal["mmap", "comm", "task", "switch"], ...] = ()
+    sample: tuple[Literal["ip", "address", "chain", "registers", "stack"], ...] = ()
+    sigtrap: bool = False
     ring: int | None = Field(default=None, ge=1)
     backward: bool = False
     wakeup: int | None = Field(default=None, ge=1)

@@ -3,7 +3,17 @@
 
 import pytest
 
-from harness.guest.records import Event, Phase, Polled, Read, Records, Sample, Sideband, TaskStart
+from harness.guest.records import (
+    Event,
+    Phase,
+    Polled,
+    Read,
+    Records,
+    Sample,
+    Sideband,
+    Signals,
+    TaskStart,
+)
 from harness.model import Status
 from tests.unit.changes import a, fault, judge, nth, undecided, without
 
@@ -193,3 +203,113 @@ def test_who_tells_of_another_one(tasks, what):
 def test_an_event_of_which_nothing_is_told_says_nothing(tasks):
     none = without(a(Event))
     assert undecided("records.tasks", tasks(none)) == "no event was to tell of tasks"
+
+
+# --- sampling.contents, sampling.sigtrap -------------------------------------
+
+USER_CHAIN = (2**64 - 512, 0x400000, 0x400100)
+KERNEL_CHAIN = (2**64 - 128, 2**64 - 4096)
+
+
+@pytest.fixture
+def contents(observe):
+    """A cycles event in user space and in the kernel, page faults, and a breakpoint."""
+    inside = {"registers": 8, "stack": 256}
+    cycles = [
+        _sample(2, 1, 10).model_copy(
+            update={"mode": 2, "ip": 0x400000, "chain": USER_CHAIN, **inside}
+        ),
+        _sample(2, 2, 20).model_copy(
+            update={"mode": 1, "ip": 2**64 - 4096, "chain": KERNEL_CHAIN, **inside}
+        ),
+    ]
+    faults = [
+        _sample(4, n, 30 + n).model_copy(
+            update={"mode": 2, "ip": 0x400000, "address": 0x7000 + (n << 12), "registers": 8}
+        )
+        for n in range(1, 4)
+    ]
+    touches = [
+        _sample(6, 3 * n, 40 + n).model_copy(
+            update={"mode": 2, "ip": 0x400000, "address": 0x5008, "chain": USER_CHAIN}
+        )
+        for n in range(1, 3)
+    ]
+    records = [
+        _event(2, "cycles", type=0, config=0, period=200000),
+        _event(4, "fault", type=1, config=2),
+        _event(6, "touch", type=5, config=0, period=3),
+        *cycles,
+        *faults,
+        *touches,
+    ]
+
+    def make(*changes):
+        return observe(Records(records), *changes, scenario="sample-contents")
+
+    return make
+
+
+def test_contents_that_fit(contents):
+    found = judge("sampling.contents", contents())
+    assert found.status is Status.PASS and found.metrics["samples"] == 7
+
+
+@pytest.mark.parametrize(
+    ("event", "update", "said"),
+    [
+        (2, {"mode": 0}, "is of mode 0, neither the kernel's nor the user's"),
+        (2, {"ip": 2**64 - 8}, "is of mode 2, at 0xfffffffffffffff8"),
+        (2, {"ip": 0}, "is of mode 2, at 0x0"),
+        (2, {"chain": KERNEL_CHAIN}, "at 0x400000 has the chain 0xffffffffffffff80"),
+        (2, {"chain": USER_CHAIN[:1]}, "at 0x400000 has the chain 0xfffffffffffffe00"),
+        (2, {"registers": 0}, "has 0 registers, not 8"),
+        (2, {"stack": 0}, "has 0 bytes of the stack, not up to 256"),
+        (4, {"address": 0}, "1 samples without an address"),
+        (4, {"address": 0x9010}, "1 pages that were faulted in twice"),
+        (6, {"address": 0x5010}, "2 addresses of one breakpoint"),
+    ],
+)
+def test_contents_that_do_not_fit(contents, event, update, said):
+    assert said in fault("sampling.contents", contents(nth(0, a(Sample, id=event), **update)))
+
+
+def test_samples_without_more_are_not_looked_at(contents):
+    none = undecided("sampling.contents", contents(without(a(Sample))))
+    assert none == "no sample has more than all have"
+
+
+@pytest.fixture
+def traps(observe):
+    records = [
+        _event(2, "touch", type=5),
+        _event(3, "fault", type=1, period=10),
+        _read(2, 70, 100),
+        _read(3, 105, 101),
+        Signals.model_validate({"kind": "signals", "id": 2, "in": 70, "hup": 0}),
+        Signals.model_validate({"kind": "signals", "id": 3, "in": 10, "hup": 0}),
+    ]
+
+    def make(*changes):
+        return observe(Records(records), *changes, scenario="sigtrap")
+
+    return make
+
+
+def test_a_trap_for_each_overflow(traps):
+    found = judge("sampling.sigtrap", traps())
+    assert found.status is Status.PASS and found.metrics["overflows"] == 80
+
+
+def test_traps_that_went_to_another_event(traps):
+    said = fault("sampling.sigtrap", traps(nth(0, a(Signals), arrived=80)))
+    assert said == "touch (id 2) overflowed 70 times, and gave 80 SIGTRAP"
+
+
+def test_no_trap_at_all(traps):
+    said = fault("sampling.sigtrap", traps(without(a(Signals))))
+    assert "fault (id 3) overflowed 10 times, and gave 0 SIGTRAP" in said
+
+
+def test_without_an_overflow_nothing_is_due(traps):
+    assert undecided("sampling.sigtrap", traps(without(a(Event)))) == "no event was to trap"
