@@ -14,7 +14,7 @@ from harness.checks.base import (
     named,
     verdict,
 )
-from harness.checks.points import events, groups
+from harness.checks.points import events, groups, main_steps
 from harness.guest.records import Event, Polled, Read, Sample
 from harness.model import EventSpec, Verdict
 
@@ -24,7 +24,7 @@ WAKEUP = "buffer.wakeup"
 _PAGE = 4096
 # PERF_TYPE_SOFTWARE, PERF_TYPE_TRACEPOINT, PERF_TYPE_BREAKPOINT.
 _SOFTWARE_TYPES = (1, 2, 5)
-_POLLIN = 1
+_POLLIN, _POLLHUP = 1, 16
 
 
 def _special(observation: Observation, kind: str) -> list[tuple[Event, EventSpec]]:
@@ -87,15 +87,40 @@ def judge_newest(observation: Observation, _: Observation | None) -> Verdict:
     )
 
 
+def _hang_ups(observation: Observation, names: dict[int, str]) -> tuple[int, list[str]]:
+    """(answers looked at, faults): POLLHUP once the event's task has ended, and not before.
+
+    Of an event with a ring; is_event_hup() in kernel/events/core.c.
+    """
+    waited = {step.words[1]: step for step in main_steps(observation) if step.words[0] == "wait"}
+    judged, faults = 0, []
+    known = events(observation)
+    for polled in observation.records.of(Polled):
+        event = known[polled.id]
+        if event.task in ("", "self") or event.inherit or event.task not in waited:
+            continue
+        step = waited[event.task]
+        ended = polled.time >= step.end
+        if not ended and polled.time > step.begin:
+            continue
+        judged += 1
+        if bool(polled.revents & _POLLHUP) != ended:
+            faults.append(
+                f"{named(names, event.id)}: poll at {milliseconds(polled.time)} says "
+                f"{polled.revents:#x}; {event.task} had {'' if ended else 'not '}ended"
+            )
+    return judged, faults
+
+
 def judge_wakeup(observation: Observation, _: Observation | None) -> Verdict:
     """With wakeup_events N, poll(2) says POLLIN once for each N samples, until it was asked.
 
     perf_output_sample() counts to N and perf_output_wakeup() marks the ring, in
-    kernel/events/; perf_poll() takes the mark back.
+    kernel/events/; perf_poll() takes the mark back.  Once its task has ended it says POLLHUP.
     """
-    expected = "POLLIN where N samples came since it was said last, and not else"
+    expected = "POLLIN where N samples came since it was said last; POLLHUP when its task has ended"
     names = event_names(observation.records)
-    faults, judged = [], 0
+    judged, faults = _hang_ups(observation, names)
     for event, spec in _special(observation, "wakeup"):
         times = [s.time for s in observation.records.of(Sample) if s.id == event.id]
         number, told = spec.wakeup or 1, 0

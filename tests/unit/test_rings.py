@@ -126,6 +126,22 @@ def test_a_reader_that_is_woken_otherwise(polled, place, says):
     assert f"says {says:#x}" in said
 
 
+@pytest.mark.parametrize(("place", "says"), [(0, 16), (1, 0)])
+def test_an_event_hangs_up_when_its_task_has_ended_and_not_before(observe, place, says):
+    records = [
+        _event(2, "others", type=1, task="worker"),
+        _phase("poll others", 10),
+        Polled(kind="poll", id=2, revents=0, time=11),
+        _phase("wait worker", 20),
+        _phase("poll others", 30),
+        Polled(kind="poll", id=2, revents=16, time=31),
+    ]
+    right = observe(Records(records), scenario=POLL)
+    assert judge("buffer.wakeup", right).status is Status.PASS
+    wrong = observe(Records(records), nth(place, a(Polled), revents=says), scenario=POLL)
+    assert f"says {says:#x}; worker had " in fault("buffer.wakeup", wrong)
+
+
 def test_who_is_not_asked_says_nothing(polled):
     assert undecided("buffer.wakeup", polled(without(a(Polled)))) == "no event was polled"
 
