@@ -16,7 +16,7 @@ from harness.checks.base import (
     verdict,
 )
 from harness.checks.kinship import family
-from harness.checks.points import events, slack_ns, written_backward
+from harness.checks.points import events, main_phases, slack_ns, written_backward
 from harness.checks.stays import Stay, stays
 from harness.guest.records import Event, Lost, Phase, Read, Sample, Sideband, TaskStart, Throttle
 from harness.model import Verdict
@@ -170,29 +170,32 @@ def judge_members(observation: Observation, _: Observation | None) -> Verdict:
     """
     expected = "the leader, then its siblings in the order of opening"
     names = event_names(observation.records)
-    faults, judged = [], 0
+    known = events(observation)
     changing = _changing_groups(observation)
-    members: dict[int, list[int]] = {}
+    begin = min((step.time for step in main_phases(observation)), default=0)
     order: dict[int, list[int]] = {}
-    for event in events(observation).values():
+    for event in known.values():
         order.setdefault(event.leader, []).append(event.id)
+    opened: dict[int, list[int]] = {}
+    faults, judged = [], 0
     for record in observation.records.all:
         if isinstance(record, Event):
-            members.setdefault(record.leader, []).append(record.id)
-        if not isinstance(record, Read | Sample) or not record.counts:
+            opened.setdefault(record.leader, []).append(record.id)
+        if not isinstance(record, Read | Sample) or not record.counts or record.id not in known:
             continue
-        leader = _leader_of(observation, record)
-        found = [event for event, _ in record.counts]
         judged += 1
-        if leader in changing or leader not in members:
-            right = order.get(leader, [])
+        leader = known[record.id].leader
+        found = [event for event, _ in record.counts]
+        right = order[leader] if isinstance(record, Sample) else opened[leader]
+        # Samples are read at the end: some are of a group that was not opened yet.
+        early = isinstance(record, Sample) and record.time <= begin
+        if leader in changing or early:
             fits = [event for event in right if event in found] == found
         else:
-            right = order[leader] if isinstance(record, Sample) else members[leader]
             fits = found == right
         if not fits:
             faults.append(
-                f"a {record.kind} of {named(names, leader)} at {milliseconds(record.time)} has "
+                f"a {record.kind} of {named(names, record.id)} at {milliseconds(record.time)} has "
                 f"{', '.join(map(str, found))}; its group is {', '.join(map(str, right))}"
             )
     if not events(observation):
@@ -206,12 +209,6 @@ def judge_members(observation: Observation, _: Observation | None) -> Verdict:
     )
 
 
-def _leader_of(observation: Observation, record: Read | Sample) -> int:
-    """The leader of the group that a record is of."""
-    event = events(observation).get(record.id)
-    return event.leader if isinstance(record, Sample) and event else record.id
-
-
 def _changing_groups(observation: Observation) -> set[int]:
     """Leaders whose groups gain or lose members while they are read."""
     changed = {
@@ -220,9 +217,7 @@ def _changing_groups(observation: Observation) -> set[int]:
         if phase.name.startswith(("open ", "close "))
     }
     known = events(observation).values()
-    found = {event.leader for event in known if event.name in changed}
-    # Once its leader is closed, a sibling leads itself.
-    return found | {event.id for event in known if event.leader in found}
+    return {event.leader for event in known if event.name in changed}
 
 
 def judge_turns(observation: Observation, _: Observation | None) -> Verdict:

@@ -298,7 +298,7 @@ def test_samples_without_more_are_not_looked_at(contents):
 @pytest.fixture
 def traps(observe):
     records = [
-        _event(2, "touch", type=5),
+        _event(2, "call"),
         _event(3, "fault", type=1, period=10),
         _read(2, 70, 100),
         _read(3, 105, 101),
@@ -319,7 +319,7 @@ def test_a_trap_for_each_overflow(traps):
 
 def test_traps_that_went_to_another_event(traps):
     said = fault("sampling.sigtrap", traps(nth(0, a(Signals), arrived=80)))
-    assert said == "touch (id 2) overflowed 70 times, and gave 80 SIGTRAP"
+    assert said == "call (id 2) overflowed 70 times, and gave 80 SIGTRAP"
 
 
 def test_no_trap_at_all(traps):
