@@ -4,6 +4,7 @@
 #define PMU_COMPAT_H
 
 #include <linux/hrtimer.h>
+#include <linux/perf_event.h>
 #include <linux/version.h>
 
 /*
@@ -23,6 +24,22 @@ static inline void setup_timer(struct hrtimer *timer,
 	hrtimer_init(timer, CLOCK_MONOTONIC, mode);
 	timer->function = function;
 #endif
+}
+
+/*
+ * A CPU's own context: one for all PMUs since 6.2 (bd2756811766), a static variable of the
+ * kernel's; before, each PMU had its own.
+ */
+static inline struct perf_event_context *cpu_context(struct pmu *pmu, unsigned long symbol,
+						     int cpu)
+{
+#if TASKS_HAVE_MANY_PMUS
+	struct perf_cpu_context __percpu *contexts = (void __percpu *)symbol;
+#else
+	struct perf_cpu_context __percpu *contexts = pmu->pmu_cpu_context;
+#endif
+
+	return contexts ? &per_cpu_ptr(contexts, cpu)->ctx : NULL;
 }
 
 #endif

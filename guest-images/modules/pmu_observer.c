@@ -12,8 +12,9 @@
  * starts them (x86_pmu_enable() in arch/x86/events/core.c), and calls its own
  * functions for that.  What it changed of an event is logged as a call "assign".
  *
- * /sys/kernel/debug/pmu_observer/log gives the log as JSON lines, the last one
- * saying how many calls there were and how many the log had room for.
+ * /sys/kernel/debug/pmu_observer/log gives the log as JSON lines, the last ones
+ * saying how many calls there were and how many the log had room for, and what
+ * perf had when the module was loaded and has now.
  */
 #include <linux/cpumask.h>
 #include <linux/debugfs.h>
@@ -25,6 +26,7 @@
 #include <linux/vmalloc.h>
 
 #include "registers.h"
+#include "state.h"
 
 static unsigned int type = PERF_TYPE_HARDWARE;
 module_param(type, uint, 0444);
@@ -116,6 +118,8 @@ static DEFINE_PER_CPU(int, in_tick);
 static struct wrapped pmus[MAX_PMUS];
 static int pmu_number;
 static struct dentry *directory;
+static struct places places;
+static struct state state_before, state_after;
 
 static struct wrapped *wrapped_of(struct pmu *pmu)
 {
@@ -325,6 +329,21 @@ static struct kretprobe tick_probe = {
 	.handler = tick_return,
 };
 
+/* kallsyms knows all of the kernel's variables, and a kprobe where kallsyms is; 0 for none. */
+static unsigned long find_address(const char *name)
+{
+	static unsigned long (*lookup)(const char *name);
+	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
+
+	if (!lookup) {
+		if (register_kprobe(&probe))
+			return 0;
+		lookup = (void *)probe.addr;
+		unregister_kprobe(&probe);
+	}
+	return lookup(name);
+}
+
 static void show_registers(struct seq_file *seq, const char *name, const struct registers *shown)
 {
 	seq_printf(seq, ",\"%s\":{\"enabled\":%llu,\"interrupts\":%llu,\"counters\":[",
@@ -366,6 +385,8 @@ static int log_show(struct seq_file *seq, void *slot)
 
 	if (*(loff_t *)slot == kept) {
 		seq_printf(seq, "{\"kind\":\"observer\",\"calls\":%u,\"kept\":%u}\n", calls, kept);
+		show_state(seq, "before", &state_before);
+		show_state(seq, "after", &state_after);
 		return 0;
 	}
 	seq_printf(seq, "{\"kind\":\"callback\",\"call\":\"%s\",\"time\":%llu,\"cpu\":%d",
@@ -380,9 +401,11 @@ static int log_show(struct seq_file *seq, void *slot)
 	return 0;
 }
 
-/* The calls that were kept, and one line after them. */
+/* The calls that were kept, and one more slot for what there is to say after them. */
 static void *log_start(struct seq_file *seq, loff_t *slot)
 {
+	if (!*slot)
+		take_state(&state_after, &places, pmus[0].pmu);
 	return *slot <= min_t(unsigned int, atomic_read(&taken), capacity) ? slot : NULL;
 }
 
@@ -425,25 +448,11 @@ static struct pmu *find_pmu(void)
 	return found;
 }
 
-/*
- * Software PMUs are static variables of the kernel; kallsyms knows them, and
- * a kprobe knows where kallsyms is.
- */
+/* Software PMUs are static variables of the kernel. */
 static struct pmu *find_symbol(const char *name)
 {
-	static unsigned long (*lookup)(const char *name);
-	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
-	struct pmu *found;
-	int ret;
+	struct pmu *found = (struct pmu *)find_address(name);
 
-	if (!lookup) {
-		ret = register_kprobe(&probe);
-		if (ret)
-			return ERR_PTR(ret);
-		lookup = (void *)probe.addr;
-		unregister_kprobe(&probe);
-	}
-	found = (struct pmu *)lookup(name);
 	return found ?: ERR_PTR(-ENOENT);
 }
 
@@ -517,6 +526,8 @@ static int __init observer_init(void)
 	ret = wrap_all();
 	if (ret)
 		goto unprobe;
+	find_places(&places, find_address);
+	take_state(&state_before, &places, pmus[0].pmu);
 
 	directory = debugfs_create_dir("pmu_observer", NULL);
 	debugfs_create_file("log", 0400, directory, NULL, &log_fops);

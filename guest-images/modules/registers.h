@@ -26,7 +26,17 @@ static inline void add_counter(struct registers *to, u64 counter, u64 type, int 
 
 #if defined(CONFIG_ARM64)
 
+#include <linux/perf/arm_pmu.h>
+
 #include <asm/sysreg.h>
+
+/* By the driver's own mask: drivers/perf/arm_pmu.c. */
+static inline int counters_taken(struct pmu *pmu, int cpu)
+{
+	struct pmu_hw_events *events = per_cpu_ptr(to_arm_pmu(pmu)->hw_events, cpu);
+
+	return bitmap_weight(events->used_mask, ARMPMU_MAX_HWEVENTS);
+}
 
 /*
  * Arm ARM D19.5: PMCR_EL0.N general counters, reached through PMSELR_EL0; the
@@ -54,6 +64,12 @@ static inline void read_registers(struct registers *to)
 #include <asm/msr-index.h>
 #include <asm/perf_event.h>
 #include <asm/processor.h>
+
+/* What the driver has of it is its own (struct cpu_hw_events); the registers tell. */
+static inline int counters_taken(struct pmu *pmu, int cpu)
+{
+	return 0;
+}
 
 /*
  * The instructions themselves: the kernel's rdmsrl() became rdmsrq() in 6.16, c435e608cf59

@@ -13,11 +13,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,6 +99,27 @@ static void note_signal(int number, siginfo_t *info, void *context)
 	}
 }
 
+/* Of an event with sigtrap, which its task gets where it overflowed; sig_data says which. */
+static void note_trap(int number, siginfo_t *info, void *context)
+{
+	uint64_t event;
+
+	(void)number;
+	(void)context;
+	/* si_perf_data, behind si_addr: include/uapi/asm-generic/siginfo.h. */
+	memcpy(&event, (const char *)info + 24, sizeof(event));
+	if (event < MAX_EVENTS)
+		signals[event].in++;
+}
+
+static void expect_traps(void)
+{
+	struct sigaction action = { .sa_sigaction = note_trap, .sa_flags = SA_SIGINFO };
+
+	if (sigaction(SIGTRAP, &action, NULL))
+		record_die("sigaction");
+}
+
 /* Have each overflow of an event deliver a signal, which says what it was. */
 static void ask_for_signals(const struct counter *counter)
 {
@@ -112,7 +135,7 @@ static void ask_for_signals(const struct counter *counter)
 static void record_signals(void)
 {
 	for (int i = 0; i < script->events_number; i++)
-		if (script->events[i].signals)
+		if (script->events[i].signals || script->events[i].attr.sigtrap)
 			record("{\"kind\":\"signals\",\"id\":%" PRIu64 ",\"in\":%" PRIu64
 			       ",\"hup\":%" PRIu64 "}",
 			       counters[i].id, signals[i].in, signals[i].hup);
@@ -137,7 +160,7 @@ static void record_page(const struct counter *counter)
 static void record_read(const struct counter *leader)
 {
 	struct group_values values;
-	char counts[1024];
+	char counts[1024], lost[1024] = "";
 
 	if (!read_group_if_any(leader, &values)) {
 		record("{\"kind\":\"end-of-file\",\"id\":%" PRIu64 ",\"time\":%" PRIu64
@@ -145,9 +168,11 @@ static void record_read(const struct counter *leader)
 		return;
 	}
 	record("{\"kind\":\"read\",\"id\":%" PRIu64 ",\"time\":%" PRIu64 ",\"phase\":%d,"
-	       "\"enabled\":%" PRIu64 ",\"running\":%" PRIu64 ",\"counts\":[%s]}",
+	       "\"enabled\":%" PRIu64 ",\"running\":%" PRIu64 ",\"counts\":[%s],\"lost\":[%s]}",
 	       leader->id, monotonic_ns(), phase, values.enabled, values.running,
-	       group_json(&values, counts, sizeof(counts)));
+	       group_json(&values, counts, sizeof(counts)),
+	       leader->attr.read_format & PERF_FORMAT_LOST ?
+	       lost_json(&values, lost, sizeof(lost)) : "");
 }
 
 static void read_all(void)
@@ -166,7 +191,7 @@ static void watch(void)
 	for (int i = 0; i < script->events_number; i++)
 		if (script->events[i].watched && counters[i].page)
 			watch_index(&counters[i], phase);
-	if (monotonic_ns() >= next_read)
+	if (!script->quiet && monotonic_ns() >= next_read)
 		read_all();
 }
 
@@ -252,7 +277,7 @@ static void exec_again(const struct task_spec *task, int next)
 static struct scope scope_of(const struct event_spec *spec)
 {
 	struct scope scope = {
-		.pid = -1, .cpu = spec->cpu, .cgroup = -1,
+		.pid = -1, .cpu = spec->cpu, .cgroup = -1, .flags = spec->flags,
 		.task = spec->task ? spec->task : "",
 		.cgroup_name = spec->cgroup ? spec->cgroup : "",
 	};
@@ -281,13 +306,17 @@ static void refuse(int number, int error)
 
 static void open_event(int number)
 {
-	const struct event_spec *spec = &script->events[number];
+	struct event_spec *spec = &script->events[number];
 	struct counter *counter = &counters[number];
 	struct scope scope = scope_of(spec);
 	const struct counter *leader = spec->leader ? &counters[find_event(spec->leader)] : NULL;
 
 	if (leader && leader->fd < 0)
 		record_die("script: a leader that is not open");
+	if (spec->attr.sigtrap) {
+		spec->attr.sig_data = number;
+		expect_traps();
+	}
 	if (!open_counter(counter, spec->name, &spec->attr, &scope, leader)) {
 		refuse(number, errno);
 		return;
@@ -300,8 +329,8 @@ static void open_event(int number)
 	}
 	if (scope.cgroup >= 0)
 		close(scope.cgroup);
-	if (spec->attr.sample_period)
-		map_counter(counter, RING_PAGES);
+	if (has_ring(&spec->attr))
+		map_counter(counter, spec->ring ? spec->ring : RING_PAGES);
 	else if (spec->watched || spec->paged)
 		map_counter(counter, 0);
 	if (spec->signals)
@@ -379,6 +408,8 @@ static const struct {
 	{ "reset-group", PERF_EVENT_IOC_RESET, PERF_IOC_FLAG_GROUP },
 	{ "refresh", PERF_EVENT_IOC_REFRESH, 0 },
 	{ "period", PERF_EVENT_IOC_PERIOD, 0 },
+	{ "pause", PERF_EVENT_IOC_PAUSE_OUTPUT, 1 },
+	{ "resume", PERF_EVENT_IOC_PAUSE_OUTPUT, 0 },
 };
 
 /* An ioctl on an event: the one that the step says. */
@@ -416,6 +447,64 @@ static void redirect(const struct step *step, const struct counter *counter)
 		record_die("PERF_EVENT_IOC_SET_OUTPUT");
 }
 
+static void record_poll(const struct counter *counter)
+{
+	struct pollfd asked = { .fd = counter->fd, .events = POLLIN };
+
+	if (poll(&asked, 1, 0) < 0)
+		record_die("poll of an event");
+	record("{\"kind\":\"poll\",\"id\":%" PRIu64 ",\"revents\":%d,\"time\":%" PRIu64 "}",
+	       counter->id, asked.revents, monotonic_ns());
+}
+
+static bool owns_ring(const struct counter *counter)
+{
+	return counter->fd >= 0 && counter->page && has_ring(&counter->attr);
+}
+
+/* What is in a ring by now is lost with its mapping: it is read before. */
+static void leave_ring(struct counter *counter)
+{
+	if (!owns_ring(counter))
+		return;
+	drain_ring(counter);
+	unmap_counter(counter);
+}
+
+/* A step that asks for what the kernel may refuse, and gives it back at once. */
+static bool trial_step(const struct step *step, const struct counter *counter)
+{
+	size_t number = strtoull(step->words[2], NULL, 0);
+	bool done;
+
+	if (!strcmp(step->words[0], "map"))
+		done = try_map(counter, number);
+	else if (!strcmp(step->words[0], "fetch"))
+		done = try_read(counter, number);
+	else
+		return false;
+	if (step->may_be_refused)
+		answer_step(step, done ? 0 : errno);
+	else if (!done)
+		record_die(step->words[0]);
+	return true;
+}
+
+static bool ring_step(const struct step *step, struct counter *counter)
+{
+	const char *verb = step->words[0];
+
+	if (!strcmp(verb, "drain"))
+		drain_ring(counter);
+	else if (!strcmp(verb, "poll"))
+		record_poll(counter);
+	else if (!strcmp(verb, "unmap"))
+		leave_ring(counter);
+	else
+		return false;
+	return true;
+}
+
 /* A step on an event; one that was refused has none. */
 static void event_step(const struct step *step)
 {
@@ -432,8 +521,8 @@ static void event_step(const struct step *step)
 	else if (!strcmp(verb, "compete"))
 		compete(counter, strtoull(step->words[2], NULL, 0) * 1000000);
 	else if (!strcmp(verb, "close"))
-		close_counter(counter);
-	else
+		leave_ring(counter), close_counter(counter);
+	else if (!ring_step(step, counter) && !trial_step(step, counter))
 		control(step, counter);
 }
 
@@ -514,21 +603,36 @@ static void record_phase(const struct task_spec *task, const struct step *step)
 	       "\"time\":%" PRIu64 "}", phase, task->name, step_text(step, text), monotonic_ns());
 }
 
+/* Whose the numbers in the kernel's own records are. */
+static void record_task(const struct task_spec *task)
+{
+	record("{\"kind\":\"task\",\"name\":\"%s\",\"tid\":%ld,\"time\":%" PRIu64 "}",
+	       task->name, syscall(SYS_gettid), monotonic_ns());
+}
+
 static void perform(const struct task_spec *task, int from)
 {
 	bool main = task == &script->tasks[0];
 
+	if (!from)
+		record_task(task);
 	for (int i = from; i < task->number; i++) {
 		const struct step *step = &task->steps[i];
 
 		record_phase(task, step);
 		if (!strcmp(step->words[0], "exec"))
 			exec_again(task, i + 1);
+		if (!strcmp(step->words[0], "read")) {
+			read_all();
+			phase++;
+			continue;
+		}
 		if (!work_step(step, main) && !task_step(step) && !pmu_step(step))
 			event_step(step);
 		if (main) {
 			watch();
-			read_all();
+			if (!script->quiet)
+				read_all();
 			phase++;
 		}
 	}
@@ -551,9 +655,11 @@ int main(int argc, char **argv)
 	}
 	read_all();
 	perform(&script->tasks[0], 0);
+	if (script->quiet)
+		read_all();
 	record_signals();
 	for (int i = 0; i < script->events_number; i++)
-		if (counters[i].fd >= 0 && counters[i].attr.sample_period)
+		if (owns_ring(&counters[i]))
 			drain_ring(&counters[i]);
 	return 0;
 }

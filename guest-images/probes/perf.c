@@ -15,8 +15,11 @@
 #include "arch.h"
 #include "perf.h"
 #include "record.h"
+#include "sample.h"
+#include "sideband.h"
 
 #define PAGE_SIZE	4096
+#define MAX_ENTRY	4096	/* bytes of a record in a ring */
 
 uint64_t monotonic_ns(void)
 {
@@ -53,13 +56,31 @@ struct perf_event_attr new_attr(uint32_t type, uint64_t config)
 	return attr;
 }
 
+/* Software events of a fixed period that are to tell it are sampled at each count
+ * (perf_swevent_event() in kernel/events/core.c). */
+static bool tells_period(const struct perf_event_attr *attr)
+{
+	return attr->freq || attr->sample_period == 1 ||
+	       (attr->type != PERF_TYPE_SOFTWARE && attr->type != PERF_TYPE_TRACEPOINT &&
+		attr->type != PERF_TYPE_BREAKPOINT);
+}
+
 void set_sampling(struct perf_event_attr *attr)
 {
-	attr->sample_type = PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_TID | PERF_SAMPLE_TIME |
-			    PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU | PERF_SAMPLE_PERIOD;
+	attr->sample_type &= MORE_IN_SAMPLES;
+	attr->sample_type |= PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_TID | PERF_SAMPLE_TIME |
+			     PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU;
+	if (tells_period(attr))
+		attr->sample_type |= PERF_SAMPLE_PERIOD;
 	/* Before 6.13 the kernel refuses values of inherited events in samples. */
 	if (!attr->inherit)
 		attr->sample_type |= PERF_SAMPLE_READ;
+}
+
+bool has_ring(const struct perf_event_attr *attr)
+{
+	return attr->sample_period || attr->mmap || attr->comm || attr->task ||
+	       attr->context_switch;
 }
 
 static void announce(const struct counter *counter, const struct scope *scope,
@@ -84,12 +105,19 @@ static void announce(const struct counter *counter, const struct scope *scope,
 bool open_counter(struct counter *counter, const char *name, const struct perf_event_attr *attr,
 		  const struct scope *scope, const struct counter *leader)
 {
+	/* The kernel looks at what is behind the attr that it knows, if it is told of more. */
+	static union {
+		struct perf_event_attr attr;
+		unsigned char bytes[2 * PAGE_SIZE];
+	} given;
 	bool cgroup = scope->cgroup >= 0;
+	unsigned long flags = scope->flags | PERF_FLAG_FD_CLOEXEC;
 
+	given.attr = *attr;
 	*counter = (struct counter) { .name = name, .attr = *attr };
-	counter->fd = syscall(SYS_perf_event_open, attr, cgroup ? scope->cgroup : scope->pid,
+	counter->fd = syscall(SYS_perf_event_open, &given, cgroup ? scope->cgroup : scope->pid,
 			      scope->cpu, leader ? leader->fd : -1,
-			      PERF_FLAG_FD_CLOEXEC | (cgroup ? PERF_FLAG_PID_CGROUP : 0));
+			      flags | (cgroup ? PERF_FLAG_PID_CGROUP : 0));
 	if (counter->fd < 0)
 		return false;
 	if (ioctl(counter->fd, PERF_EVENT_IOC_ID, &counter->id))
@@ -102,18 +130,48 @@ void close_counter(struct counter *counter)
 {
 	/* A mapping holds the event as an open descriptor does. */
 	if (counter->page)
-		munmap(counter->page, counter->mapped);
+		unmap_counter(counter);
 	close(counter->fd);
 	*counter = (struct counter) { .name = counter->name, .fd = -1 };
+}
+
+/* Where user space may write, the kernel waits for it to say what it has read. */
+static int protection_of(const struct counter *counter)
+{
+	return PROT_READ | (counter->attr.write_backward ? 0 : PROT_WRITE);
 }
 
 void map_counter(struct counter *counter, size_t pages)
 {
 	counter->mapped = (1 + pages) * PAGE_SIZE;
-	counter->page = mmap(NULL, counter->mapped, PROT_READ | PROT_WRITE,
+	counter->page = mmap(NULL, counter->mapped, protection_of(counter),
 			     MAP_SHARED, counter->fd, 0);
 	if (counter->page == MAP_FAILED)
 		record_die("mmap of a perf ring");
+}
+
+bool try_map(const struct counter *counter, size_t pages)
+{
+	size_t size = (1 + pages) * PAGE_SIZE;
+	void *page = mmap(NULL, size, protection_of(counter), MAP_SHARED, counter->fd, 0);
+
+	if (page == MAP_FAILED)
+		return false;
+	munmap(page, size);
+	return true;
+}
+
+void unmap_counter(struct counter *counter)
+{
+	munmap(counter->page, counter->mapped);
+	counter->page = NULL;
+}
+
+bool try_read(const struct counter *counter, size_t bytes)
+{
+	char values[sizeof(struct group_values)];
+
+	return read(counter->fd, values, bytes < sizeof(values) ? bytes : sizeof(values)) >= 0;
 }
 
 static const char *request_name(unsigned long request)
@@ -129,6 +187,8 @@ static const char *request_name(unsigned long request)
 		return "PERF_EVENT_IOC_RESET";
 	case PERF_EVENT_IOC_PERIOD:
 		return "PERF_EVENT_IOC_PERIOD";
+	case PERF_EVENT_IOC_PAUSE_OUTPUT:
+		return "PERF_EVENT_IOC_PAUSE_OUTPUT";
 	default:
 		return "ioctl";
 	}
@@ -136,7 +196,8 @@ static const char *request_name(unsigned long request)
 
 bool redirect_output(const struct counter *counter, const struct counter *to)
 {
-	return !ioctl(counter->fd, PERF_EVENT_IOC_SET_OUTPUT, to ? to->fd : -1);
+	/* The kernel compares with a long of -1. */
+	return !ioctl(counter->fd, PERF_EVENT_IOC_SET_OUTPUT, (long)(to ? to->fd : -1));
 }
 
 bool try_control(const struct counter *counter, unsigned long request, unsigned long argument)
@@ -157,16 +218,35 @@ void control_counter(const struct counter *counter, unsigned long request, unsig
 	record_die(what);
 }
 
-bool read_group_if_any(const struct counter *leader, struct group_values *values)
+/* With PERF_FORMAT_LOST a third word stands behind each value and id. */
+void parse_group(const struct counter *counter, const uint64_t *words,
+		 struct group_values *values)
 {
-	ssize_t size;
+	size_t step = counter->attr.read_format & PERF_FORMAT_LOST ? 3 : 2;
 
-	*values = (struct group_values) { 0 };
-	size = read(leader->fd, values, sizeof(*values));
-	if (size < 0)
-		record_die("read of a group");
+	*values = (struct group_values) {
+		.number = words[0], .enabled = words[1], .running = words[2],
+	};
 	if (values->number > MAX_GROUP)
 		record_die("a group of an impossible size");
+	for (uint64_t i = 0; i < values->number; i++) {
+		const uint64_t *member = words + 3 + step * i;
+
+		values->counts[i].value = member[0];
+		values->counts[i].id = member[1];
+		if (step == 3)
+			values->lost[i] = member[2];
+	}
+}
+
+bool read_group_if_any(const struct counter *leader, struct group_values *values)
+{
+	uint64_t words[3 + 3 * MAX_GROUP] = { 0 };
+	ssize_t size = read(leader->fd, words, sizeof(words));
+
+	if (size < 0)
+		record_die("read of a group");
+	parse_group(leader, words, values);
 	return size;
 }
 
@@ -189,6 +269,15 @@ const char *group_json(const struct group_values *values, char *text, size_t siz
 	if (used >= size)
 		record_die("a group too large to record");
 	return text;
+}
+
+const char *lost_json(const struct group_values *values, char *text, size_t size)
+{
+	struct group_values lost = *values;
+
+	for (int i = 0; i < MAX_GROUP; i++)
+		lost.counts[i].value = values->lost[i];
+	return group_json(&lost, text, size);
 }
 
 uint64_t page_index(const struct counter *counter)
@@ -266,17 +355,6 @@ void watch_index(struct counter *counter, int phase)
 	counter->switches = switches;
 }
 
-/* PERF_SAMPLE_* as set_sampling() asks for them, perf_event_open(2). */
-struct sample {
-	struct perf_event_header header;
-	uint64_t identifier;
-	uint32_t pid, tid;
-	uint64_t time, stream;
-	uint32_t cpu, reserved;
-	uint64_t period;
-	struct group_values values;
-};
-
 struct throttle {
 	struct perf_event_header header;
 	uint64_t time, id, stream;
@@ -289,31 +367,16 @@ struct lost {
 
 union ring_record {
 	struct perf_event_header header;
-	struct sample sample;
 	struct throttle throttle;
 	struct lost lost;
-	unsigned char bytes[1024];
+	unsigned char bytes[MAX_ENTRY];
 };
-
-static void record_sample(const struct counter *counter, const struct sample *sample)
-{
-	bool values = counter->attr.sample_type & PERF_SAMPLE_READ;
-	char counts[1024];
-
-	record("{\"kind\":\"sample\",\"id\":%" PRIu64 ",\"stream\":%" PRIu64 ",\"tid\":%u,\"cpu\":%u,"
-	       "\"time\":%" PRIu64 ",\"period\":%" PRIu64 ",\"enabled\":%" PRIu64
-	       ",\"running\":%" PRIu64 ",\"counts\":[%s]}",
-	       sample->identifier, sample->stream, sample->tid, sample->cpu,
-	       sample->time, sample->period,
-	       values ? sample->values.enabled : 0, values ? sample->values.running : 0,
-	       values ? group_json(&sample->values, counts, sizeof(counts)) : "");
-}
 
 static void record_ring_entry(const struct counter *counter, const union ring_record *entry)
 {
 	switch (entry->header.type) {
 	case PERF_RECORD_SAMPLE:
-		record_sample(counter, &entry->sample);
+		record_sample(counter, &entry->header);
 		break;
 	case PERF_RECORD_THROTTLE:
 	case PERF_RECORD_UNTHROTTLE:
@@ -326,6 +389,8 @@ static void record_ring_entry(const struct counter *counter, const union ring_re
 		record("{\"kind\":\"lost\",\"id\":%" PRIu64 ",\"lost\":%" PRIu64 "}",
 		       entry->lost.id, entry->lost.lost);
 		break;
+	default:
+		record_sideband(&entry->header);
 	}
 }
 
@@ -338,12 +403,41 @@ static void copy_from_ring(const struct perf_event_mmap_page *page, uint64_t pos
 		((unsigned char *)to)[i] = data[(position + i) % page->data_size];
 }
 
+/* Written from the end towards the beginning, over what was there: newest first, until one that
+ * is not whole any more. */
+static void drain_backward(struct counter *counter)
+{
+	struct perf_event_mmap_page *page = counter->page;
+	uint64_t head, position;
+
+	control_counter(counter, PERF_EVENT_IOC_PAUSE_OUTPUT, 1);
+	head = position = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE);
+	while (position - head < page->data_size) {
+		union ring_record entry;
+		size_t size;
+
+		copy_from_ring(page, position, &entry.header, sizeof(entry.header));
+		size = entry.header.size;
+		if (!size || position + size - head > page->data_size)
+			break;
+		if (size < sizeof(entry.header) || size > sizeof(entry))
+			record_die("ring entry of an impossible size");
+		copy_from_ring(page, position, &entry, size);
+		record_ring_entry(counter, &entry);
+		position += size;
+	}
+}
+
 void drain_ring(struct counter *counter)
 {
 	struct perf_event_mmap_page *page = counter->page;
 	uint64_t head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE);
 	uint64_t tail = page->data_tail;
 
+	if (counter->attr.write_backward) {
+		drain_backward(counter);
+		return;
+	}
 	while (tail < head) {
 		union ring_record entry;
 		size_t size;

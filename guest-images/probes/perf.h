@@ -10,11 +10,16 @@
 
 #define MAX_GROUP	16
 
+/* What samples are asked for beside what set_sampling() asks for always; see sample.c. */
+#define MORE_IN_SAMPLES	(PERF_SAMPLE_IP | PERF_SAMPLE_ADDR | PERF_SAMPLE_CALLCHAIN | \
+			 PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER)
+
 /* What an event is bound to. */
 struct scope {
 	pid_t pid;		/* 0 for the calling task, -1 for none */
 	int cpu;		/* -1 for any */
 	int cgroup;		/* a descriptor, -1 for none */
+	unsigned long flags;	/* of perf_event_open(2), beside those that this takes */
 	const char *task;	/* the scenario's names, for the record */
 	const char *cgroup_name;
 };
@@ -37,6 +42,7 @@ struct group_values {
 	struct {
 		uint64_t value, id;
 	} counts[MAX_GROUP];
+	uint64_t lost[MAX_GROUP];	/* of PERF_FORMAT_LOST */
 };
 
 uint64_t monotonic_ns(void);
@@ -47,8 +53,13 @@ void record_clock(void);
 /* An attr that every probe starts from: disabled, CLOCK_MONOTONIC stamps. */
 struct perf_event_attr new_attr(uint32_t type, uint64_t config);
 
-/* Make it a sampling event, of a fixed period or in frequency mode (attr.freq). */
+/* Make it a sampling event, of a fixed period or in frequency mode (attr.freq); what of
+ * MORE_IN_SAMPLES is in attr.sample_type stays. */
 void set_sampling(struct perf_event_attr *attr);
+
+/* True for an event that writes samples (of a period or a frequency: they are one word) or
+ * other records. */
+bool has_ring(const struct perf_event_attr *attr);
 
 /* Open and announce {"kind":"event"}.  Returns false, errno set, when the
  * kernel refuses. */
@@ -57,8 +68,17 @@ bool open_counter(struct counter *counter, const char *name, const struct perf_e
 
 void close_counter(struct counter *counter);
 
-/* Map the control page and, with pages > 0 (a power of two), the ring. */
+/* Map the control page and, with pages > 0 (a power of two), the ring; one that the kernel
+ * writes backward, over what is there, may not be written to. */
 void map_counter(struct counter *counter, size_t pages);
+
+/* As above, and let it go again at once; false, errno set, when the kernel refuses. */
+bool try_map(const struct counter *counter, size_t pages);
+
+void unmap_counter(struct counter *counter);
+
+/* read(2) into so many bytes; false, errno set, when the kernel refuses. */
+bool try_read(const struct counter *counter, size_t bytes);
 
 void control_counter(const struct counter *counter, unsigned long request, unsigned long argument);
 
@@ -74,8 +94,15 @@ struct group_values read_group(const struct counter *leader);
 /* As above; false at the end of the file: a pinned event that found no place. */
 bool read_group_if_any(const struct counter *leader, struct group_values *values);
 
+/* What read(2) of a leader, or a sample, has of a group as it lies there. */
+void parse_group(const struct counter *counter, const uint64_t *words,
+		 struct group_values *values);
+
 /* [[id,count],...] of a group, as JSON, into `text`. */
 const char *group_json(const struct group_values *values, char *text, size_t size);
+
+/* Likewise [[id,lost],...]. */
+const char *lost_json(const struct group_values *values, char *text, size_t size);
 
 /* The page's index, read under its sequence lock; 0 while not counting. */
 uint64_t page_index(const struct counter *counter);

@@ -2,6 +2,7 @@
 /* From a scenario's text to tables; see script.h. */
 #include <inttypes.h>
 #include <linux/hw_breakpoint.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,12 +71,106 @@ static struct perf_event_attr counting_attr(const char *what)
 	return attr;
 }
 
+/* What a scenario sets without the kernel's leave: fields of the attr as they lie there. */
+#define FIELD(name) \
+	{ #name, offsetof(struct perf_event_attr, name), sizeof(((struct perf_event_attr *)0)->name) }
+#define BITS_OFFSET	40	/* of disabled, inherit ...: they have no address */
+
+static const struct {
+	const char *name;
+	size_t offset, size;
+} fields[] = {
+	FIELD(type), FIELD(size), FIELD(config), FIELD(sample_period), FIELD(sample_type),
+	FIELD(read_format), { "bits", BITS_OFFSET, 8 }, FIELD(wakeup_events), FIELD(bp_type),
+	FIELD(config1), FIELD(config2), FIELD(branch_sample_type), FIELD(sample_regs_user),
+	FIELD(sample_stack_user), FIELD(clockid), FIELD(sample_regs_intr), FIELD(aux_watermark),
+	FIELD(sample_max_stack), FIELD(__reserved_2), FIELD(aux_sample_size), FIELD(__reserved_3),
+	FIELD(sig_data),
+};
+
+/* Bits are added to those that are there; all else is replaced. */
+static void set_field(struct perf_event_attr *attr, const char *name, uint64_t value)
+{
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		unsigned char *place = (unsigned char *)attr + fields[i].offset;
+		uint64_t bits = 0;
+
+		if (strcmp(name, fields[i].name))
+			continue;
+		if (fields[i].offset == BITS_OFFSET)
+			memcpy(&bits, place, sizeof(bits));
+		bits |= value;
+		memcpy(place, &bits, fields[i].size);	/* little endian */
+		return;
+	}
+	record_die("script: unknown field");
+}
+
+/* Which of the kernel's records an event is to write: mmap,comm,task,switch. */
+static void set_records(struct perf_event_attr *attr, char *names)
+{
+	char *position, *name = strtok_r(names, ",", &position);
+
+	attr->sample_id_all = 1;
+	for (; name; name = strtok_r(NULL, ",", &position)) {
+		if (!strcmp(name, "mmap"))
+			attr->mmap = 1;
+		else if (!strcmp(name, "comm"))
+			attr->comm = 1;
+		else if (!strcmp(name, "task"))
+			attr->task = 1;
+		else if (!strcmp(name, "switch"))
+			attr->context_switch = 1;
+		else
+			record_die("script: unknown records");
+	}
+}
+
+/* What samples are to have more: ip,address,chain,registers,stack. */
+static void set_sample(struct perf_event_attr *attr, char *names)
+{
+	char *position, *name = strtok_r(names, ",", &position);
+
+	for (; name; name = strtok_r(NULL, ",", &position)) {
+		if (!strcmp(name, "ip"))
+			attr->sample_type |= PERF_SAMPLE_IP;
+		else if (!strcmp(name, "address"))
+			attr->sample_type |= PERF_SAMPLE_ADDR;
+		else if (!strcmp(name, "chain"))
+			attr->sample_type |= PERF_SAMPLE_CALLCHAIN;
+		else if (!strcmp(name, "registers"))
+			attr->sample_type |= PERF_SAMPLE_REGS_USER, attr->sample_regs_user = 0xff;
+		else if (!strcmp(name, "stack"))
+			attr->sample_type |= PERF_SAMPLE_STACK_USER, attr->sample_stack_user = 256;
+		else
+			record_die("script: unknown part of a sample");
+	}
+}
+
 static void set_key(struct event_spec *event, const char *key, char *value)
 {
 	struct perf_event_attr *attr = &event->attr;
 	uint64_t number = strtoull(value, NULL, 0);
 
-	if (!strcmp(key, "leader"))
+	if (!strncmp(key, "attr.", 5))
+		set_field(attr, key + 5, number);
+	else if (!strcmp(key, "flags"))
+		event->flags = number;
+	else if (!strcmp(key, "ring"))
+		event->ring = number;
+	else if (!strcmp(key, "records"))
+		set_records(attr, value);
+	else if (!strcmp(key, "sample"))
+		set_sample(attr, value);
+	else if (!strcmp(key, "sigtrap"))
+		attr->sigtrap = attr->remove_on_exec = 1;
+	else if (!strcmp(key, "lost"))
+		attr->read_format |= PERF_FORMAT_LOST;
+	else if (!strcmp(key, "backward"))
+		attr->write_backward = number;
+	else if (!strcmp(key, "wakeup"))
+		attr->wakeup_events = number;
+	else if (!strcmp(key, "leader"))
 		event->leader = value;
 	else if (!strcmp(key, "task"))
 		event->task = value;
@@ -142,7 +237,7 @@ static void parse_event(struct script *script, char *line)
 		*value++ = '\0';
 		set_key(event, word, value);
 	}
-	if (event->attr.sample_period)	/* or sample_freq: they are one word */
+	if (has_ring(&event->attr) && !(event->attr.sample_type & ~MORE_IN_SAMPLES))
 		set_sampling(&event->attr);
 	if (event->watched)
 		event->attr.config1 = CONFIG1_USER_ACCESS;
@@ -189,6 +284,8 @@ struct script *read_script(const char *path)
 				record_die("script: too many tasks");
 			task = &script.tasks[script.tasks_number++];
 			task->name = line + 5;
+		} else if (!strcmp(line, "quiet")) {
+			script.quiet = true;
 		} else if (!strcmp(line, "main")) {
 			task = &script.tasks[0];
 		} else if (line[0] == ' ' && task) {

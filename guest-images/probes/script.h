@@ -3,7 +3,8 @@
  * A scenario as text: events, tasks, steps.  harness/build/recipe.py writes
  * it from configs/scenarios, so that what is wrong with it is a bug of ours.
  *
- *	event NAME key=value ...
+ *	quiet
+ *	event NAME key=value ... attr.FIELD=value ...
  *	task NAME
  *	 step ...
  *	main
@@ -16,15 +17,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MAX_EVENTS	40
+#define MAX_EVENTS	96
 #define MAX_TASKS	8
-#define MAX_STEPS	96
+#define MAX_STEPS	192
 #define MAX_WORDS	4
 
 struct event_spec {
 	const char *name, *leader, *task, *cgroup;
 	int cpu;
 	struct perf_event_attr attr;
+	unsigned long flags;	/* of perf_event_open(2), beside what the scope takes */
+	size_t ring;		/* pages; what finds no room there is lost, and may be */
 	bool late;		/* a step opens it */
 	bool may_be_refused;
 	bool watched;		/* user space may read the counter, and sees its index */
@@ -49,6 +52,7 @@ struct script {
 	int events_number;
 	struct task_spec tasks[MAX_TASKS];	/* the first one is "main" */
 	int tasks_number;
+	bool quiet;		/* main reads where a step says so, and at the end */
 };
 
 #define STEP_TEXT	256

@@ -28,10 +28,13 @@ VM_MAIN = "vm/main.c"
 # Each probe's sources, the first one naming it; all are static programs.
 PROBES = {
     "channel": ("channel.c", "record.c"),
-    "cost": ("cost.c", "perf.c", "record.c"),
-    "drive": ("drive.c", "script.c", "pmu.c", "vm.c", "work.c", "perf.c", "record.c"),
-    "phases": ("phases.c", "vm.c", "perf.c", "record.c"),
-    "reproduce": ("reproduce.c", "perf.c", "record.c"),
+    "cost": ("cost.c", "perf.c", "sample.c", "sideband.c", "record.c"),
+    "drive": (
+        *("drive.c", "script.c", "pmu.c", "vm.c", "work.c"),
+        *("perf.c", "sample.c", "sideband.c", "record.c"),
+    ),
+    "phases": ("phases.c", "vm.c", "perf.c", "sample.c", "sideband.c", "record.c"),
+    "reproduce": ("reproduce.c", "perf.c", "sample.c", "sideband.c", "record.c"),
 }
 # What every guest is set to, but one of a person's own program.  An emulated interrupt takes
 # its time, for which perf_sample_event_took() would lower the allowed sample rate.
@@ -131,7 +134,8 @@ def script(scenario: Scenario) -> str:
     if not scenario.steps:
         return ""
     late = scenario.opened_late
-    lines = [
+    lines = ["quiet"] if scenario.quiet else []
+    lines += [
         _event_line(copy, event, late=copy in late)
         for name, event in scenario.events.items()
         for copy in copies(name, event)
@@ -150,7 +154,11 @@ def _step_line(scenario: Scenario, step: str) -> str:
 def _event_line(name: str, event: EventSpec, *, late: bool) -> str:
     counts = f"pmu:{event.pmu}:{event.counts}" if event.pmu else event.counts
     words = [f"event {name} counts={counts}"]
-    given = event.model_dump(exclude={"pmu", "counts", "copies", "expect"}, exclude_defaults=True)
+    own = {"pmu", "counts", "copies", "expect", "records", "sample", "attr"}
+    given = event.model_dump(exclude=own, exclude_defaults=True)
+    given |= {"records": ",".join(event.records)} if event.records else {}
+    given |= {"sample": ",".join(event.sample)} if event.sample else {}
+    given |= {f"attr.{field}": value for field, value in event.attr.items()}
     given |= {"late": True} if late else {}
     given |= {"may_be_refused": True} if event.expect else {}
     words += [f"{key}={int(value) if value is True else value}" for key, value in given.items()]

@@ -2,17 +2,25 @@
 """Checks: pure functions from observations to verdicts, and the table of them all."""
 
 from harness.checks import (
+    account,
+    agreement,
+    buffer,
     calls,
     competition,
     conservation,
+    contents,
     control,
     cost,
     counting,
+    identity,
+    neighbours,
     overflow,
     programming,
     reproducer,
+    residue,
     retention,
     sampling,
+    sideband,
     throttling,
     tool,
     trace,
@@ -21,16 +29,24 @@ from harness.checks.base import Check, Observation
 
 _FAMILIES = (
     calls,
+    identity,
+    agreement,
+    residue,
     retention,
     competition,
     programming,
     trace,
     conservation,
     counting,
+    neighbours,
     control,
     sampling,
+    account,
     overflow,
     throttling,
+    buffer,
+    contents,
+    sideband,
     cost,
     tool,
     reproducer,
@@ -38,7 +54,19 @@ _FAMILIES = (
 
 CHECKS: dict[str, Check] = {check.name: check for module in _FAMILIES for check in module.CHECKS}
 
-# What every scenario with a probe is asked, whether it names it or not.
-ALWAYS = (calls.CALLS,)
+# What every scenario with a probe is asked: none names it.
+ALWAYS = (
+    calls.CALLS,
+    identity.SOURCE,
+    identity.MEMBERS,
+    identity.TURNS,
+    agreement.COUNTS,
+    agreement.TIMES,
+    conservation.GROWTH,
+    neighbours.NEIGHBOURS,
+    sampling.PERIODS,
+    account.ACCOUNT,
+    residue.RESIDUE,
+)
 
 __all__ = ["ALWAYS", "CHECKS", "Check", "Observation"]

@@ -4,11 +4,12 @@
 from errno import errorcode
 
 from harness.checks.base import FEW, Check, Observation, Property, inconclusive, verdict
+from harness.guest.pmu_records import Answered
 from harness.guest.records import Event, Interruption, Phase, ProbeError, Records, Refused
-from harness.model import Status, Verdict
+from harness.model import Answer, Scenario, Status, Verdict, answer_for
 
 CALLS = "kernel.calls"
-_EXPECTED = "each call answered as the reference answers it"
+_EXPECTED = "each call answered as the reference, or what is known of the kernel, has it"
 
 
 def failed_call(records: Records) -> str:
@@ -35,7 +36,7 @@ def refused_event(records: Records) -> str:
 
 def _reached(records: Records) -> int:
     """How far a probe came: events opened, steps begun, interruptions timed."""
-    return sum(len(records.of(kind)) for kind in (Event, Phase, Interruption))
+    return sum(len(records.of(kind)) for kind in (Event, Phase, Interruption, Answered))
 
 
 def _got_past(theirs: Records, mine: Records) -> bool:
@@ -44,8 +45,31 @@ def _got_past(theirs: Records, mine: Records) -> bool:
     return _reached(theirs) > _reached(mine) or (theirs.complete and not stuck)
 
 
+def _expected_answer(scenario: Scenario, what: str, version: str) -> Answer | None:
+    """What a kernel answers to a call by what is known of it; None where no one asked."""
+    verb, _, name = what.partition(" ")
+    answers = scenario.answers.get(what, ())
+    if verb == "open" and not answers:
+        answers = scenario.specs[name].expect if name in scenario.specs else ()
+    return answer_for(answers, version) if answers else None
+
+
+def _wrong_answers(observation: Observation) -> list[str]:
+    """Calls that the kernel took or refused otherwise than its version does."""
+    faults = []
+    for answered in observation.records.of(Answered):
+        wanted = _expected_answer(observation.scenario, answered.what, observation.version)
+        if wanted is not None and wanted.errno != answered.errno:
+            number = errorcode.get(answered.errno, str(answered.errno))
+            said = f"refused with {number}" if answered.errno else "taken"
+            faults.append(f"{answered.what}: {said}, not {wanted.said} ({wanted.source})")
+    return faults
+
+
 def judge_calls(observation: Observation, reference: Observation | None) -> Verdict:
     """The kernel refuses no call that its reference allows, in the same step of the same guest.
+
+    Where the answer is the question, the scenario knows what each kernel says.
 
     Where there is no reference, or it does not get past that call either, nobody says that
     the kernel should allow it: an event that a scenario may lack is no fault, and what else
@@ -56,14 +80,14 @@ def judge_calls(observation: Observation, reference: Observation | None) -> Verd
     metrics: dict[str, int | float] = {"calls": _reached(records)}
     if not failed and not refused and not metrics["calls"]:
         return inconclusive(CALLS, "no call was made", _EXPECTED)
+    wrong = _wrong_answers(observation)
     if not failed and not refused:
-        return verdict(
-            CALLS, [], measured="every call answered", expected=_EXPECTED, metrics=metrics
-        )
+        said = f"{len(wrong)} calls answered otherwise" if wrong else "every call answered"
+        return verdict(CALLS, wrong, measured=said, expected=_EXPECTED, metrics=metrics)
     said = failed or refused
     if reference and _got_past(reference.records, records):
         fault = f"{said}; the reference's same guest got past that"
-        return verdict(CALLS, [fault], measured=said, expected=_EXPECTED, metrics=metrics)
+        return verdict(CALLS, [fault, *wrong], measured=said, expected=_EXPECTED, metrics=metrics)
     lacking = bool(refused) and records.of(Refused)[0].name in observation.scenario.may_lack
     return Verdict(
         check=CALLS,

@@ -16,6 +16,7 @@ from harness.checks.base import (
     named,
     verdict,
 )
+from harness.checks.kinship import family
 from harness.checks.points import events, groups, points, samples
 from harness.guest.records import Event, Read, Sample, VmResult, VmWord, Work
 from harness.model import Machine, Scenario, Verdict
@@ -130,6 +131,7 @@ class _Share:
 def _shares(observation: Observation) -> list[_Share]:
     """An event counts its tasks' loops, and no stranger's.
 
+    An inherited event counts those of the tasks that descend from its own.
     Its tasks also execute what is around their loops; that is less than the
     shortest loop of a stranger, so that one of those would show.
     """
@@ -140,10 +142,11 @@ def _shares(observation: Observation) -> list[_Share]:
     }
     found = []
     for event in events(observation).values():
+        kin = family(observation, event) if event.task and event.inherit else {event.task}
         mine = {
             task
             for task in scenario.tasks
-            if task == event.task or (event.cgroup and event.cgroup in joined[task])
+            if task in kin or (event.cgroup and event.cgroup in joined[task])
         }
         least = sum(sum(_spins(scenario, task)) for task in mine)
         if (event.type, event.config) != (_HARDWARE, _INSTRUCTIONS) or not least:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from harness.checks.base import Observation
 from harness.guest.records import Event, Phase, Read, Sample
+from harness.model import Regime
 
 
 @dataclass(frozen=True)
@@ -163,3 +164,54 @@ def _counts_at(reads: list[Read], time: int) -> dict[int, int]:
         if read.time <= time:
             counts |= dict(read.counts)
     return counts
+
+
+def exact(observation: Observation) -> bool:
+    """True if nothing but the guest itself takes time on its machine."""
+    return observation.machine.regime is Regime.EXACT
+
+
+def slack_ns(observation: Observation) -> int:
+    """From what a record says to the time that stands beside it, at the most.
+
+    Of several emulated CPUs one executes at a time: another one may have had its turn in between.
+    """
+    machine = observation.machine
+    turn = observation.tick_ns if observation.scenario.cpus > 1 else 0
+    return machine.skew_ns + machine.pause_ns + turn
+
+
+def read_windows(observation: Observation) -> list[tuple[int, Read]]:
+    """(when it cannot have begun yet, read) of all reads: what main recorded before it, in ns."""
+    found: list[tuple[int, Read]] = []
+    before = 0
+    for record in observation.records.all:
+        if isinstance(record, Phase) and record.task == "main":
+            before = record.time
+        elif isinstance(record, Read):
+            found.append((before, record))
+            before = record.time
+    return found
+
+
+def resets(observation: Observation) -> list[tuple[int, int, int]]:
+    """(leader, begin, end) of each step that takes counts of a group back to 0, in ns."""
+    leaders = {event.name: event.leader for event in events(observation).values()}
+    return [
+        (leaders[step.words[1]], step.begin, step.end)
+        for step in main_steps(observation)
+        if step.words[0] in ("reset", "reset-group") and step.words[1] in leaders
+    ]
+
+
+def written_backward(observation: Observation) -> set[int]:
+    """Events whose ring is written backward: what is read of it begins with the newest."""
+    specs = observation.scenario.specs
+    known = events(observation).values()
+    return {e.id for e in known if e.name in specs and specs[e.name].backward}
+
+
+def reset_events(observation: Observation) -> set[int]:
+    """Events whose count a step takes back to 0, with those of their groups."""
+    leaders = {leader for leader, _, _ in resets(observation)}
+    return {event.id for event in events(observation).values() if event.leader in leaders}

@@ -85,6 +85,31 @@ class Observer(Frozen):
     kept: int
 
 
+class CpuState(Frozen):
+    """What a CPU has: events in its own context; counters that are taken, as the driver has it;
+    those that count and that interrupt, as the hardware has it (bits)."""
+
+    cpu: int
+    events: int
+    counters: int
+    enabled: int
+    interrupts: int
+
+
+class State(Frozen):
+    """What perf has when the observer was loaded, and after all was closed.
+
+    `counts` has the kernel's own numbers by the names of its variables; 0 for those that it
+    has not.  `cpus` are those that are online.
+    """
+
+    kind: Literal["state"]
+    when: Literal["before", "after"]
+    time: int
+    counts: dict[str, int]
+    cpus: tuple[CpuState, ...]
+
+
 # What a call may change of an event, each (before, after).
 _PAIRS = ("idx", "state", "left", "period", "count", "prev", "interrupts")
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from harness.guest.callback_records import Callback, Observer, with_counters
+from harness.guest.callback_records import Callback, Observer, State, with_counters
 from harness.guest.pmu_records import Answered, Attribute, EndOfFile, Page, Timers
 from harness.guest.tool_records import Command, Count, Period, Subtest, Totals
 from harness.guest.trace_records import Access, Interrupt, Overflow, Rdpmc
@@ -114,11 +114,23 @@ class Phase(Frozen):
     task: str = "main"
 
 
+class TaskStart(Frozen):
+    """A task of the scenario begins; `tid` is what the kernel's own records call it."""
+
+    kind: Literal["task"]
+    name: str
+    tid: int
+    time: int
+
+
 Counts = tuple[tuple[int, int], ...]
 
 
 class Read(Frozen):
-    """read(2) of a leader: (event id, count) of its group, and times in ns."""
+    """read(2) of a leader: (event id, count) of its group, and times in ns.
+
+    `lost` has (event id, samples that found no room), of events that ask for them.
+    """
 
     kind: Literal["read"]
     id: int
@@ -127,10 +139,16 @@ class Read(Frozen):
     enabled: int
     running: int
     counts: Counts
+    lost: Counts = ()
 
 
 class Sample(Frozen):
-    """A PERF_RECORD_SAMPLE, with its group's counts; `stream` is an inherited event's own id."""
+    """A PERF_RECORD_SAMPLE, with its group's counts; `stream` is an inherited event's own id.
+
+    `mode` is PERF_RECORD_MISC_KERNEL (1) or _USER (2); 0 of guests that did not say so yet.
+    What follows is there where the event asked for it: where it was, what it touched, the first
+    entries of the call chain, how many registers and how many bytes of the stack it has.
+    """
 
     kind: Literal["sample"]
     id: int
@@ -142,6 +160,12 @@ class Sample(Frozen):
     enabled: int
     running: int
     counts: Counts
+    mode: int = 0
+    ip: int = 0
+    address: int = 0
+    chain: tuple[int, ...] = ()
+    registers: int = 0
+    stack: int = 0
 
 
 class Work(Frozen):
@@ -185,6 +209,38 @@ class Lost(Frozen):
     kind: Literal["lost"]
     id: int
     lost: int
+
+
+class Sideband(Frozen):
+    """What the kernel tells of tasks beside samples: PERF_RECORD_MMAP, _COMM, _FORK ...
+
+    `id`, `stream`, `tid`, `cpu` and `time` stand behind each such record (sample_id_all); `who`
+    and `parent` are (pid, tid) in the record itself, as far as it has them; `text` is the name
+    of a command or of a file; `out` is true of a switch that takes the task off its CPU.
+    """
+
+    kind: Literal["sideband"]
+    what: Literal["mmap", "comm", "exit", "fork", "switch", "switch-cpu", "lost-samples", "other"]
+    id: int
+    stream: int
+    pid: int
+    tid: int
+    cpu: int
+    time: int
+    who: tuple[int, int] = (0, 0)
+    parent: tuple[int, int] = (0, 0)
+    out: bool = False
+    lost: int = 0
+    text: str = ""
+
+
+class Polled(Frozen):
+    """What poll(2) says of an event: its `revents`, at a time in ns."""
+
+    kind: Literal["poll"]
+    id: int
+    revents: int
+    time: int
 
 
 class Index(Frozen):
@@ -266,12 +322,15 @@ Record = Annotated[
     | Event
     | Refused
     | Phase
+    | TaskStart
     | Read
     | Sample
     | Work
     | Signals
     | Throttle
     | Lost
+    | Sideband
+    | Polled
     | Index
     | Interruption
     | VmResult
@@ -284,6 +343,7 @@ Record = Annotated[
     | Said
     | Reproduced
     | Observer
+    | State
     | Callback
     | Access
     | Rdpmc

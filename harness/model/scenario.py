@@ -9,6 +9,14 @@ from harness.model.answers import Answers, see_that_all_kernels_are_covered
 from harness.model.base import Frozen, VersionRange
 from harness.model.rows import Feature, Machine, Traced
 
+# The fields of struct perf_event_attr that a scenario may set: guest-images/probes/script.c.
+AttrField = Literal[
+    "type", "size", "config", "sample_period", "sample_type", "read_format", "bits",
+    "wakeup_events", "bp_type", "config1", "config2", "branch_sample_type", "sample_regs_user",
+    "sample_stack_user", "clockid", "sample_regs_intr", "aux_watermark", "sample_max_stack",
+    "__reserved_2", "aux_sample_size", "__reserved_3", "sig_data",
+]  # fmt: skip
+
 
 class EventSpec(Frozen):
     """A perf event of a scenario, in the words of perf_event_open(2).
@@ -22,6 +30,13 @@ class EventSpec(Frozen):
     in the event's mmap page; `paged` has the times there noted beside each read;
     `inherit_stat` has the kernel tell what each inherited event counted; `signals` has
     each overflow deliver one; with `exclude_host` it counts in virtual machines only.
+    `sample` is what its samples have more; with `sigtrap` each overflow is a signal to the task.
+    `records` are those of the kernel that it writes beside samples.  Its ring has `ring` pages,
+    a power of two, of which what is not read in time is lost, and may be; without, so many that
+    nothing is.  With `backward` the kernel writes over what is oldest; `wakeup` is
+    wakeup_events, `lost` PERF_FORMAT_LOST.  `attr` sets fields of perf_event_attr as they are
+    (`bits` adds some of those at offset 40), `flags` those of the call, where the kernel's
+    answer is the question.
     `expect` says how kernels answer when it is opened, where that is the question.
     """
 
@@ -45,6 +60,15 @@ class EventSpec(Frozen):
     watched: bool = False
     paged: bool = False
     signals: bool = False
+    records: tuple[Literal["mmap", "comm", "task", "switch"], ...] = ()
+    sample: tuple[Literal["ip", "address", "chain", "registers", "stack"], ...] = ()
+    sigtrap: bool = False
+    ring: int | None = Field(default=None, ge=1)
+    backward: bool = False
+    wakeup: int | None = Field(default=None, ge=1)
+    lost: bool = False
+    flags: int = 0
+    attr: dict[AttrField, int] = {}
     copies: Annotated[int, Field(ge=1)] | Literal["rest"] = 1
     expect: Answers = ()
 
@@ -103,7 +127,15 @@ STEPS: dict[str, tuple[str, ...]] = {
     "show": ("pmu", "attribute"),
     "set": ("pmu", "attribute", "value"),
     "timers": (),
+    "read": (),
     "open": ("event",),
+    "drain": ("event",),
+    "poll": ("event",),
+    "unmap": ("event",),
+    "pause": ("event",),
+    "resume": ("event",),
+    "map": ("event", "pages"),
+    "fetch": ("event", "bytes"),
     "output": ("event", "target"),
     "loop": ("event", "times"),
     "faults": ("event", "times"),
@@ -126,7 +158,10 @@ STEPS: dict[str, tuple[str, ...]] = {
     "exec": (),
 }
 # Those that a kernel may refuse, and the scenario goes on.
-ANSWERED = ("set", "output", "enable", "disable", "reset", "refresh", "period")
+ANSWERED = (
+    *("set", "output", "enable", "disable", "reset", "refresh", "period"),
+    *("pause", "resume", "map", "fetch"),
+)
 
 
 # How many counters a virtual machine uses: guest-images/accelerator/probe.h.
@@ -189,8 +224,10 @@ class Scenario(Frozen):
     read the hardware's registers around each callback, and `trace` says
     what the machine tells of accesses to them; `may_lack` are the events that a guest
     may prove not to have, which skips the scenario; `answers` says how kernels answer
-    steps (by their text) where that is the question.  Under a `variant` (harness/model/variant.py)
-    its name has that behind an @.
+    steps (by their text) where that is the question.  Every event is read after each of main's
+    steps, and meanwhile; of a `quiet` scenario, at the steps `read` and at the end only, so that
+    what an action loses is not read just before it.  Under a `variant`
+    (harness/model/variant.py) its name has that behind an @.
     """
 
     name: str
@@ -207,6 +244,7 @@ class Scenario(Frozen):
     events: dict[str, EventSpec] = {}
     tasks: dict[str, tuple[str, ...]] = {}
     steps: tuple[str, ...] = ()
+    quiet: bool = False
     probe: tuple[str, ...] = ()
     tool: Tool | None = None
     reproducer: Reproducer | None = None
@@ -308,6 +346,11 @@ class Scenario(Frozen):
         return any(step.split()[:1] == ["vm"] for step in steps)
 
     @property
+    def specs(self) -> dict[str, EventSpec]:
+        """What each event is, by the names under which they are opened."""
+        return {copy: event for name, event in self.events.items() for copy in copies(name, event)}
+
+    @property
     def event_names(self) -> list[str]:
         """The events' names, those of copies included, in the order of opening."""
         return [copy for name, event in self.events.items() for copy in copies(name, event)]
@@ -345,7 +388,7 @@ class Scenario(Frozen):
                 raise ValueError(f"{task}: {step}: there is no PMU {word}; known: {known}")
             if kind == "task" and word not in self.tasks:
                 raise ValueError(f"{task}: {step}: there is no task {word}")
-            if kind in ("ms", "times", "bytes", "cpu") and not word.isdigit():
+            if kind in ("ms", "times", "bytes", "cpu", "pages") and not word.isdigit():
                 raise ValueError(f"{task}: {step}: {word} is not a number")
             if kind == "cpu" and int(word) >= self.cpus:
                 raise ValueError(f"{task}: {step}: there is no CPU {word} of {self.cpus}")

@@ -8,7 +8,7 @@ from harness.checks import ALWAYS, CHECKS, Observation
 from harness.checks.base import NOT_MEASURED
 from harness.checks.calls import CALLS, failed_call, refused_event
 from harness.guest.callback_records import Observer
-from harness.guest.records import Lost, Records, Refused
+from harness.guest.records import Event, Lost, Records, Refused
 from harness.model import (
     Cell,
     Erratum,
@@ -19,6 +19,7 @@ from harness.model import (
     Regime,
     Repetition,
     Role,
+    Scenario,
     Status,
     Verdict,
 )
@@ -71,12 +72,23 @@ def _not_measured(check: str, why: str) -> Verdict:
     )
 
 
-def _cut_short(observed: Observed) -> str:
+def _small_rings(scenario: Scenario, records: Records) -> set[int]:
+    """Events that may lose what finds no room in their ring, as the scenario has it."""
+    specs = scenario.specs
+    return {
+        event.id
+        for event in records.of(Event)
+        if event.name in specs and (specs[event.name].ring or specs[event.name].backward)
+    }
+
+
+def _cut_short(scenario: Scenario, observed: Observed) -> str:
     """Why a cell's records do not tell all; empty if they do."""
     records = observed.records
     if not records.complete or observed.outcome.end is GuestEnd.STEP_FAILED:
         return observed.outcome.summary
-    lost = sum(record.lost for record in records.of(Lost))
+    small = _small_rings(scenario, records)
+    lost = sum(record.lost for record in records.of(Lost) if record.id not in small)
     if lost:
         return f"the ring was too small: {lost} records lost"
     for log in records.of(Observer):
@@ -85,32 +97,32 @@ def _cut_short(observed: Observed) -> str:
     return ""
 
 
-def _obstacle(observed: Observed) -> str:
+def _obstacle(scenario: Scenario, observed: Observed) -> str:
     """Why a cell's records cannot be judged; empty if they can."""
     failed = failed_call(observed.records)
-    return f"the probe could not go on: {failed}" if failed else _cut_short(observed)
+    return f"the probe could not go on: {failed}" if failed else _cut_short(scenario, observed)
 
 
-def _is_own_doing(plan: Plan, reference: Observed | None) -> bool:
+def _is_own_doing(plan: Plan, scenario: Scenario, reference: Observed | None) -> bool:
     """True if a guest whose records do not tell all made it so itself.
 
     There was room for all that the reference did, and what a host does is no part of it.
     """
     exact = plan.machine.regime is Regime.EXACT
-    return exact and reference is not None and not _obstacle(reference)
+    return exact and reference is not None and not _obstacle(scenario, reference)
 
 
 def judge_cell(
     cell: Cell, plan: Plan, observed: Observed, reference: Observed | None
 ) -> tuple[Verdict, ...]:
-    """The verdict of each of the scenario's checks, of its calls, the kernel's health first."""
+    """The verdicts of what all scenarios and this one are asked, the kernel's health first."""
     scenario = next(s for s in plan.scenarios if s.name == cell.scenario)
     health = judge_health(observed.outcome, reference.outcome if reference else None)
-    asked = (*ALWAYS, *scenario.checks) if scenario.speaks_of_calls else scenario.checks
+    calls = (CALLS,) if scenario.speaks_of_calls else ()
     # A probe that could not go on is for kernel.calls to judge.
-    cut = "" if failed_call(observed.records) else _cut_short(observed)
+    cut = "" if failed_call(observed.records) else _cut_short(scenario, observed)
     if cut:
-        if health.status is Status.PASS and _is_own_doing(plan, reference):
+        if health.status is Status.PASS and _is_own_doing(plan, scenario, reference):
             health = health.model_copy(
                 update={
                     "status": Status.FAIL,
@@ -118,32 +130,36 @@ def judge_cell(
                     "faults": {kind(cut): 1},
                 }
             )
-        return (health, *(_not_measured(check, cut) for check in asked))
+        return (health, *(_not_measured(check, cut) for check in (*calls, *scenario.checks)))
     version = plan.subjects[cell.role].version
     mine = Observation(observed.records, plan.machine_for(scenario), scenario, version)
     theirs = None
     if reference and reference.records.all:
         version = plan.subjects[Role.REFERENCE].version
         theirs = Observation(reference.records, plan.machine_for(scenario), scenario, version)
-    calls = []
-    if scenario.speaks_of_calls:
-        calls.append(_judge_check(CALLS, mine, theirs, plan, cell.role))
-    if reference is not None and _obstacle(reference):
+    answered = [_judge_check(check, mine, theirs, plan, cell.role) for check in calls]
+    if reference is not None and _obstacle(scenario, reference):
         theirs = None
-    return (health, *calls, *_judge_scenario(cell, plan, mine, theirs, observed))
+    return (health, *answered, *_judge_others(cell, plan, mine, theirs, observed))
 
 
-def _judge_scenario(
+def _judge_others(
     cell: Cell, plan: Plan, mine: Observation, theirs: Observation | None, observed: Observed
 ) -> tuple[Verdict, ...]:
-    """The verdicts of the scenario's own checks, where the guest came so far."""
-    checks = mine.scenario.checks
-    obstacle = _obstacle(observed)
+    """The verdicts of all checks but that of the calls, where the guest came so far.
+
+    Where it did not, the scenario's own checks say so; what all are asked has nothing to look at.
+    """
+    scenario = mine.scenario
+    checks = scenario.checks
+    obstacle = _obstacle(mine.scenario, observed)
     if obstacle:
         return tuple(_not_measured(check, obstacle) for check in checks)
     lacking = _lacks(mine, theirs)
     if lacking:
         return tuple(lacking.model_copy(update={"check": check}) for check in checks)
+    if scenario.speaks_of_calls:
+        checks = (*(check for check in ALWAYS if check != CALLS), *checks)
     return tuple(_judge_check(check, mine, theirs, plan, cell.role) for check in checks)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from harness.checks.base import (
+    ANY,
     NOT_MEASURED,
     Check,
     Equivalence,
@@ -208,7 +209,8 @@ def _property(test: Property, said: list[Said]) -> Verdict:
     like = (passed or said)[0].verdict
     seen = int(sum(one.verdict.metrics[test.of] for one in passed))
     if not seen:
-        return _result(like, Status.INCONCLUSIVE, like.measured, {"repetitions": len(said)})
+        nothing = Status.PASS if passed and test.most >= ANY else Status.INCONCLUSIVE
+        return _result(like, nothing, like.measured, {"repetitions": len(said)})
     bound = most_violations(0, seen)
     enough = bound <= test.most
     return _result(

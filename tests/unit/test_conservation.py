@@ -122,7 +122,16 @@ def test_times_of_reads_from_another_cpu_bound_nothing(observe):
 def test_a_single_read_shows_no_growth(observe):
     one = [without(a(Sample)), without(a(Read, id=lambda number: number != 3))]
     one.append(without(a(Read, time=lambda time: time > 112_320_000)))
-    assert undecided("conservation.growth", observe(CLEAN, *one)) == "1 reads"
+    found = judge("conservation.growth", observe(CLEAN, *one))
+    assert found.status is Status.PASS and found.measured == "0 leaps in 1 reads"
+
+
+def test_a_reset_takes_a_count_back(observe):
+    """And nothing else does."""
+    name = "6.12/control-group"
+    assert judge("conservation.growth", observe(name)).status is Status.PASS
+    elsewhere = nth(-9, a(Read), counts=lambda read: tuple((i, 0) for i, _ in read.counts))
+    assert "went from" in fault("conservation.growth", observe(name, elsewhere))
 
 
 # --- conservation.times ------------------------------------------------------

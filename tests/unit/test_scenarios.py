@@ -91,7 +91,7 @@ def test_a_scenario_that_is_right_is_taken():
         ({"answers": {"enable target": ANSWER}, "steps": ("user 5",)}, "answers: there is no step"),
         (
             {"answers": {"wait worker": ANSWER}},
-            "answers: wait worker: only set, output, enable, disable, reset, refresh, period may",
+            "answers: wait worker: only set, output, enable, disable, reset, refresh, period",
         ),
         (
             {"answers": {"enable target": {**ANSWER, "versions": {"since": "6.2"}}}},
@@ -305,6 +305,33 @@ def test_the_rest_of_a_machines_counters_is_not_less_for_other_pmus(catalog):
     )
     machine = catalog.machines["aarch64-tcg"]
     assert row.for_machine(machine).events["many"].copies == machine.counters.cycles - 1
+
+
+def test_rings_records_and_raw_fields_are_words_of_an_event():
+    asked = scenario(
+        events={
+            "target": {**EVENT, "ring": 1, "lost": True, "backward": True, "wakeup": 3},
+            "many": {**EVENT, "records": ["comm", "task"]},
+            "raw": {**EVENT, "flags": 16, "attr": {"bits": 1 << 63, "size": 16}},
+        },
+        steps=("drain target", "map target 4", "read"),
+        quiet=True,
+        tasks={},
+    )
+    assert script(asked) == (
+        "quiet\n"
+        "event target counts=cycles cpu=0 ring=1 backward=1 wakeup=3 lost=1\n"
+        "event many counts=cycles cpu=0 records=comm,task\n"
+        "event raw counts=cycles cpu=0 flags=16 attr.bits=9223372036854775808 attr.size=16\n"
+        "main\n"
+        " drain target\n"
+        " map target 4\n"
+        " read\n"
+    )
+
+
+def test_a_field_that_an_attr_has_not_is_none():
+    assert "Input should be 'type', 'size'" in refused(EventSpec, {**EVENT, "attr": {"colour": 1}})
 
 
 def test_a_probe_has_no_script():

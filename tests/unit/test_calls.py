@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""Calls: where the answer is the question, it is that of the kernel's version."""
+
+from errno import E2BIG, EINVAL
+
+import pytest
+
+from harness.guest.pmu_records import Answered
+from harness.guest.records import Records
+from harness.model import Status
+from tests.unit.changes import fault, judge
+
+EVENTS = "refused-events"
+CALLS = "refused-calls"
+RINGS = "ring-lost"
+
+
+def _said(what: str, number: int) -> Records:
+    return Records([Answered(kind="answer", what=what, errno=number, time=1)])
+
+
+@pytest.mark.parametrize(
+    ("scenario", "what", "number"),
+    [
+        (EVENTS, "open size-small", E2BIG),
+        (EVENTS, "open size-none", 0),
+        (CALLS, "map counting 3", EINVAL),
+        (CALLS, "period periodic 2000", 0),
+        (RINGS, "open full", 0),
+    ],
+)
+def test_the_answer_that_is_known(observe, scenario, what, number):
+    assert judge("kernel.calls", observe(_said(what, number), scenario=scenario)).status is (
+        Status.PASS
+    )
+
+
+@pytest.mark.parametrize(
+    ("scenario", "what", "number", "said"),
+    [
+        (EVENTS, "open size-small", 0, "open size-small: taken, not refused with E2BIG"),
+        (EVENTS, "open size-small", EINVAL, "refused with EINVAL, not refused with E2BIG"),
+        (EVENTS, "open size-none", E2BIG, "open size-none: refused with E2BIG, not taken"),
+        (CALLS, "map counting 3", 0, "map counting 3: taken, not refused with EINVAL"),
+    ],
+)
+def test_another_answer(observe, scenario, what, number, said):
+    assert said in fault("kernel.calls", observe(_said(what, number), scenario=scenario))
+
+
+def test_an_answer_is_that_of_a_kernel(observe):
+    refused = _said("open full", EINVAL)
+    old = observe(refused, scenario=RINGS, kernel="5.10")
+    assert judge("kernel.calls", old).status is Status.PASS
+    assert "refused with EINVAL, not taken" in fault(
+        "kernel.calls", observe(refused, scenario=RINGS)
+    )
