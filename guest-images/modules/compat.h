@@ -4,6 +4,7 @@
 #define PMU_COMPAT_H
 
 #include <linux/hrtimer.h>
+#include <linux/perf_event.h>
 #include <linux/version.h>
 
 /*
@@ -11,6 +12,16 @@
  * Rewrite core context handling).  Before, perf_pmu_register() warns of the second one.
  */
 #define TASKS_HAVE_MANY_PMUS	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0))
+
+/* Whose events perf_mux_hrtimer_handler() rotates when a timer ends; as above. */
+static inline struct pmu *pmu_of_timer(struct hrtimer *timer)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+	return container_of(timer, struct perf_cpu_pmu_context, hrtimer)->epc.pmu;
+#else
+	return container_of(timer, struct perf_cpu_context, hrtimer)->ctx.pmu;
+#endif
+}
 
 /* 6.13, 908a1d775422 (hrtimers: Introduce hrtimer_setup() to replace hrtimer_init()). */
 static inline void setup_timer(struct hrtimer *timer,

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -124,7 +125,8 @@ static void record_page(const struct counter *counter)
 	struct page_times before = page_times(counter), after;
 	struct group_values values;
 
-	read_group_if_any(counter, &values);
+	if (!read_group_if_any(counter, &values))
+		return;
 	after = page_times(counter);
 	record("{\"kind\":\"page\",\"id\":%" PRIu64 ",\"time\":%" PRIu64 ",\"phase\":%d,"
 	       "\"index\":[%" PRIu64 ",%" PRIu64 "],\"enabled\":[%" PRIu64 ",%" PRIu64 ",%" PRIu64
@@ -279,6 +281,12 @@ static void refuse(int number, int error)
 	record_answer(what, error);
 }
 
+/* Of events that sample, and of those whose children say what they counted. */
+static bool has_ring(const struct counter *counter)
+{
+	return counter->attr.sample_period || counter->attr.inherit_stat;
+}
+
 static void open_event(int number)
 {
 	const struct event_spec *spec = &script->events[number];
@@ -300,7 +308,7 @@ static void open_event(int number)
 	}
 	if (scope.cgroup >= 0)
 		close(scope.cgroup);
-	if (spec->attr.sample_period)
+	if (has_ring(counter))
 		map_counter(counter, RING_PAGES);
 	else if (spec->watched || spec->paged)
 		map_counter(counter, 0);
@@ -514,10 +522,19 @@ static void record_phase(const struct task_spec *task, const struct step *step)
 	       "\"time\":%" PRIu64 "}", phase, task->name, step_text(step, text), monotonic_ns());
 }
 
+/* Whose the numbers in the kernel's own records are. */
+static void record_task(const struct task_spec *task)
+{
+	record("{\"kind\":\"task\",\"name\":\"%s\",\"tid\":%ld,\"time\":%" PRIu64 "}",
+	       task->name, syscall(SYS_gettid), monotonic_ns());
+}
+
 static void perform(const struct task_spec *task, int from)
 {
 	bool main = task == &script->tasks[0];
 
+	if (!from)
+		record_task(task);
 	for (int i = from; i < task->number; i++) {
 		const struct step *step = &task->steps[i];
 
@@ -553,7 +570,7 @@ int main(int argc, char **argv)
 	perform(&script->tasks[0], 0);
 	record_signals();
 	for (int i = 0; i < script->events_number; i++)
-		if (counters[i].fd >= 0 && counters[i].attr.sample_period)
+		if (counters[i].fd >= 0 && has_ring(&counters[i]))
 			drain_ring(&counters[i]);
 	return 0;
 }

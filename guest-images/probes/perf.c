@@ -287,8 +287,16 @@ struct lost {
 	uint64_t id, lost;
 };
 
+/* What a child counted, when it ends: of events with inherit_stat. */
+struct ended {
+	struct perf_event_header header;
+	uint32_t pid, tid;
+	struct group_values values;
+};
+
 union ring_record {
 	struct perf_event_header header;
+	struct ended ended;
 	struct sample sample;
 	struct throttle throttle;
 	struct lost lost;
@@ -309,6 +317,16 @@ static void record_sample(const struct counter *counter, const struct sample *sa
 	       values ? group_json(&sample->values, counts, sizeof(counts)) : "");
 }
 
+static void record_ended(const struct counter *counter, const struct ended *ended)
+{
+	char counts[1024];
+
+	record("{\"kind\":\"ended\",\"id\":%" PRIu64 ",\"tid\":%u,\"enabled\":%" PRIu64
+	       ",\"running\":%" PRIu64 ",\"counts\":[%s]}",
+	       counter->id, ended->tid, ended->values.enabled, ended->values.running,
+	       group_json(&ended->values, counts, sizeof(counts)));
+}
+
 static void record_ring_entry(const struct counter *counter, const union ring_record *entry)
 {
 	switch (entry->header.type) {
@@ -321,6 +339,9 @@ static void record_ring_entry(const struct counter *counter, const union ring_re
 		       ",\"time\":%" PRIu64 "}",
 		       entry->header.type == PERF_RECORD_THROTTLE ? "throttle" : "unthrottle",
 		       entry->throttle.id, entry->throttle.stream, entry->throttle.time);
+		break;
+	case PERF_RECORD_READ:
+		record_ended(counter, &entry->ended);
 		break;
 	case PERF_RECORD_LOST:
 		record("{\"kind\":\"lost\",\"id\":%" PRIu64 ",\"lost\":%" PRIu64 "}",

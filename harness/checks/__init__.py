@@ -2,18 +2,22 @@
 """Checks: pure functions from observations to verdicts, and the table of them all."""
 
 from harness.checks import (
+    belonging,
     calls,
     competition,
     conservation,
     control,
     cost,
     counting,
+    grouping,
     overflow,
     programming,
     reproducer,
     retention,
+    rotation,
     sampling,
     throttling,
+    timekeeping,
     tool,
     trace,
 )
@@ -31,6 +35,10 @@ _FAMILIES = (
     sampling,
     overflow,
     throttling,
+    rotation,
+    grouping,
+    belonging,
+    timekeeping,
     cost,
     tool,
     reproducer,

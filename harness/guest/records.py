@@ -114,6 +114,15 @@ class Phase(Frozen):
     task: str = "main"
 
 
+class TaskStart(Frozen):
+    """A task of the scenario begins; `tid` is what the kernel's own records call it."""
+
+    kind: Literal["task"]
+    name: str
+    tid: int
+    time: int
+
+
 Counts = tuple[tuple[int, int], ...]
 
 
@@ -139,6 +148,17 @@ class Sample(Frozen):
     cpu: int
     time: int
     period: int
+    enabled: int
+    running: int
+    counts: Counts
+
+
+class Ended(Frozen):
+    """PERF_RECORD_READ: what an inherited event with inherit_stat had counted as its task ended."""
+
+    kind: Literal["ended"]
+    id: int
+    tid: int
     enabled: int
     running: int
     counts: Counts
@@ -266,8 +286,10 @@ Record = Annotated[
     | Event
     | Refused
     | Phase
+    | TaskStart
     | Read
     | Sample
+    | Ended
     | Work
     | Signals
     | Throttle
