@@ -30,6 +30,8 @@ PINNED = "contexts.pinned"
 # By how much two clocks of a group may be apart for each time that they are switched on or
 # off, one after the other, and for a read, which takes one after the other.
 _APART_NS = 10_000
+# What a task does that is read behind it: no two events of a group may differ.
+_EXACT = ("work", "page-faults")
 
 
 # --- all or nothing -----------------------------------------------------------
@@ -102,12 +104,12 @@ def _apart(presence: Presence, one: Event, other: Event) -> tuple[int, str]:
     """(reads, fault): two members that count the same, between two reads of their group."""
     both = {one.id, other.id}
     reads = [read for read in presence.reads(one.leader) if both <= dict(read.counts).keys()]
-    exact = presence.specs[one.id].counts == "work"
+    exact = presence.specs[one.id].counts in _EXACT
     judged = 0
     for before, after in pairwise(reads):
         window = Window(before.time, after.time)
         alike = [presence.enabled(event, window) for event in both]
-        if None in alike or alike[0] != alike[1] or _is_reset(presence, window):
+        if None in alike or alike[0] != alike[1] or presence.is_reset(window):
             continue
         judged += 1
         grown = [dict(after.counts)[e] - dict(before.counts)[e] for e in (one.id, other.id)]
@@ -121,18 +123,12 @@ def _apart(presence: Presence, one: Event, other: Event) -> tuple[int, str]:
     return judged, ""
 
 
-def _is_reset(presence: Presence, window: Window) -> bool:
-    return any(
-        words[0].startswith("reset") and when.begin <= window.end and when.end >= window.begin
-        for words, when in presence.orders
-    )
-
-
 def _twins(presence: Presence) -> list[tuple[Event, Event]]:
-    """Pairs of a group that count the same, of a PMU whose counts are known."""
+    """Pairs of a group that count the same, where what they count is known."""
     found = []
     for members in groups(presence.observation).values():
-        mine = [e for e in members if e.id in presence.events and presence.specs[e.id].pmu]
+        known = [event for event in members if event.id in presence.events]
+        mine = [e for e in known if presence.specs[e.id].counts in (*_EXACT, "clock")]
         found += [(a, b) for a, b in combinations(mine, 2) if a.counts == b.counts]
     return found
 
@@ -175,13 +171,11 @@ def _context(event: Event) -> tuple[str, bool]:
 
 def _companions(presence: Presence, moment: int, cpu: int) -> str:
     """Two groups on one PMU of which one is exclusive; or nothing."""
-    leaders = {
-        presence.events[event].leader
-        for event in presence.there(moment, cpu)
-        if event in presence.events
-    }
-    known = [presence.events[leader] for leader in sorted(leaders) if leader in presence.events]
-    hardware = {e.id: _pmu_of_group(presence, e) for e in known}
+    now = Window(moment, moment)
+    there = sorted(presence.there(moment, cpu) & presence.events.keys())
+    leaders = {event: presence.leader(event, now) for event in there}
+    known = list({leader.id: leader for leader in leaders.values()}.values())
+    hardware = {leaders[event].id: presence.pmu(event) for event in there}
     for one, other in combinations(known, 2):
         if hardware[one.id] != hardware[other.id] or not (one.exclusive or other.exclusive):
             continue
@@ -192,12 +186,6 @@ def _companions(presence: Presence, moment: int, cpu: int) -> str:
                 f"{milliseconds(moment)}"
             )
     return ""
-
-
-def _pmu_of_group(presence: Presence, leader: Event) -> str:
-    members = groups(presence.observation)[leader.leader]
-    known = [presence.pmu(event.id) for event in members if event.id in presence.events]
-    return next(filter(None, known), "")
 
 
 def judge_exclusive(observation: Observation, _: Observation | None) -> Verdict:
@@ -280,10 +268,9 @@ def _pinned_faults(presence: Presence, leader: Event) -> tuple[int, list[str]]:
 def _crowded(presence: Presence) -> list[str]:
     """Pinned groups without a place where there is one, or with one where there is none."""
     faults = []
-    times = sorted({read.time for read in presence.records.of(Read)})
-    for window in (Window(time, time) for time in times[:: max(1, len(times) // 50)]):
+    for _, step in presence.steps:
         for cpu in range(presence.observation.scenario.cpus):
-            faults += _crowded_at(presence, window, cpu)
+            faults += _crowded_at(presence, Window(step.end, step.end), cpu)
     return list(dict.fromkeys(faults))
 
 
@@ -312,7 +299,7 @@ def _crowded_at(presence: Presence, window: Window, cpu: int) -> list[str]:
             pmu
             and sum(size for _, size in found) <= places
             and failed
-            and not _was_crowded(presence, failed[0])
+            and not _was_crowded(presence, failed[0], window.begin)
         ):
             faults.append(
                 f"{named(presence.names, failed[0].id)} is pinned and gives nothing, though "
@@ -328,14 +315,15 @@ def _ended_by(presence: Presence, event: int, time: int) -> bool:
     return bool(ends) and (not reads or ends[-1] > reads[-1])
 
 
-def _was_crowded(presence: Presence, event: Event) -> bool:
-    """True if others that are pinned were closed or disabled since, which brings nobody back."""
+def _was_crowded(presence: Presence, event: Event, time: int) -> bool:
+    """True if others that are pinned were closed or disabled by then, which brings nobody back."""
     return any(
         words[0] in ("close", "disable")
+        and when.begin < time
         and (other := presence.event(words[1])) is not None
         and other.pinned
         and other.id != event.id
-        for words, _ in presence.orders
+        for words, when in presence.orders
     )
 
 

@@ -130,7 +130,10 @@ class Presence:
 
     @cached_property
     def quiet(self) -> dict[int, list[int]]:
-        """Moments, by CPU, at which perf was not in the middle of asking a PMU for something."""
+        """Moments, by CPU, at which perf was not in the middle of asking a PMU for something.
+
+        From the first step on.
+        """
         times: dict[int, list[int]] = {}
         for call in self.records.calls:
             if call.call != "assign":
@@ -139,7 +142,7 @@ class Presence:
             cpu: [
                 (before + after) // 2
                 for before, after in pairwise(seen)
-                if after - before > QUIET_NS
+                if after - before > QUIET_NS and before > self.begin
             ]
             for cpu, seen in times.items()
         }
@@ -280,7 +283,7 @@ class Presence:
         """True if a task other than main orders something of an event."""
         name = self.events[event].name
         return any(
-            name in step.split()[1:] and step.split()[0] not in ("work", "set", "show")
+            step.split()[0] in (*_CONTROLS, "compete") and step.split()[1] == name
             for steps in self.observation.scenario.tasks.values()
             for step in steps
         )
@@ -308,12 +311,34 @@ class Presence:
         leader = self.events[event].leader
         return leader == event or leader not in self.events or self.open(leader, window) is False
 
+    def leader(self, event: int, window: Window) -> Event:
+        """The event that leads the group which an event is in."""
+        return self.events[event if self.leads(event, window) else self.events[event].leader]
+
+    def pinned(self, call: Callback) -> bool:
+        """True if a call is on an event (or a child of one) whose group is pinned."""
+        event = call.parent or call.id
+        now = Window(call.time, call.time)
+        return event in self.events and self.leader(event, now).pinned
+
+    @cached_property
+    def begin(self) -> int:
+        """When main's first step began: by then all events are open but those opened late."""
+        return self.steps[0][1].begin if self.steps else _FOREVER
+
     def members(self, leader: int, window: Window) -> list[Event]:
         """An open leader and its open siblings, in the order of opening."""
         if self.events[leader].leader != leader:
             return [self.events[leader]]
         found = groups(self.observation)[leader]
         return [event for event in found if self.open(event.id, window)]
+
+    def is_reset(self, window: Window) -> bool:
+        """True if a count was set back in a time."""
+        return any(
+            words[0].startswith("reset") and when.begin <= window.end and when.end >= window.begin
+            for words, when in self.orders
+        )
 
     @cached_property
     def in_error(self) -> dict[int, list[int]]:

@@ -263,12 +263,7 @@ def _by_place(found: list[Turn]) -> dict[tuple[str, int], list[Turn]]:
 
 def _waits(presence: Presence) -> list[Callback]:
     """The refused adds that leave an event waiting: not those of pinned groups."""
-    pinned = {
-        event.id
-        for event in presence.events.values()
-        if presence.events.get(event.leader, event).pinned
-    }
-    return [call for call in presence.refused if not {call.id, call.parent} & pinned]
+    return [call for call in presence.refused if not presence.pinned(call)]
 
 
 def _interval_faults(presence: Presence, mine: list[Turn], offline: bool) -> list[str]:
@@ -296,9 +291,12 @@ def _late_starts(presence: Presence, found: list[Turn], last: int) -> list[str]:
     faults: dict[tuple[str, int], str] = {}
     for call in _waits(presence):
         place = (call.pmu, call.cpu)
-        longest = max(presence.intervals(_pmu_name(presence, call.pmu), call.time)) + _LATE_NS
-        older = [ns for which, _, ns in presence.interval_orders if which == call.pmu]
-        longest = max([longest, *(ns + _LATE_NS for ns in older)])
+        name = _pmu_name(presence, call.pmu)
+        # One that runs since before the interval was set ends as it was to.
+        before = {
+            ns for w, when, ns in presence.interval_orders if w == name and when.begin < call.time
+        }
+        longest = max(presence.intervals(name, call.time) | before) + _LATE_NS
         after = [t for t in places.get(place, []) if t.end is not None and t.end >= call.time]
         come = after[0].begin if after else last
         if come - call.time > longest and place not in faults:
@@ -365,12 +363,10 @@ def _strangers(presence: Presence, turn: Turn) -> list[str]:
     names = event_names(presence.records)
     faults = []
     for call in turn.calls:
-        event = presence.events.get(call.parent or call.id)
         when = f"in the rotation of {turn.pmu} on CPU {turn.cpu} at {milliseconds(turn.begin)}"
         if call.pmu not in (turn.pmu, *SOFTWARE) and call.call in ("add", "del"):
             faults.append(f"{named(names, call.id)} of {call.pmu}: {call.call} {when}")
-        leader = presence.events.get(event.leader) if event else None
-        if leader and leader.pinned and call.call == "del":
+        if call.call == "del" and presence.pinned(call):
             faults.append(f"{named(names, call.id)} is pinned: del {when}")
     return faults
 

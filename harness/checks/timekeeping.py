@@ -42,6 +42,10 @@ def _between(presence: Presence, event: Event, before: Read, after: Read) -> lis
     faults = []
     if enabled < 0 or running < 0:
         return [f"went back {said}: enabled by {enabled} ns, running by {running} ns"]
+    fallen = [e for e, count in after.counts if count < dict(before.counts).get(e, 0)]
+    if fallen and not presence.is_reset(window):
+        which = ", ".join(named(presence.names, member) for member in fallen)
+        faults.append(f"had the count of {which} fall {said}")
     if running > enabled:
         faults.append(f"ran for {running} ns of {enabled} {said}")
     if not event.inherit and enabled > window.ns + _READ_NS:
@@ -57,6 +61,25 @@ def _between(presence: Presence, event: Event, before: Read, after: Read) -> lis
 def _always(event: Event) -> bool:
     """True for one whose context never rests: a CPU's."""
     return not event.task and not event.cgroup
+
+
+def _clocks(presence: Presence, event: Event, before: Read, after: Read) -> list[str]:
+    """Events of a group that count a clock, and counted another time than they ran."""
+    window = Window(before.time, after.time)
+    running, faults = after.running - before.running, []
+    slack = _STEP_NS * (1 + sum(s.touches(before.time, after.time) for s in presence.of(event.id)))
+    for member, count in after.counts:
+        spec = presence.specs.get(member)
+        known = spec is not None and spec.pmu and spec.counts == "clock" and not spec.inherit
+        if not known or member not in dict(before.counts) or presence.is_reset(window):
+            continue
+        grown = count - dict(before.counts)[member]
+        if presence.enabled(member, window) and abs(grown - running) > slack:
+            faults.append(
+                f"has {named(presence.names, member)} count {grown} ns of the {running} that it "
+                f"ran from {milliseconds(before.time)} to {milliseconds(after.time)}"
+            )
+    return faults
 
 
 def _against_log(presence: Presence, event: Event, before: Read, after: Read) -> str:
@@ -79,9 +102,10 @@ def _offline(presence: Presence) -> bool:
 
 
 def judge_times(observation: Observation, _: Observation | None) -> Verdict:
-    """Enabled runs with the clock, running with the stays on a counter, neither back.
+    """Enabled runs with the clock, running with the stays on a counter, neither back, nor a count.
 
-    That of a CPU's event with the clock itself; that of a task's no faster.
+    That of a CPU's event with the clock itself; that of a task's no faster.  An event that
+    counts a clock counts the time that it runs.
     """
     expected = "running <= enabled <= the clock; running == the time on a counter in the log"
     presence = Presence(observation)
@@ -95,6 +119,7 @@ def judge_times(observation: Observation, _: Observation | None) -> Verdict:
             wrong = [] if gone and not event.task else _between(presence, event, before, after)
             log = "" if gone else _against_log(presence, event, before, after)
             found += [*wrong, log] if log else wrong
+            found += _clocks(presence, event, before, after)
         faults += [f"{named(presence.names, event.id)} {fault}" for fault in found]
     if judged < 2:
         return inconclusive(TIMES, f"{judged} reads", expected)
