@@ -48,9 +48,10 @@ class Wish:
 
 @dataclass(frozen=True)
 class Got:
-    """A wish, and for how long of a time it was enabled and running (ns)."""
+    """A wish, and for how long of a time (`span`) it was enabled and running (ns)."""
 
     wish: Wish
+    span: int
     enabled: int
     running: int
 
@@ -86,7 +87,12 @@ def _got(presence: Presence, wish: Wish, window: Window) -> Got | None:
     if len(reads) < 2:
         return None
     first, last = reads[0], reads[-1]
-    return Got(wish, last.enabled - first.enabled, last.running - first.running)
+    return Got(
+        wish,
+        last.time - first.time,
+        last.enabled - first.enabled,
+        last.running - first.running,
+    )
 
 
 def _working(presence: Presence) -> list[tuple[str, Window]]:
@@ -124,13 +130,13 @@ def _shares(presence: Presence, pmu: str, got: list[Got], places: int, interval:
     alone = any(one.wish.leader.exclusive for one in got)
     at_once = 1 if alone or len(sizes) > 1 else places // sizes.pop()
     for one in got:
-        due = one.enabled * at_once // len(got)
+        due = one.span * at_once // len(got)
         slack = (at_once + 1) * interval + _LATE_NS
         equal = len({one.wish.size for one in got}) == 1 and not alone
         if one.running < due - slack or (equal and one.running > due + slack):
             faults.append(
                 f"{named(presence.names, one.wish.leader.id)} ran for "
-                f"{milliseconds(one.running)} of {milliseconds(one.enabled)}; "
+                f"{milliseconds(one.running)} of {milliseconds(one.span)}; "
                 f"{len(got)} groups share {pmu}, {milliseconds(due)} were due"
             )
     return faults
@@ -139,9 +145,9 @@ def _shares(presence: Presence, pmu: str, got: list[Got], places: int, interval:
 def _full(presence: Presence, got: list[Got], why: str) -> list[str]:
     return [
         f"{named(presence.names, one.wish.leader.id)} ran for {milliseconds(one.running)} of "
-        f"{milliseconds(one.enabled)}, though {why}"
+        f"{milliseconds(one.span)}, enabled for {milliseconds(one.enabled)}, though {why}"
         for one in got
-        if one.running != one.enabled
+        if one.running != one.enabled or one.running < one.span - _LATE_NS
     ]
 
 
