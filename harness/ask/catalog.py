@@ -22,6 +22,7 @@ from harness.model import (
     Outer,
     Package,
     PatchFile,
+    Promises,
     Rung,
     Scenario,
     Series,
@@ -139,6 +140,11 @@ class Catalog:
         """Rows of ladder.yaml."""
         return self._table("ladder.yaml", Rung)
 
+    @cached_property
+    def promises(self) -> dict[str, Promises]:
+        """Rows of promises.yaml."""
+        return self._table("promises.yaml", Promises)
+
     def on_host(self, machine: Machine) -> Machine | Outer:
         """The row whose QEMU runs on this host: the outer system's, where there is one."""
         return machine if machine.outer is None else self.find("outers", machine.outer)
@@ -211,7 +217,7 @@ class Catalog:
 
     def find(self, kind: str, name: str) -> Any:
         """A row by name: `kind` is series, machines, accelerators, emulators, outers,
-        scenarios or architectures.
+        scenarios, architectures, ladder or promises.
 
         Raises PlanError that names the nearest one.
         """

@@ -30,8 +30,8 @@ def build(builder: Builder, subject: Subject) -> Path:
     Subjects that differ elsewhere share them.  Raises BuildError.
     """
     architecture = builder.architecture
-    below = (SELFTESTS, "include/uapi", f"arch/{architecture.kernel}/include/uapi")
-    below += tuple(f"{PERF_TESTS}/{name}.c" for name in ALONE)
+    alone = [f"{PERF_TESTS}/{name}.c" for name in ALONE]
+    below = (SELFTESTS, "include/uapi", f"arch/{architecture.kernel}/include/uapi", *alone)
     headers = [path.read_bytes() for path in sorted(_headers(builder).iterdir())]
     with builder.trees(subject) as (pristine, tree):
         name = digest(
@@ -89,7 +89,6 @@ def _make_alone(builder: Builder, name: str, output: Path) -> None:
     update_files(_headers(builder), place / "tests")
     for header in EMPTY:
         (place / "tests" / header).touch()
-    shutil.copyfile(source, place / "tests" / source.name)
     headers = ("-isystem", str(builder.folder / "usr" / "include"))
     compiler = f"{builder.architecture.triplet}-gcc"
     argv = [

@@ -19,6 +19,7 @@ from harness.model.host import (
 )
 from harness.model.noise import Noise, NoiseLimit
 from harness.model.plan import Cell, PatchFile, PatchInfo, Plan, Role, Subject
+from harness.model.promises import Kept, Promise, Promises
 from harness.model.results import (
     CellResult,
     Change,
@@ -97,6 +98,7 @@ __all__ = [
     "GuestEnd",
     "HostFacts",
     "KconfigFragment",
+    "Kept",
     "Kill",
     "KillMatrix",
     "KnownFailure",
@@ -114,6 +116,8 @@ __all__ = [
     "PatchInfo",
     "Plan",
     "PmuSpec",
+    "Promise",
+    "Promises",
     "Regime",
     "Repetition",
     "Reproducer",
