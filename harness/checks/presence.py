@@ -288,6 +288,10 @@ class Presence:
             for step in steps
         )
 
+    def controlled(self, event: int) -> bool:
+        """True if a step opens, closes, enables or disables an event."""
+        return event in self._switches or self._controlled_by_others(event)
+
     def open(self, event: int, window: Window) -> bool | None:
         """Whether an event was open all through, or not at all; None if that changed."""
         return self._own_state(event, window, openness=True)

@@ -151,6 +151,45 @@ def _full(presence: Presence, got: list[Got], why: str) -> list[str]:
     ]
 
 
+def _software(presence: Presence, window: Window) -> tuple[int, list[str]]:
+    """(groups, faults) of a CPU's groups that need no counter: they run all the time."""
+    got = []
+    for leader in presence.events.values():
+        if leader.task or leader.cgroup or not presence.enabled(leader.id, window):
+            continue
+        members = presence.members(leader.id, window) if presence.leads(leader.id, window) else []
+        if members and not any(presence.pmu(event.id) for event in members):
+            one = _got(presence, Wish(leader, 0, leader.pinned, of_task=False), window)
+            got += [one] if one else []
+    return len(got), _full(presence, got, "it needs no counter")
+
+
+def _copies(presence: Presence) -> tuple[int, list[str]]:
+    """(events, faults): events alike in all, of a task, have run equally long in the end.
+
+    How long a task ran before it was switched out is chance; a quarter more or less is not.
+    """
+    families: dict[str, list[tuple[Event, Read]]] = {}
+    for event in presence.events.values():
+        name = event.name.rstrip("0123456789")
+        spec = presence.observation.scenario.events.get(name)
+        alone = event.leader == event.id and not presence.controlled(event.id)
+        if spec and spec.copies != 1 and event.task and alone and presence.reads(event.id):
+            families.setdefault(name, []).append((event, presence.reads(event.id)[-1]))
+    judged, faults = 0, []
+    for mine in families.values():
+        judged += len(mine)
+        mean = sum(read.running for _, read in mine) / len(mine)
+        slack = mean / 4 + 4 * max(presence.intervals(presence.pmu(mine[0][0].id), 0))
+        faults += [
+            f"{named(presence.names, event.id)} ran for {milliseconds(read.running)} in all; "
+            f"{len(mine)} alike ran for {milliseconds(int(mean))} each"
+            for event, read in mine
+            if abs(read.running - mean) > slack
+        ]
+    return judged, faults
+
+
 def _judge_place(
     presence: Presence, pmu: str, wishes: list[Wish], window: Window
 ) -> tuple[int, list[str]]:
@@ -200,8 +239,11 @@ def judge_shares(observation: Observation, _: Observation | None) -> Verdict:
     """
     expected = "running == enabled where counters suffice, else the share that is due"
     presence = Presence(observation)
-    judged, faults = 0, []
+    judged, faults = _copies(presence)
     for text, window in _working(presence):
+        number, wrong = _software(presence, window)
+        judged += number
+        faults += [f"in '{text}' at {milliseconds(window.begin)}: {w}" for w in wrong]
         for cpu in range(observation.scenario.cpus):
             wishes = _wishes(presence, window, cpu)
             for pmu, found in (wishes or {}).items():

@@ -356,6 +356,9 @@ class SmallKernel:
             getattr(self, words[0])(self.events[words[1]])
         elif words[0] == "open":
             self.open(words[1])
+        elif words[0] == "reset":
+            self.update(self.events[words[1]])
+            self.events[words[1]].count = 0
         self.now += READ_NS
         self.until(self.now)
         self.read_all()
