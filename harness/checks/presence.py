@@ -176,13 +176,13 @@ class Presence:
     @cached_property
     def full(self) -> set[str]:
         """PMUs that did not have a counter for each event, or not for each at once."""
-        short = {call.pmu for call in self.refused} | self._taken_back
-        return short | {
-            stay.pmu
-            for event in self.events.values()
-            if event.exclusive
-            for stay in self.of(event.id)
-        }
+        return {call.pmu for call in self.refused} | self._taken_back | self.exclusive
+
+    @cached_property
+    def exclusive(self) -> set[str]:
+        """PMUs that had an exclusive group on."""
+        found = [event.id for event in self.events.values() if event.exclusive]
+        return {stay.pmu for event in found for stay in self.of(event)}
 
     @cached_property
     def _taken_back(self) -> set[str]:
@@ -361,6 +361,7 @@ class Presence:
             for words, window in self.orders
             if words[0] == "set"
             and words[2] == "perf_event_mux_interval_ms"
+            and words[3].isdigit()
             and " ".join(words) not in refused
         ]
 

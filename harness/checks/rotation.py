@@ -426,7 +426,8 @@ def _needless(presence: Presence, mine: list[Turn]) -> list[str]:
     timer: ctx_event_to_rotate() clears rotate_necessary, merge_sched_in() sets it again.
     """
     pmu, cpu = mine[0].pmu, mine[0].cpu
-    if pmu in presence.full - {call.pmu for call in presence.refused}:
+    if pmu in presence.exclusive:
+        # An exclusive group keeps the others off without a call.
         return []
     waits = [c.time for c in _waits(presence) if (c.pmu, c.cpu) == (pmu, cpu)]
     faults, since = [], 0
