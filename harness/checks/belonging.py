@@ -272,23 +272,49 @@ def judge_work(observation: Observation, _: Observation | None) -> Verdict:
     )
 
 
+def _count_at(presence: Presence, event: Event, time: int) -> int | None:
+    """The first count of an event that was read behind a moment; None for none."""
+    for read in presence.reads(presence.leader(event.id, Window(time, time)).id):
+        if read.time >= time and event.id in dict(read.counts):
+            return dict(read.counts)[event.id]
+    return None
+
+
+def _samples_due(presence: Presence, event: Event, last: int) -> list[int]:
+    """The counts at which samples are due: each period, and anew from where it was set.
+
+    PERF_EVENT_IOC_PERIOD leaves nothing of the period that ran (_perf_event_period()), on a
+    counter or off: bad7192b842c (perf: Fix PERF_EVENT_IOC_PERIOD to force-reset the period).
+    """
+    starts = [(0, event.period)]
+    for words, when in presence.orders:
+        if words[:2] == ("period", event.name):
+            count = _count_at(presence, event, when.end)
+            starts += [] if count is None else [(count, int(words[2]))]
+    ends = [count for count, _ in starts[1:]] + [last]
+    return [
+        due
+        for (start, period), end in zip(starts, ends, strict=True)
+        for due in range(start + period, end + 1, period)
+    ]
+
+
 def _wrong_periods(presence: Presence, event: Event) -> tuple[int, list[str]]:
     """(samples due, faults): an overflow of work, or of a software event, is at its very unit."""
-    taken = samples(presence.observation, event.id)
-    reads = [
-        dict(r.counts)[event.id] for r in presence.records.of(Read) if event.id in dict(r.counts)
-    ]
+    reads = [read for read in presence.records.of(Read) if event.id in dict(read.counts)]
     if not reads:
         return 0, []
-    due = reads[-1] // event.period
+    last = dict(reads[-1].counts)[event.id]
+    due = _samples_due(presence, event, last)
+    taken = samples(presence.observation, event.id)
+    got = [dict(sample.counts)[event.id] for sample in taken if event.id in dict(sample.counts)]
     faults = []
-    if len(taken) != due:
-        faults.append(f"{len(taken)} samples of {reads[-1]} counts, {due} were due")
-    counts = [dict(s.counts)[event.id] for s in taken if event.id in dict(s.counts)]
-    wrong = [(n, c) for n, c in enumerate(counts, 1) if c != n * event.period]
+    if len(taken) != len(due):
+        faults.append(f"{len(taken)} samples of {last} counts, {len(due)} were due")
+    wrong = [pair for pair in zip(got, due, strict=False) if pair[0] != pair[1]]
     if wrong:
-        faults.append(f"sample {wrong[0][0]} came at {wrong[0][1]}")
-    return due, [f"{named(presence.names, event.id)}: {fault}" for fault in faults]
+        faults.append(f"a sample came at {wrong[0][0]}, and was due at {wrong[0][1]}")
+    return len(due), [f"{named(presence.names, event.id)}: {fault}" for fault in faults]
 
 
 def judge_periods(observation: Observation, _: Observation | None) -> Verdict:

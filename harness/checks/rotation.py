@@ -59,26 +59,31 @@ class Got:
 def _wishes(presence: Presence, window: Window, cpu: int) -> dict[str, list[Wish]] | None:
     """By PMU, the groups that want counters on a CPU all through a time; None if that is not known.
 
-    A task's events are main's own: it runs, and no other task does.
+    A task's events are main's own, where there is no other task that may run.  Of a PMU where
+    others come before a CPU's events, or by chance, nothing is known.
     """
+    alone = not presence.observation.scenario.tasks
     found: dict[str, list[Wish]] = {}
+    unknown: set[str] = set()
     for leader in presence.events.values():
         state = presence.enabled(leader.id, window)
         if state is None:
             return None
         if not state or not presence.leads(leader.id, window):
             continue
-        if leader.cgroup or leader.task not in ("", "self") or leader.cpu not in (-1, cpu):
+        if leader.cpu not in (-1, cpu) or (leader.task and not alone and not leader.pinned):
             continue
         members = [
             event
             for event in presence.members(leader.id, window)
             if presence.pmu(event.id) and presence.enabled(event.id, window)
         ]
-        if members:
+        if members and (leader.cgroup or (leader.task and not alone)):
+            unknown.add(presence.pmu(members[0].id))
+        elif members:
             wish = Wish(leader, len(members), leader.pinned, bool(leader.task))
             found.setdefault(presence.pmu(members[0].id), []).append(wish)
-    return found
+    return {pmu: wishes for pmu, wishes in found.items() if pmu not in unknown}
 
 
 def _got(presence: Presence, wish: Wish, window: Window) -> Got | None:
@@ -97,9 +102,6 @@ def _got(presence: Presence, wish: Wish, window: Window) -> Got | None:
 
 def _working(presence: Presence) -> list[tuple[str, Window]]:
     """Main's steps that only work, without what an order before them may leave to settle."""
-    others = bool(presence.observation.scenario.tasks)
-    if others and any(event.task for event in presence.events.values()):
-        return []
     return [
         (" ".join(words), window)
         for words, window in presence.steps

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.guest.callback_records import Callback
 from harness.guest.pmu_records import Answered, Attribute, EndOfFile, Page, Timers
-from harness.guest.records import Clock, Event, Phase, Read, Records
+from harness.guest.records import Clock, Event, Phase, Read, Records, Sample
 from harness.model import HARDWARE, EventSpec, Scenario, answer_for, copies
 
 TICK_NS = 1_000_000
@@ -28,6 +28,7 @@ class SmallEvent:
         self.count = self.enabled = self.running = 0
         self.stamp = self.begun = 0
         self.counter = -1
+        self.period = self.due = spec.period or 0
 
     @property
     def group(self) -> "list[SmallEvent]":
@@ -237,7 +238,7 @@ class SmallKernel:
             "cgroup": "",
             "type": 100 + int((spec.pmu or "test9")[-1]),
             "config": len(spec.counts),
-            "period": 0,
+            "period": event.period,
             "frequency": 0,
             "exclude_kernel": False,
             "exclude_user": False,
@@ -346,7 +347,12 @@ class SmallKernel:
         if words[0] == "user":
             self.user(self.now + int(words[1]) * 1_000_000)
         elif words[0] == "work":
-            self.pmus[words[1]].work += int(words[2])
+            self.work(self.pmus[words[1]], int(words[2]))
+        elif words[0] == "period":
+            event = self.events[words[1]]
+            self.update(event)
+            event.period = int(words[2])
+            event.due = event.count + event.period
         elif words[0] in ("set", "show"):
             self.attribute(*words)
         elif words[0] == "timers":
@@ -369,6 +375,28 @@ class SmallKernel:
             self.until(min(end, self.next_read))
             if self.now >= self.next_read:
                 self.read_all()
+
+    def work(self, pmu: SmallPmu, units: int) -> None:
+        """Up to each overflow, whose event then samples its group."""
+        while units:
+            sampling = [event for event in pmu.counters if event and event.period]
+            left = [e.due - e.count - (pmu.work - e.begun) for e in sampling]
+            part = min([units, *left])
+            pmu.work, units = pmu.work + part, units - part
+            for event in sampling:
+                self.update(event)
+                if event.count == event.due:
+                    self.sample(event)
+
+    def sample(self, event: SmallEvent) -> None:
+        group = event.leader.group
+        for one in group:
+            self.update(one)
+        event.due += event.period
+        row = {"kind": "sample", "id": event.id, "stream": event.id, "tid": 1, "cpu": 0}
+        row |= {"time": self.now, "period": event.period, "enabled": event.enabled}
+        row |= {"running": event.running, "counts": [(one.id, one.count) for one in group]}
+        self.written.append(Sample.model_validate(row))
 
     def answer(self, what: str, errno: int) -> None:
         self.written.append(Answered(kind="answer", what=what, errno=errno, time=self.now))

@@ -384,9 +384,7 @@ PERIODIC = {
 def sampled(performed, *counts: int) -> Observation:
     """Work of 350 units, with samples at these counts."""
     observation = performed(PERIODIC)
-    event = next(e for e in observation.records.all if e.kind == "event")
-    rows = [event.model_copy(update={"period": 100})]
-    rows += [record for record in observation.records.all if record is not event]
+    rows = [record for record in observation.records.all if record.kind != "sample"]
     for number, count in enumerate(counts):
         row = {"kind": "sample", "id": 1, "stream": 1, "tid": 1, "cpu": 0, "time": number + 1}
         row |= {"period": 100, "enabled": 0, "running": 0, "counts": ((1, count),)}
@@ -406,7 +404,7 @@ def test_each_period_gives_its_sample_at_its_unit(performed):
     [
         ((100, 200), "target (id 1): 2 samples of 350 counts, 3 were due"),
         ((100, 200, 300, 350), "target (id 1): 4 samples of 350 counts, 3 were due"),
-        ((100, 250, 300), "target (id 1): sample 2 came at 250"),
+        ((100, 250, 300), "target (id 1): a sample came at 250, and was due at 200"),
     ],
 )
 def test_a_sample_that_is_missing_or_late(performed, counts, said):
