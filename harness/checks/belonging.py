@@ -28,6 +28,8 @@ from harness.model import Verdict
 WORK = "contexts.work"
 PERIODS = "contexts.periods"
 MAIN = "main"
+# From a task's last piece of work to its end.
+_ENDED_NS = 300_000
 
 
 @dataclass(frozen=True)
@@ -221,28 +223,60 @@ def _wrong_counts(presence: Presence, event: Event, done: list[Job]) -> tuple[in
 
 
 def _wrong_ends(presence: Presence, done: list[Job]) -> tuple[int, list[str]]:
-    """(ends, faults) of what inherited events said that they had counted for one task."""
+    """(ends, faults) of what inherited events had counted for a task when it ended.
+
+    With inherit_stat that is what the task did, whatever contexts it was given in between
+    (perf_event_sync_stat()): PERF_RECORD_READ tells it before 5.13, the log always.
+    """
     names = {task.tid: task.name for task in presence.records.of(TaskStart)}
+    told = [
+        (member, names.get(end.tid, ""), count)
+        for end in presence.records.of(Ended)
+        for member, count in end.counts
+    ]
+    told += _last_counts(presence)
     tasks = Tasks(presence.observation)
     faults, judged = [], 0
-    for end in presence.records.of(Ended):
-        for member, count in end.counts:
-            event = presence.events.get(member)
-            if event is None or presence.specs[member].counts != "work":
-                continue
-            mine = [
-                j for j in done if j.task == names.get(end.tid) and j.pmu == presence.pmu(member)
-            ]
-            bounds = Bounds()
-            for job in mine:
+    for member, task, count in told:
+        event = presence.events.get(member)
+        if event is None or presence.specs[member].counts != "work":
+            continue
+        bounds = Bounds()
+        for job in done:
+            if (job.task, job.pmu) == (task, presence.pmu(member)):
                 bounds = bounds.plus(*_counted(presence, tasks, event, job))
-            judged += 1
-            if not bounds.least <= count <= bounds.most:
-                faults.append(
-                    f"{named(presence.names, member)} counted {count} for the task "
-                    f"{names.get(end.tid, end.tid)}, which did {bounds.most} units of work"
-                )
+        judged += 1
+        if not bounds.least <= count <= bounds.most:
+            faults.append(
+                f"{named(presence.names, member)} counted {count} for the task {task}, which did "
+                f"{bounds.most} units of work"
+            )
     return judged, faults
+
+
+def _last_counts(presence: Presence) -> list[tuple[int, str, int]]:
+    """(event, task, count) of each child of an event with inherit_stat, as its task ended.
+
+    Of a task that works in its last step and then ends: its event is taken off for the last
+    time at once.
+    """
+    phases = presence.records.of(Phase)
+    last = {phase.task: phase for phase in phases}
+    born = {phase.name.split()[1] for phase in phases if phase.name.startswith("fork ")}
+    born = {task for task in born if last[task].name.startswith("work ")}
+    found = []
+    for event in presence.events.values():
+        if not presence.specs[event.id].inherit_stat:
+            continue
+        family = [call for call in presence.records.calls if call.parent == event.id]
+        ends = {call.id: call for call in family}
+        for task in sorted(born):
+            begin = last[task].time
+            after = [c for c in ends.values() if c.call == "del" and 0 < c.time - begin < _ENDED_NS]
+            if after:
+                end = min(after, key=lambda call: call.time)
+                found.append((event.id, task, end.count[1]))
+    return found
 
 
 def judge_work(observation: Observation, _: Observation | None) -> Verdict:
@@ -286,7 +320,8 @@ def _samples_due(presence: Presence, event: Event, last: int) -> list[int]:
     PERF_EVENT_IOC_PERIOD leaves nothing of the period that ran (_perf_event_period()), on a
     counter or off: bad7192b842c (perf: Fix PERF_EVENT_IOC_PERIOD to force-reset the period).
     """
-    starts = [(0, event.period)]
+    # Asked for its period, each count of a software event is a sample (perf_swevent_event()).
+    starts = [(0, event.period if presence.pmu(event.id) else 1)]
     for words, when in presence.orders:
         if words[:2] == ("period", event.name):
             count = _count_at(presence, event, when.end)
@@ -320,7 +355,8 @@ def _wrong_periods(presence: Presence, event: Event) -> tuple[int, list[str]]:
 def judge_periods(observation: Observation, _: Observation | None) -> Verdict:
     """Each period of known work gives its sample, and each sample comes at its unit.
 
-    Of work, and of page faults; in the event's own ring, before and after its group is moved.
+    Of work, and of page faults; in the event's own ring, before and after its group is moved,
+    on a counter all the time or by turns.
     """
     expected = "the n-th sample at n periods, as many as the count has"
     presence = Presence(observation)

@@ -176,7 +176,8 @@ class Presence:
     @cached_property
     def full(self) -> set[str]:
         """PMUs that did not have a counter for each event, or not for each at once."""
-        return {call.pmu for call in self.refused} | self._taken_back | self.exclusive
+        short = {call.pmu for call in self.refused} | {stay.pmu for stay in self.taken_back}
+        return short | self.exclusive
 
     @cached_property
     def exclusive(self) -> set[str]:
@@ -185,14 +186,14 @@ class Presence:
         return {stay.pmu for event in found for stay in self.of(event)}
 
     @cached_property
-    def _taken_back(self) -> set[str]:
-        """PMUs of events that were added and taken off in one burst: their group did not fit."""
-        return {
-            stay.pmu
+    def taken_back(self) -> list[Stay]:
+        """Stays that ended in the burst in which they began: the group did not fit."""
+        return [
+            stay
             for found in self.stays.values()
             for stay in found
             if stay.end is not None and stay.end - stay.begin < QUIET_NS
-        }
+        ]
 
     # --- what the scenario says ----------------------------------------------
 
