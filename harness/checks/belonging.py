@@ -342,10 +342,12 @@ def _wrong_periods(presence: Presence, event: Event) -> tuple[int, list[str]]:
     last = dict(reads[-1].counts)[event.id]
     due = _samples_due(presence, event, last)
     taken = samples(presence.observation, event.id)
-    got = [dict(sample.counts)[event.id] for sample in taken if event.id in dict(sample.counts)]
+    counts = [dict(sample.counts)[event.id] for sample in taken if event.id in dict(sample.counts)]
+    # Behind the last read the ring is emptied.
+    got = [count for count in counts if count <= last]
     faults = []
-    if len(taken) != len(due):
-        faults.append(f"{len(taken)} samples of {last} counts, {len(due)} were due")
+    if len(got) != len(due):
+        faults.append(f"{len(got)} samples of {last} counts, {len(due)} were due")
     wrong = [pair for pair in zip(got, due, strict=False) if pair[0] != pair[1]]
     if wrong:
         faults.append(f"a sample came at {wrong[0][0]}, and was due at {wrong[0][1]}")

@@ -18,6 +18,7 @@ from harness.checks.base import (
     verdict,
 )
 from harness.checks.presence import Presence, Window
+from harness.checks.releases import MOVED_GROUPS_WAIT
 from harness.guest.pmu_records import Page
 from harness.guest.records import Event, Read
 from harness.model import HARDWARE, Verdict
@@ -63,14 +64,23 @@ def _between(presence: Presence, event: Event, before: Read, after: Read) -> lis
     state = presence.enabled(event.id, window)
     if state is False and (enabled or running):
         faults.append(f"is disabled and gained {enabled} ns enabled, {running} running {said}")
-    if state and _always(event) and enabled < window.ns - slack:
+    if state and _always(presence, event, window) and enabled < window.ns - slack:
         faults.append(f"is enabled, and was so for {enabled} ns of {window.ns} {said}")
     return faults
 
 
-def _always(event: Event) -> bool:
-    """True for one whose context never rests: a CPU's."""
-    return not event.task and not event.cgroup
+def _always(presence: Presence, event: Event, window: Window) -> bool:
+    """True for one whose context never rests, and which stays in it: a CPU's."""
+    waits = presence.observation.version in MOVED_GROUPS_WAIT
+    siblings = {e.name for e in presence.events.values() if e.leader == event.id}
+    moved = waits and any(
+        words[0] == "open"
+        and words[1] in siblings
+        and when.end > window.begin
+        and when.begin < window.end
+        for words, when in presence.orders
+    )
+    return not (event.task or event.cgroup or moved)
 
 
 def _clocks(presence: Presence, event: Event, before: Read, after: Read) -> list[str]:
