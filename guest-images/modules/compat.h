@@ -13,6 +13,16 @@
  */
 #define TASKS_HAVE_MANY_PMUS	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0))
 
+/* Whose events perf_mux_hrtimer_handler() rotates when a timer ends; as above. */
+static inline struct pmu *pmu_of_timer(struct hrtimer *timer)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+	return container_of(timer, struct perf_cpu_pmu_context, hrtimer)->epc.pmu;
+#else
+	return container_of(timer, struct perf_cpu_context, hrtimer)->ctx.pmu;
+#endif
+}
+
 /* 6.13, 908a1d775422 (hrtimers: Introduce hrtimer_setup() to replace hrtimer_init()). */
 static inline void setup_timer(struct hrtimer *timer,
 			       enum hrtimer_restart (*function)(struct hrtimer *),

@@ -7,6 +7,8 @@
  * that the image under test stays untouched.  A kretprobe on
  * perf_event_task_tick() marks which calls belong to the tick's period
  * adjustment; in a tick, pmu_disable and pmu_enable are recorded as well.
+ * One on perf_mux_hrtimer_handler() records when the timer that rotates a
+ * PMU's events comes ("rotate"), and whether it goes on ("rotate-end", 1).
  *
  * Where add() only collects events, pmu_enable() gives them their counters and
  * starts them (x86_pmu_enable() in arch/x86/events/core.c), and calls its own
@@ -25,6 +27,7 @@
 #include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
 
+#include "compat.h"
 #include "registers.h"
 #include "state.h"
 
@@ -53,11 +56,12 @@ MODULE_PARM_DESC(capacity, "calls that the log holds");
 
 enum call {
 	CALL_ADD, CALL_DEL, CALL_START, CALL_STOP, CALL_ASSIGN,
-	CALL_TICK, CALL_TICK_END, CALL_DISABLE, CALL_ENABLE,
+	CALL_TICK, CALL_TICK_END, CALL_DISABLE, CALL_ENABLE, CALL_ROTATE, CALL_ROTATE_END,
 };
 
 static const char * const call_names[] = {
 	"add", "del", "start", "stop", "assign", "tick", "tick-end", "disable", "enable",
+	"rotate", "rotate-end",
 };
 
 /* What a call may change in an event. */
@@ -120,6 +124,14 @@ static int pmu_number;
 static struct dentry *directory;
 static struct places places;
 static struct state state_before, state_after;
+
+static bool is_wrapped(struct pmu *pmu)
+{
+	for (int i = 0; i < pmu_number; i++)
+		if (pmus[i].pmu == pmu)
+			return true;
+	return false;
+}
 
 static struct wrapped *wrapped_of(struct pmu *pmu)
 {
@@ -344,6 +356,36 @@ static unsigned long find_address(const char *name)
 	return lookup(name);
 }
 
+/* The PMU whose events a timer rotates is known when it comes only. */
+static int rotate_entry(struct kretprobe_instance *instance, struct pt_regs *regs)
+{
+	struct pmu *pmu = pmu_of_timer((void *)regs_get_kernel_argument(regs, 0));
+
+	if (!is_wrapped(pmu))
+		return 1;	/* its return is of no interest */
+	*(struct pmu **)instance->data = pmu;
+	begin(CALL_ROTATE, pmu, 0);
+	return 0;
+}
+
+static int rotate_return(struct kretprobe_instance *instance, struct pt_regs *regs)
+{
+	struct entry *entry = begin(CALL_ROTATE_END, *(struct pmu **)instance->data, 0);
+
+	if (entry)
+		entry->ret = regs_return_value(regs) == HRTIMER_RESTART;
+	return 0;
+}
+
+static struct kretprobe rotate_probe = {
+	.kp.symbol_name = "perf_mux_hrtimer_handler",
+	.entry_handler = rotate_entry,
+	.handler = rotate_return,
+	.data_size = sizeof(struct pmu *),
+};
+
+static struct kretprobe *probes[] = { &tick_probe, &rotate_probe };
+
 static void show_registers(struct seq_file *seq, const char *name, const struct registers *shown)
 {
 	seq_printf(seq, ",\"%s\":{\"enabled\":%llu,\"interrupts\":%llu,\"counters\":[",
@@ -395,6 +437,8 @@ static int log_show(struct seq_file *seq, void *slot)
 		seq_printf(seq, ",\"pmu\":\"%s\"", entry->pmu);
 	if (entry->call <= CALL_ASSIGN)
 		show_call(seq, entry);
+	if (entry->call == CALL_ROTATE_END)
+		seq_printf(seq, ",\"ret\":%d", entry->ret);
 	if (entry->call == CALL_ENABLE && register_entries && entry->pmu == pmus[0].name)
 		show_registers(seq, "after", &register_entries[entry - entries].after);
 	seq_puts(seq, "}\n");
@@ -518,9 +562,10 @@ static int __init observer_init(void)
 	if (!entries || (registers && !register_entries))
 		goto free;
 
-	ret = register_kretprobe(&tick_probe);
+	ret = register_kretprobes(probes, ARRAY_SIZE(probes));
 	if (ret) {
-		pr_err("pmu_observer: cannot probe %s: %d\n", tick_probe.kp.symbol_name, ret);
+		pr_err("pmu_observer: cannot probe %s or %s: %d\n", tick_probe.kp.symbol_name,
+		       rotate_probe.kp.symbol_name, ret);
 		goto free;
 	}
 	ret = wrap_all();
@@ -533,7 +578,7 @@ static int __init observer_init(void)
 	debugfs_create_file("log", 0400, directory, NULL, &log_fops);
 	return 0;
 unprobe:
-	unregister_kretprobe(&tick_probe);
+	unregister_kretprobes(probes, ARRAY_SIZE(probes));
 free:
 	vfree(register_entries);
 	vfree(entries);
@@ -544,7 +589,7 @@ static void __exit observer_exit(void)
 {
 	for (int i = 0; i < pmu_number; i++)
 		unwrap(&pmus[i]);
-	unregister_kretprobe(&tick_probe);
+	unregister_kretprobes(probes, ARRAY_SIZE(probes));
 	debugfs_remove(directory);
 	synchronize_rcu();
 	vfree(register_entries);

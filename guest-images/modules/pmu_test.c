@@ -378,7 +378,31 @@ static ssize_t cpumask_show(struct device *device, struct device_attribute *attr
 {
 	return sysfs_emit(text, "%d\n", test_pmu_of_device(device)->cpu);
 }
-static DEVICE_ATTR_RO(cpumask);
+
+/* All events of an uncore PMU go to another CPU, as when theirs goes offline. */
+static void migrate(struct test_pmu *test, unsigned int target)
+{
+	perf_pmu_migrate_context(&test->pmu, test->cpu, target);
+	test->cpu = target;
+}
+
+static ssize_t cpumask_store(struct device *device, struct device_attribute *attribute,
+			     const char *text, size_t size)
+{
+	unsigned int cpu;
+	int ret = kstrtouint(text, 0, &cpu);
+
+	if (ret)
+		return ret;
+	cpus_read_lock();
+	if (cpu < nr_cpu_ids && cpu_online(cpu) && cpu != test_pmu_of_device(device)->cpu)
+		migrate(test_pmu_of_device(device), cpu);
+	else
+		ret = -ENXIO;
+	cpus_read_unlock();
+	return ret ?: size;
+}
+static DEVICE_ATTR_RW(cpumask);
 
 static ssize_t work_store(struct device *device, struct device_attribute *attribute,
 			  const char *text, size_t size)
@@ -447,8 +471,7 @@ static int cpu_offline(unsigned int cpu)
 
 		if (!pmus[i]->uncore || pmus[i]->cpu != cpu || target >= nr_cpu_ids)
 			continue;
-		perf_pmu_migrate_context(&pmus[i]->pmu, cpu, target);
-		pmus[i]->cpu = target;
+		migrate(pmus[i], target);
 	}
 	return 0;
 }

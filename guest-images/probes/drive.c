@@ -147,7 +147,8 @@ static void record_page(const struct counter *counter)
 	struct page_times before = page_times(counter), after;
 	struct group_values values;
 
-	read_group_if_any(counter, &values);
+	if (!read_group_if_any(counter, &values))
+		return;
 	after = page_times(counter);
 	record("{\"kind\":\"page\",\"id\":%" PRIu64 ",\"time\":%" PRIu64 ",\"phase\":%d,"
 	       "\"index\":[%" PRIu64 ",%" PRIu64 "],\"enabled\":[%" PRIu64 ",%" PRIu64 ",%" PRIu64

@@ -79,8 +79,8 @@ void set_sampling(struct perf_event_attr *attr)
 
 bool has_ring(const struct perf_event_attr *attr)
 {
-	return attr->sample_period || attr->mmap || attr->comm || attr->task ||
-	       attr->context_switch;
+	return attr->sample_period || attr->inherit_stat || attr->mmap || attr->comm ||
+	       attr->task || attr->context_switch;
 }
 
 static void announce(const struct counter *counter, const struct scope *scope,
@@ -365,12 +365,30 @@ struct lost {
 	uint64_t id, lost;
 };
 
+/* What a child counted, when it ends: of events with inherit_stat. */
+struct ended {
+	struct perf_event_header header;
+	uint32_t pid, tid;
+	struct group_values values;
+};
+
 union ring_record {
 	struct perf_event_header header;
+	struct ended ended;
 	struct throttle throttle;
 	struct lost lost;
 	unsigned char bytes[MAX_ENTRY];
 };
+
+static void record_ended(const struct counter *counter, const struct ended *ended)
+{
+	char counts[1024];
+
+	record("{\"kind\":\"ended\",\"id\":%" PRIu64 ",\"tid\":%u,\"enabled\":%" PRIu64
+	       ",\"running\":%" PRIu64 ",\"counts\":[%s]}",
+	       counter->id, ended->tid, ended->values.enabled, ended->values.running,
+	       group_json(&ended->values, counts, sizeof(counts)));
+}
 
 static void record_ring_entry(const struct counter *counter, const union ring_record *entry)
 {
@@ -384,6 +402,9 @@ static void record_ring_entry(const struct counter *counter, const union ring_re
 		       ",\"time\":%" PRIu64 "}",
 		       entry->header.type == PERF_RECORD_THROTTLE ? "throttle" : "unthrottle",
 		       entry->throttle.id, entry->throttle.stream, entry->throttle.time);
+		break;
+	case PERF_RECORD_READ:
+		record_ended(counter, &entry->ended);
 		break;
 	case PERF_RECORD_LOST:
 		record("{\"kind\":\"lost\",\"id\":%" PRIu64 ",\"lost\":%" PRIu64 "}",

@@ -118,7 +118,7 @@ struct page_times {
 
 struct page_times page_times(const struct counter *counter);
 
-/* Turn what the ring holds into "sample", "throttle", "unthrottle" and
+/* Turn what the ring holds into "sample", "throttle", "unthrottle", "ended" and
  * "lost" records. */
 void drain_ring(struct counter *counter);
 

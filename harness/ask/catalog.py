@@ -23,6 +23,7 @@ from harness.model import (
     Outer,
     Package,
     PatchFile,
+    Promises,
     Rung,
     Scenario,
     Series,
@@ -152,6 +153,11 @@ class Catalog:
         """Rows of coverage.yaml."""
         return self._table("coverage.yaml", MeasuredSource)
 
+    @cached_property
+    def promises(self) -> dict[str, Promises]:
+        """Rows of promises.yaml."""
+        return self._table("promises.yaml", Promises)
+
     def on_host(self, machine: Machine) -> Machine | Outer:
         """The row whose QEMU runs on this host: the outer system's, where there is one."""
         return machine if machine.outer is None else self.find("outers", machine.outer)
@@ -230,7 +236,7 @@ class Catalog:
 
     def find(self, kind: str, name: str) -> Any:
         """A row by name: `kind` is series, machines, accelerators, emulators, outers,
-        scenarios, variants or architectures.
+        scenarios, variants, architectures, ladder or promises.
 
         Raises PlanError that names the nearest one.
         """

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""From a subject to its own perf_events selftests, as static programs for its guest."""
+"""From a subject to its own tests of perf_events, as static programs for its guest.
+
+These are its selftests, and those of tools/perf/tests that need nothing else of perf, of
+which guest-images/perf-tests has what they take from it.
+"""
 
 import shutil
 from pathlib import Path
 
-from harness.build.compile import LOG
+from harness.build.compile import LOG, run_step
 from harness.build.kernel import Builder
 from harness.host import stranger
-from harness.host.store import digest
+from harness.host.store import digest, update_files
 from harness.model import Subject
 
 SELFTESTS = "tools/testing/selftests"
@@ -15,6 +19,10 @@ PERF_EVENTS = f"{SELFTESTS}/perf_events"
 # Not optimized, as the tree has it: sigtrap_threads reads a count that its own signal handler
 # changed, and the compiler may keep what it read before.
 CFLAGS = "-static"
+# Those of perf's own tests that are compiled alone, and the headers that are empty then.
+PERF_TESTS = "tools/perf/tests"
+ALONE = ("event_groups",)
+EMPTY = ("header.h", "pmus.h")
 
 
 def build(builder: Builder, subject: Subject) -> Path:
@@ -23,7 +31,9 @@ def build(builder: Builder, subject: Subject) -> Path:
     Subjects that differ elsewhere share them.  Raises BuildError.
     """
     architecture = builder.architecture
-    below = (SELFTESTS, "include/uapi", f"arch/{architecture.kernel}/include/uapi")
+    alone = [f"{PERF_TESTS}/{name}.c" for name in ALONE]
+    below = (SELFTESTS, "include/uapi", f"arch/{architecture.kernel}/include/uapi", *alone)
+    headers = [path.read_bytes() for path in sorted(_headers(builder).iterdir())]
     with builder.trees(subject) as (pristine, tree):
         name = digest(
             builder.source.digest,
@@ -31,6 +41,7 @@ def build(builder: Builder, subject: Subject) -> Path:
             architecture.model_dump_json(),
             builder.toolchain,
             CFLAGS,
+            *headers,
         )
         place = builder.cache.artifacts / f"selftests-{name}"
         builder.cache.use(place, builder.source.spec)
@@ -38,6 +49,11 @@ def build(builder: Builder, subject: Subject) -> Path:
             builder.source.tree.checkout(tree)
             _make(builder, place)
     return place
+
+
+def _headers(builder: Builder) -> Path:
+    """What takes perf's place for its tests."""
+    return builder.modules.parent / "perf-tests"
 
 
 def _make(builder: Builder, place: Path) -> None:
@@ -54,7 +70,34 @@ def _make(builder: Builder, place: Path) -> None:
             words = (f"OUTPUT={output}", headers)
             flags = {"CFLAGS": CFLAGS}
             builder.make("perf_events selftests", *words, below=PERF_EVENTS, env=flags)
+            for name in ALONE:
+                _make_alone(builder, name, output)
             stranger.copy(builder.folder, LOG, new / LOG)
         for program in sorted(output.iterdir()):
             if program.is_file() and not program.is_symlink():
                 stranger.copy(builder.folder, f"{output.name}/{program.name}", new / program.name)
+
+
+def _make_alone(builder: Builder, name: str, output: Path) -> None:
+    """Compile one of perf's tests, where the tree has it, without perf."""
+    source = builder.source.tree.work / PERF_TESTS / f"{name}.c"
+    if not source.exists():
+        return
+    # The test says "../perf-sys.h": its headers are beside it, and above.
+    place = builder.folder / "perf-tests"
+    shutil.rmtree(place, ignore_errors=True)
+    update_files(_headers(builder), place)
+    update_files(_headers(builder), place / "tests")
+    for header in EMPTY:
+        (place / "tests" / header).touch()
+    headers = ("-isystem", str(builder.folder / "usr" / "include"))
+    compiler = f"{builder.architecture.triplet}-gcc"
+    argv = [
+        compiler,
+        CFLAGS,
+        *headers,
+        "-o",
+        str(output / name),
+        str(place / "tests" / source.name),
+    ]
+    run_step(f"perf test {name}", argv, builder.folder, readable=[])

@@ -9,3 +9,8 @@ from harness.model import VersionRange
 # THROTTLE and UNTHROTTLE are written for the leader alone since e800ac51202f (perf: Only dump
 # the throttle log for the leader), of the same release.
 GROUPS_ARE_THROTTLED = VersionRange(since="6.16")
+
+# A group that is moved to a hardware PMU is without a context for an RCU grace period, which
+# its enabled time lacks: synchronize_rcu() in perf_event_open(), until bd2756811766 (perf:
+# Rewrite core context handling).
+MOVED_GROUPS_WAIT = VersionRange(before="6.2")

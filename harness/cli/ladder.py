@@ -18,10 +18,10 @@ from harness.cli.results import EXITS, remember, write_reports
 from harness.errors import HarnessError
 from harness.host.progress import Progress
 from harness.host.store import Cache, new_run_folder, write_text
-from harness.model import Ladder, LadderRow, Rung
+from harness.model import Ladder, LadderRow, Promises, Rung
 from harness.report import ladder as table
 from harness.run.folder import RunFolder
-from harness.run.ladder import chosen, exit_of, fallen, row_of
+from harness.run.ladder import chosen, exit_of, fallen, row_of, scenarios_of
 from harness.run.pipeline import Settings
 from harness.run.request import Asked, prepare
 
@@ -36,6 +36,7 @@ class _Climb:
     folder: Path
     settings: Settings
     yes: bool
+    promises: Promises | None
 
     def row(self, rung: Rung, machine: str) -> LadderRow:
         """One kernel on one machine; what does not even begin is a row as well."""
@@ -47,7 +48,13 @@ class _Climb:
 
     def _run(self, rung: Rung, machine: str) -> LadderRow:
         examined, choice = choose(self.catalog, self.cache, self.console, machine, yes=self.yes)
-        asked = Asked(source=rung.source, machine=choice.machine, alone=True, bare=True)
+        asked = Asked(
+            source=rung.source,
+            machine=choice.machine,
+            scenarios=scenarios_of(self.catalog, self.promises, choice.machine),
+            alone=True,
+            bare=True,
+        )
         folder = self.folder / _safe(rung.name) / machine
         folder.mkdir(parents=True, exist_ok=True)
         with Progress(self.console) as progress:
@@ -66,7 +73,14 @@ class _Climb:
         write_reports(result, folder)
         remember(result, folder)
         status = EXITS[result.status]
-        return row_of(rung, prepared.plan, result, status=status, evidence=folder)
+        return row_of(
+            rung,
+            prepared.plan,
+            result,
+            status=status,
+            evidence=folder,
+            promises=self.promises,
+        )
 
 
 def _safe(name: str) -> str:
@@ -98,6 +112,12 @@ def _safe(name: str) -> str:
     shell_complete=completes("machines"),
     help="Only this machine; repeat for several.  [default: the row's]",
 )
+@click.option(
+    "--promises",
+    metavar="NAME",
+    shell_complete=completes("promises"),
+    help="Only what shows a row of configs/promises.yaml: which kernel keeps to which of them.",
+)
 @click.option("--rerun", is_flag=True, help="Boot again what an identical machine did before.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @carried_out("The folder of all runs")
@@ -113,7 +133,8 @@ def ladder(as_json: bool, **options: Any) -> NoReturn:
     settings = Settings(
         rerun=options["rerun"], jobs=options["jobs"], timeout_scale=options["timeout_scale"]
     )
-    climb = _Climb(catalog, Cache(), say, folder, settings, options["yes"])
+    promises = catalog.find("promises", options["promises"]) if options["promises"] else None
+    climb = _Climb(catalog, Cache(), say, folder, settings, options["yes"], promises)
     done = Ladder(rows=tuple(climb.row(rung, machine) for rung, machine in wanted))
     write_text(folder / "ladder.json", done.model_dump_json(indent=1) + "\n")
     if as_json:

@@ -44,11 +44,25 @@ class Callback(Frozen):
     inside perf_event_task_tick(); `parent` is the event that this one was
     inherited from; disable and enable are the PMU's own, logged in a tick only.
     assign is what enabling the PMU changed of an event, where that is what gives
-    an added one its counter and starts it (x86).
+    an added one its counter and starts it (x86).  rotate and rotate-end are around
+    perf_mux_hrtimer_handler(), the timer that rotates a PMU's events; the `ret` of
+    the second is 1 if the timer goes on.
     """
 
     kind: Literal["callback"]
-    call: Literal["add", "del", "start", "stop", "assign", "tick", "tick-end", "disable", "enable"]
+    call: Literal[
+        "add",
+        "del",
+        "start",
+        "stop",
+        "assign",
+        "tick",
+        "tick-end",
+        "disable",
+        "enable",
+        "rotate",
+        "rotate-end",
+    ]
     time: int
     cpu: int
     pmu: str = ""

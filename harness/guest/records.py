@@ -168,6 +168,17 @@ class Sample(Frozen):
     stack: int = 0
 
 
+class Ended(Frozen):
+    """PERF_RECORD_READ: what an inherited event with inherit_stat had counted as its task ended."""
+
+    kind: Literal["ended"]
+    id: int
+    tid: int
+    enabled: int
+    running: int
+    counts: Counts
+
+
 class Work(Frozen):
     """A known number of what events count, done between two reads of a group.
 
@@ -325,6 +336,7 @@ Record = Annotated[
     | TaskStart
     | Read
     | Sample
+    | Ended
     | Work
     | Signals
     | Throttle

@@ -31,6 +31,7 @@ from harness.model.host import (
 from harness.model.mutation import Fate, MutantResult, Mutation, Triaged
 from harness.model.noise import Noise, NoiseLimit
 from harness.model.plan import Cell, PatchFile, PatchInfo, Plan, Role, Subject
+from harness.model.promises import Kept, Promise, Promises
 from harness.model.results import (
     CellResult,
     Change,
@@ -121,6 +122,7 @@ __all__ = [
     "GuestEnd",
     "HostFacts",
     "KconfigFragment",
+    "Kept",
     "Kill",
     "KillMatrix",
     "KnownFailure",
@@ -145,6 +147,8 @@ __all__ = [
     "Plan",
     "PmuSpec",
     "Point",
+    "Promise",
+    "Promises",
     "Regime",
     "Repetition",
     "Reproducer",

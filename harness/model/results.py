@@ -8,6 +8,7 @@ from harness.model.base import Frozen
 from harness.model.coverage import Coverage
 from harness.model.noise import Noise
 from harness.model.plan import Cell, PatchInfo
+from harness.model.promises import Kept
 from harness.model.verdict import Outcome, Status, Verdict
 
 
@@ -174,7 +175,8 @@ class LadderRow(Frozen):
 
     `tally` has how many verdicts there are of each status, over `guests`; `release` is the
     kernel's own, empty where nothing is known of it; `exit` what `run` would exit with, and
-    `trouble` the first words of what is not as it should be.
+    `trouble` the first words of what is not as it should be; `kept` which of the promises
+    that were asked for it keeps to.
     """
 
     kernel: str
@@ -187,6 +189,7 @@ class LadderRow(Frozen):
     seconds: float
     trouble: tuple[str, ...] = ()
     evidence: str = ""
+    kept: tuple[Kept, ...] = ()
 
 
 class Ladder(Frozen):

@@ -48,9 +48,31 @@ def _trouble(row: LadderRow) -> list[Text]:
     return [head, *(line(f"    {text}") for text in told)]
 
 
+def _promises(rows: tuple[LadderRow, ...]) -> list[ConsoleRenderable]:
+    """Promise x kernel: which keeps to which, and behind it what those say that do not."""
+    told = [row for row in rows if row.kept]
+    if not told:
+        return []
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("promise")
+    for row in told:
+        table.add_column(f"{row.kernel}\n{row.machine}", no_wrap=True)
+    for place, promise in enumerate(told[0].kept):
+        statuses = [row.kept[place].status for row in told]
+        table.add_row(line(promise.says), *(line((s.value, STYLES[s])) for s in statuses))
+    broken = [
+        line(f"    {row.kernel} on {row.machine}, {one.says}: {one.said}")
+        for row in told
+        for one in row.kept
+        if one.status not in (Status.PASS, Status.SKIP)
+    ]
+    return [table, Text(""), *broken]
+
+
 def render(ladder: Ladder, folder: str) -> ConsoleRenderable:
     """The table, what is wrong where, and the sum of it."""
     parts: list[ConsoleRenderable] = [_table(ladder.rows), Text("")]
+    parts += _promises(ladder.rows)
     for row in ladder.rows:
         parts += _trouble(row)
     clean = sum(row.exit == Exit.PASS for row in ladder.rows)

@@ -17,15 +17,18 @@ from harness.model import (
     Ladder,
     LadderRow,
     Outcome,
+    Promise,
+    Promises,
     Role,
     Rung,
     RunResult,
     Status,
     Subject,
     Verdict,
+    VersionRange,
 )
 from harness.report.ladder import show
-from harness.run.ladder import chosen, exit_of, fallen, row_of
+from harness.run.ladder import chosen, exit_of, fallen, kept, row_of, scenarios_of
 
 RUNG = Rung(name="9.9", source="debian:9.9@sid", machines=("aarch64-tcg", "x86_64-tcg"))
 
@@ -149,3 +152,61 @@ def test_the_table_and_what_is_wrong(plan):
     assert "9.9 on aarch64-tcg" in lines
     assert "    error: no kernel source 9.9@sid [x]" in lines
     assert lines[-1] == "1 of 2 clean; evidence: /runs/ladder"
+
+
+# --- promises -----------------------------------------------------------------
+
+
+def test_every_promise_is_shown_by_what_there_is(catalog):
+    for row in catalog.promises.values():
+        for promise in row.promises:
+            for name in promise.scenarios:
+                asked = catalog.scenarios[name].checks
+                assert set(promise.checks) & set(asked), (promise.says, name)
+            shown = {c for name in promise.scenarios for c in catalog.scenarios[name].checks}
+            assert set(promise.checks) <= shown, promise.says
+
+
+def test_promises_are_shown_by_their_scenarios(catalog):
+    row = catalog.promises["contexts"]
+    names = scenarios_of(catalog, row, "aarch64-tcg")
+    assert names == row.scenarios
+    assert scenarios_of(catalog, None, "aarch64-tcg") == ()
+    few = scenarios_of(catalog, row, "aarch64-tcg-noisy")
+    assert few and "rotation" not in few
+
+
+@pytest.mark.parametrize(
+    ("statuses", "since", "status", "said"),
+    [
+        ((Status.PASS, Status.SKIP), "6.1", Status.PASS, "1 of 2 checks pass"),
+        ((Status.SKIP, Status.SKIP), "6.1", Status.SKIP, "0 of 2 checks pass"),
+        ((Status.PASS, Status.FAIL), "6.1", Status.FAIL, "cycles-cpu: measured 1"),
+        ((Status.ERROR, Status.FAIL), "6.1", Status.FAIL, "cycles-cpu: measured 1"),
+        ((Status.ERROR, Status.PASS), "6.1", Status.ERROR, "cycles-cpu: measured 0"),
+        ((Status.FAIL, Status.FAIL), "10.0", Status.SKIP, "for kernels 10.0 and newer"),
+    ],
+)
+def test_a_promise_is_kept_where_its_checks_pass(statuses, since, status, said):
+    promise = Promise(
+        says="It counts",
+        checks=("check.0", "check.1"),
+        scenarios=("cycles-cpu",),
+        versions=VersionRange(since=since),
+    )
+    found = kept(promise, "9.9.1", result(*statuses))
+    assert (found.says, found.status, found.said) == ("It counts", status, said)
+
+
+def test_promises_are_rows_and_kernels_columns(plan):
+    promise = Promise(says="It counts", checks=("check.0",), scenarios=("cycles-cpu",))
+    row = Promises(name="p", title="t", source="s", promises=(promise,))
+    rows = [
+        row_of(RUNG, plan, result(status), status=0, evidence=Path("/e"), promises=row)
+        for status in (Status.PASS, Status.FAIL)
+    ]
+    console = Console(file=io.StringIO(), width=200)
+    show(console, Ladder(rows=tuple(rows)), "/runs/ladder")
+    lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+    assert "It counts pass fail" in lines
+    assert "9.9 on x86_64-tcg, It counts: cycles-cpu: measured 0" in lines
