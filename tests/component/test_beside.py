@@ -84,8 +84,7 @@ def test_a_known_issue_excuses_a_stored_run(runs, tmp_path):
     file = tmp_path / "known.yaml"
     head = "ours:\n  reason: we know\n  link: https://example.org/1\n"
     file.write_text(
-        f"{head}  expires: 2999-01-01\n  by_chance: true\n"
-        f"  excuses: {{any: [{check}]}}\n"
+        f"{head}  expires: 2999-01-01\n  by_chance: true\n  excuses: {{any: [{check}]}}\n"
     )
     assert check in headline(bad, call("judge", bad))
     status, said = call("judge", bad, "--known", file)
