@@ -4,11 +4,12 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
 import click
+from pydantic import ValidationError
 from rich.console import Console
 
 from harness.cli.options import chosen_detail, detail_options, known_option
@@ -26,12 +27,13 @@ from harness.model import (
     SeriesResult,
     Status,
 )
-from harness.report import html, junit, kcidb, ktap, mail, summary, text
+from harness.report import html, junit, kcidb, ktap, mail, steps, summary, text
 from harness.run.conclusion import rejudge
 from harness.run.folder import RunFolder
 from harness.run.history import History
 from harness.run.known import known_issues
 from harness.run.request import PROGRAM, command_line
+from harness.run.steps import SERIES_RESULT
 
 KCIDB, REPLY = "kcidb.json", "reply.eml"
 # What docs/schema/ has a file of.
@@ -83,8 +85,12 @@ def judge(run_folder: Path, known: tuple[Path, ...], brief: bool, full: bool) ->
 def report(
     run_folder: Path, trace: Path | None, scenarios: tuple[str, ...], brief: bool, full: bool
 ) -> None:
-    """Show a stored run's results, and write its reports anew."""
+    """Show a stored run's or series' results, and write its reports anew."""
     detail = chosen_detail(brief=brief, full=full)
+    if (run_folder / SERIES_RESULT).exists():
+        if trace:
+            raise click.UsageError("a series has no trace: give the folder of one of its steps")
+        finish_series(_read_series(run_folder), run_folder)
     if trace:
         _write_trace(RunFolder(run_folder), trace, scenarios)
     finish((RunFolder(run_folder).read_results(), run_folder), detail)
@@ -132,6 +138,23 @@ def remember(result: RunResult, path: Path) -> None:
         click.echo("\n".join(error.lines()), err=True)
 
 
+def _read_series(folder: Path) -> SeriesResult:
+    try:
+        return SeriesResult.model_validate_json((folder / SERIES_RESULT).read_bytes())
+    except ValidationError as error:
+        raise PlanError(
+            f"{folder} holds no series that this version reads", why=str(error)
+        ) from error
+
+
+def finish_series(result: SeriesResult, path: Path) -> NoReturn:
+    """Write a series' reports, show its table, exit with its status."""
+    write_series_reports(result, path)
+    steps.show(Console(), result, str(path))
+    tell_github(path / "summary.md", summary.annotations_of_series(result))
+    sys.exit(EXITS[result.status])
+
+
 def write_reports(result: RunResult, path: Path) -> None:
     """Put the reports for a CI, for a browser and for a list into a run's folder."""
     folder = RunFolder(path)
@@ -149,15 +172,12 @@ def write_reports(result: RunResult, path: Path) -> None:
     write_text(path / "report.html", html.render(result, records, subjects, scenarios))
 
 
-def write_series_reports(result: SeriesResult, path: Path, command: Sequence[str]) -> None:
-    """The same for a series, of whose steps each has its own in its folder.
-
-    `command` is what judges it again but for the patches.
-    """
+def write_series_reports(result: SeriesResult, path: Path) -> None:
+    """The same for a series, of whose steps each has its own in its folder."""
     write_text(path / "junit.xml", junit.render_series(result))
     write_text(path / "summary.md", summary.render_series(result))
     write_text(path / "report.html", html.render_series(result))
-    write_bytes(path / REPLY, mail.render_series(result, command))
+    write_bytes(path / REPLY, mail.render_series(result))
     files = [path / step.folder / KCIDB for step in result.steps if step.folder]
     write_json(path / KCIDB, kcidb.merged([json.loads(file.read_bytes()) for file in files]))
 

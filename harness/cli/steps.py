@@ -16,18 +16,14 @@ from harness.build.emulator import provide_for
 from harness.cli.guests import choose, run, run_of
 from harness.cli.options import carried_out
 from harness.cli.results import (
-    EXITS,
+    finish_series,
     remember,
-    tell_github,
     write_reports,
-    write_series_reports,
 )
 from harness.errors import PlanError
 from harness.host.progress import Progress
 from harness.host.store import Cache, new_run_folder, write_text
 from harness.model import RunResult, SeriesResult
-from harness.report import steps as table
-from harness.report import summary
 from harness.report.table import repeats
 from harness.run.folder import RunFolder
 from harness.run.pipeline import Settings
@@ -53,9 +49,7 @@ def ci(**options: Any) -> NoReturn:
     """
     console = Console()
     result, folder = _walk(console, options)
-    table.show(console, result, str(folder))
-    tell_github(folder / "summary.md", summary.annotations_of_series(result))
-    sys.exit(EXITS[result.status])
+    finish_series(result, folder)
 
 
 # Its kernel, machine and scenarios are chosen as those of `run` are.
@@ -106,7 +100,4 @@ def _walk(console: Console, options: dict[str, Any]) -> tuple[SeriesResult, Path
         walk = Walk(catalog, cache, ground, folder, carry_out, progress.say)
         result = walk.walk(command_line([PROGRAM, *sys.argv[1:]]))
     write_text(folder / SERIES_RESULT, result.model_dump_json(indent=1) + "\n")
-    again = [PROGRAM, "ci", "--source", ground.source.spec, "--machine", ground.machine.name]
-    again += [word for name in asked.scenarios for word in ("--scenario", name)]
-    write_series_reports(result, folder, [command_line(again)])
     return result, folder

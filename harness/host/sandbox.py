@@ -56,7 +56,8 @@ def _bounded() -> list[str]:
 def _isolated(binds: Sequence[str]) -> list[str]:
     """bubblewrap's words: a root of its own, in which only what is bound writable is."""
     places = ["--dev", "/dev", "--proc", "/proc", *_bounded(), "--tmpfs", "/tmp"]
-    closed = ["--remount-ro", "/dev", "--remount-ro", "/"]
+    # /proc as well: the kernel asks for no capability of a root that writes to /proc/sys.
+    closed = [word for place in ("/proc", "/dev", "/") for word in ("--remount-ro", place)]
     return ["bwrap", *_system(), *places, *_APART, *binds, *closed]
 
 

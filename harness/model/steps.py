@@ -58,11 +58,12 @@ class SeriesResult(Frozen):
     """A series, patch by patch: what `series.json` holds.
 
     `first_bad` is the number of the first patch that fails; `left` is what is broken after the
-    last one.
+    last one; `again` is the command that judges it for anybody, without the patches.
     """
 
     schema_version: Literal[1] = 1
     command: str
+    again: str = ""
     plan: str
     base: str
     started: str

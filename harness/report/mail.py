@@ -58,7 +58,7 @@ def render(result: RunResult, command: Sequence[str]) -> bytes:
     return _message(above or patch, body, result.started, result.headline)
 
 
-def render_series(result: SeriesResult, command: Sequence[str]) -> bytes:
+def render_series(result: SeriesResult) -> bytes:
     """The reply to a series: to its first bad patch, or its cover letter, or its first one."""
     bad = next((step for step in result.steps if step.number == result.first_bad), None)
     patch = bad.patch if bad else result.cover or result.steps[0].patch
@@ -73,7 +73,7 @@ def render_series(result: SeriesResult, command: Sequence[str]) -> bytes:
         body.append(f"What patch {bad.number} breaks:")
         body += _wrapped((f"{where(turn)}" for turn in bad.broke), "  ")
         body.append("")
-    body += _again(patches[:1], command)
+    body += _again(patches[:1], [result.again])
     if result.status is Status.PASS and any(step.state is StepState.PASS for step in result.steps):
         body += _tested()
     elif bad:

@@ -100,6 +100,8 @@ class Repository:
     def start(self, good: str, bad: str) -> str:
         """Begin: the first bad commit where nothing lies between; raises PlanError."""
         try:
+            # git wants to know where to go back to.
+            self.run("update-ref", "--no-deref", "HEAD", bad)
             said = self.run("bisect", "start", "--no-checkout", bad, good)
         except CommandError as error:
             raise PlanError(

@@ -13,7 +13,7 @@ from harness.errors import PatchError, PlanError
 from harness.host.store import Cache
 from harness.model import PatchFile, Role, RunResult, SeriesResult, Step
 from harness.run.folder import PLAN, RunFolder
-from harness.run.request import LAUNCHER, Asked, Ground, Prepared, command_line, planned
+from harness.run.request import LAUNCHER, PROGRAM, Asked, Ground, Prepared, command_line, planned
 from harness.source.apply import apply_all
 from harness.source.paths import short
 from harness.verdict.steps import (
@@ -85,6 +85,7 @@ class Walk:
         status = status_of(judging.steps, allow_unbuilt=self.ground.asked.allow_unbuilt)
         return SeriesResult(
             command=command,
+            again=self._again(),
             plan=plan,
             base=base,
             started=started,
@@ -98,6 +99,14 @@ class Walk:
             steps=tuple(judging.steps),
             left=judging.left,
         )
+
+    def _again(self) -> str:
+        """The command that judges the series for anybody, without the patches."""
+        asked, ground = self.ground.asked, self.ground
+        words = [PROGRAM, "ci", "--source", ground.source.spec, "--machine", ground.machine.name]
+        for option, names in (("--scenario", asked.scenarios), ("--check", asked.checks)):
+            words += [word for name in names for word in (option, name)]
+        return command_line(words)
 
     def _prepared(self, number: int, upon: int) -> Prepared:
         """The plan of one step; what is said of its patches is in its own report."""

@@ -110,6 +110,9 @@ def test_ci_takes_commits_of_a_tree(call, tree, tmp_path):
     names = {path.name for path in place.iterdir()}
     assert {"report.html", "junit.xml", "kcidb.json", "summary.md", "reply.eml"} <= names
     assert email.message_from_bytes((place / "reply.eml").read_bytes())["Subject"] == "Re: part 3"
+    (place / "reply.eml").unlink()
+    assert call("report", place)[0] == 1
+    assert (place / "reply.eml").exists()
     # As the person's own command has it, from any folder.
     again = result["steps"][2]["repeat"].split()
     assert again[1:4] == ["run", "--source", f"git:{folder}@{commits[0]}"]

@@ -130,6 +130,7 @@ def judged(*results):
         judging.add(Done(number, result, folder=folder, repeat="again"))
     return SeriesResult(
         command="c",
+        again="./pmu-harness ci --source debian:6.12",
         plan=f"{len(results)} patches on debian:6.12, aarch64-tcg",
         base="6.12",
         started="2026-01-01T00:00:00Z",
@@ -212,21 +213,22 @@ def test_a_patch_without_headers_is_answered_as_well(good):
 
 
 def test_a_series_is_answered_at_its_first_bad_patch(series):
-    message = parsed(mail.render_series(series, ["./pmu-harness ci"]))
+    message = parsed(mail.render_series(series))
     assert message["Subject"] == "Re: part 3"
     body = message.get_content()
     assert body.startswith("FAIL: patch 3 of 5 (part 3) breaks retention.release; patch 5")
     assert re.search(r"3\. FAIL +part 3\n +breaks retention.release", body)
     assert "repairs patch 3's retention.release" in body
     assert max(map(len, body.splitlines())) <= 90
+    assert "| ./pmu-harness ci --source debian:6.12 -\n" in body
 
 
 def test_what_has_a_cover_letter_is_answered_there_where_no_patch_is_bad(good, broken):
     cover = PATCH.info.model_copy(update={"subject": "[PATCH 0/2] all", "message_id": "0@x"})
     series = judged(good, good).model_copy(update={"cover": cover})
-    assert parsed(mail.render_series(series, ["x"]))["In-Reply-To"] == "<0@x>"
+    assert parsed(mail.render_series(series))["In-Reply-To"] == "<0@x>"
     series = judged(good, broken).model_copy(update={"cover": cover})
-    assert parsed(mail.render_series(series, ["x"]))["Subject"] == "Re: part 2"
+    assert parsed(mail.render_series(series))["Subject"] == "Re: part 2"
     both = good.model_copy(update={"cover": cover, "patches": (PATCH.info, PATCH.info)})
     assert parsed(mail.render(both, COMMAND))["In-Reply-To"] == "<0@x>"
     one = good.model_copy(update={"cover": cover})
@@ -238,7 +240,7 @@ def test_what_has_a_cover_letter_is_answered_there_where_no_patch_is_bad(good, b
 
 def test_page_mail_junit_and_summary_name_the_same_patches(series):
     page, text = html.render_series(series), summary.render_series(series)
-    body = parsed(mail.render_series(series, ["x"])).get_content()
+    body = parsed(mail.render_series(series)).get_content()
     xml = junit.render_series(series)
     said = "patch 3 of 5 (part 3) breaks retention.release"
     for shown in (page, text, " ".join(body.split()), xml):
