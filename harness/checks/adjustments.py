@@ -2,6 +2,7 @@
 """The period adjustments in a callback log: which calls one tick made on one event."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from harness.guest.callback_records import Callback
 from harness.guest.records import Event, Records, Throttle
@@ -58,6 +59,7 @@ def frequency_events(records: Records) -> set[int]:
     return {event.id for event in records.of(Event) if event.frequency}
 
 
+@lru_cache(maxsize=4)
 def event_names(records: Records) -> dict[int, str]:
     """The events' names; one that was inherited is called after its parent.
 

@@ -4,7 +4,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from harness.checks.adjustments import event_names
 from harness.checks.base import (
@@ -175,12 +175,21 @@ def _off_log(observation: Observation, values: Sequence[Value], name: str) -> li
     microseconds from the call.
     """
     present = stays(observation).get(values[0].event, []) if values else []
+    begins = [stay.begin for stay in present]
+    before = [0, *accumulate(stay.end - stay.begin for stay in present)]
+
+    def by(time: int) -> tuple[int, int]:
+        """(how often it was put on a counter, for how long it was on one) by a time."""
+        number = bisect_left(begins, time)
+        if not number:
+            return 0, 0
+        last = present[number - 1]
+        return number, before[number - 1] + min(last.end, time) - last.begin
+
     faults = []
     for value in values:
-        by_then = [stay for stay in present if stay.begin < value.end]
-        most = sum(min(stay.end, value.end) - stay.begin for stay in by_then)
-        least = sum(max(0, min(stay.end, value.begin) - stay.begin) for stay in by_then)
-        slack = _CALL_NS * (1 + len(by_then))
+        (_, least), (number, most) = by(value.begin), by(value.end)
+        slack = _CALL_NS * (1 + number)
         if not least - slack <= value.running <= most + slack:
             faults.append(
                 f"{name} at {milliseconds(value.end)}: running {value.running} ns; the log has it "

@@ -16,7 +16,14 @@ from harness.checks.base import (
     named,
     verdict,
 )
-from harness.checks.points import events, exact, main_steps, read_windows, reset_events
+from harness.checks.points import (
+    MainStep,
+    events,
+    exact,
+    main_steps,
+    read_windows,
+    reset_events,
+)
 from harness.checks.stays import NEVER, event_calls, stays
 from harness.guest.records import Event, Read, Throttle
 from harness.model import Verdict
@@ -200,7 +207,7 @@ def _silent(one: Interval, other: Interval) -> bool:
     )
 
 
-def _idle(observation: Observation, one: Interval) -> bool:
+def _idle(observation: Observation, one: Interval, steps: list[MainStep]) -> bool:
     """True if an event has far less than what main did in user space while it ran.
 
     On an instruction clock, where user space is the most of a step `user`.
@@ -216,7 +223,7 @@ def _idle(observation: Observation, one: Interval) -> bool:
         return False
     spinning = any(
         step.words[0] == "user" and step.begin <= one.begin and one.end <= step.end
-        for step in main_steps(observation)
+        for step in steps
     )
     return spinning and one.counted < one.running * observation.machine.cycles_per_ns * _SHARE
 
@@ -257,11 +264,11 @@ def judge_neighbours(observation: Observation, _: Observation | None) -> Verdict
     """
     expected = "alike with its neighbours; not nothing where they count"
     names = event_names(observation.records)
-    faults, judged = [], 0
+    faults, judged, steps = [], 0, main_steps(observation)
     for found in _comparable(observation):
         for one in found:
             judged += 1
-            if _idle(observation, one):
+            if _idle(observation, one, steps):
                 faults.append(
                     f"{named(names, one.event.id)} counted {one.counted} in {one.running} ns of "
                     f"work in user space, by {milliseconds(one.end)}"

@@ -2,9 +2,10 @@
 """The counts of an observation in the order of time, whoever read them."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from harness.checks.base import Observation
-from harness.guest.records import Event, Phase, Read, Sample
+from harness.guest.records import Event, Phase, Read, Records, Sample
 from harness.model import Regime
 
 
@@ -136,9 +137,17 @@ def main_phases(observation: Observation) -> list[Phase]:
 
 
 def main_steps(observation: Observation) -> list[MainStep]:
-    """The steps of main; every event is read at the end of each (and before the first)."""
-    phases = main_phases(observation)
-    reads = observation.records.of(Read)
+    """The steps of main; every event is read at the end of each (and before the first).
+
+    What all who ask share.
+    """
+    return _main_steps(observation.records)
+
+
+@lru_cache(maxsize=4)
+def _main_steps(records: Records) -> list[MainStep]:
+    phases = [phase for phase in records.of(Phase) if phase.task == "main"]
+    reads = records.of(Read)
     found = []
     for position, phase in enumerate(phases):
         last = position + 1 == len(phases)

@@ -2,9 +2,11 @@
 """When an event was on a counter, and what it had counted, as the callback log has it."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from harness.checks.base import Observation
 from harness.guest.callback_records import Callback, Observer
+from harness.guest.records import Records
 
 # Later than all that a guest records.
 NEVER = 2**63
@@ -20,11 +22,19 @@ class Stay:
 
 
 def event_calls(observation: Observation) -> dict[int, list[Callback]]:
-    """The calls on each event, in the order of time; of events that the observer watched."""
+    """The calls on each event, in the order of time; of events that the observer watched.
+
+    What all who ask share, as below.
+    """
+    return _event_calls(observation.records)
+
+
+@lru_cache(maxsize=4)
+def _event_calls(records: Records) -> dict[int, list[Callback]]:
     found: dict[int, list[Callback]] = {}
-    if not observation.records.of(Observer):
+    if not records.of(Observer):
         return found
-    for call in observation.records.calls:
+    for call in records.calls:
         if call.is_event:
             found.setdefault(call.id, []).append(call)
     return found
@@ -32,8 +42,13 @@ def event_calls(observation: Observation) -> dict[int, list[Callback]]:
 
 def stays(observation: Observation) -> dict[int, list[Stay]]:
     """When each event was on a counter, by its id; an add that is refused is none."""
+    return _stays(observation.records)
+
+
+@lru_cache(maxsize=4)
+def _stays(records: Records) -> dict[int, list[Stay]]:
     found: dict[int, list[Stay]] = {}
-    for event, calls in event_calls(observation).items():
+    for event, calls in _event_calls(records).items():
         mine = found.setdefault(event, [])
         added: Callback | None = None
         for call in calls:

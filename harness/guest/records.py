@@ -379,12 +379,12 @@ class Records:
     def __init__(self, records: list[Record]) -> None:
         self.all = records
         self._of: dict[type[BaseModel], list[Any]] = {}
+        for record in records:
+            self._of.setdefault(type(record), []).append(record)
 
     def of(self, kind: type[Kind]) -> list[Kind]:
         """Those of one kind; a list that all who ask share."""
-        if kind not in self._of:
-            self._of[kind] = [record for record in self.all if isinstance(record, kind)]
-        return self._of[kind]
+        return self._of.setdefault(kind, [])
 
     @cached_property
     def calls(self) -> list[Callback]:

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from harness.checks import CHECKS
-from harness.checks.base import NOT_MEASURED, Check, Equivalence, NoMore, Property, Recurrence
+from harness.checks.base import (
+    ANY,
+    NOT_MEASURED,
+    Check,
+    Equivalence,
+    NoMore,
+    Property,
+    Recurrence,
+)
 from harness.guest.callback_records import Callback
 from harness.guest.records import Read, Records, Sample, Work
 from harness.guest.tool_records import Command, Period, Totals
@@ -121,6 +129,14 @@ def test_too_few_opportunities_decide_nothing():
 
 def test_no_opportunity_decides_nothing():
     assert combine(PROPERTY, said(one(PASS, chances=0))).status is INCONCLUSIVE
+
+
+def test_what_every_scenario_is_asked_needs_no_opportunity():
+    asked = a_check(Property("chances", most=ANY))
+    assert combine(asked, said(one(PASS, chances=0))).status is PASS
+    assert combine(asked, said(one(PASS, chances=1), UNDECIDED)).status is PASS
+    assert combine(asked, said(UNDECIDED)).status is INCONCLUSIVE
+    assert combine(asked, said(one(PASS, chances=0), one(FAIL, chances=1))).status is FAIL
 
 
 def test_repetitions_that_decide_nothing_or_skip_add_no_opportunities():
