@@ -90,14 +90,8 @@ def _make_alone(builder: Builder, name: str, output: Path) -> None:
     update_files(_headers(builder), place / "tests")
     for header in EMPTY:
         (place / "tests" / header).touch()
+    copy = shutil.copyfile(source, place / "tests" / source.name)
     headers = ("-isystem", str(builder.folder / "usr" / "include"))
     compiler = f"{builder.architecture.triplet}-gcc"
-    argv = [
-        compiler,
-        CFLAGS,
-        *headers,
-        "-o",
-        str(output / name),
-        str(place / "tests" / source.name),
-    ]
+    argv = [compiler, CFLAGS, *headers, "-o", str(output / name), str(copy)]
     run_step(f"perf test {name}", argv, builder.folder, readable=[])

@@ -18,14 +18,14 @@ from harness.checks.points import groups, main_phases
 from harness.guest.callback_records import Callback
 from harness.guest.pmu_records import Answered, EndOfFile, Page
 from harness.guest.records import Event, Phase, Read
-from harness.model import HARDWARE, EventSpec, copies
+from harness.model import HARDWARE, copies
 
 # What perf has no counters for: it is always counted.
 _UNCOUNTED = ("page-faults", "context-switches", "cpu-clock", "task-clock", "dummy", "breakpoint")
 # Longer than from one call of a burst to the next, shorter than from one burst to another.
 QUIET_NS = 20_000
-# Orders that open, close, enable or disable an event.
 _FOREVER = 1 << 62
+# Orders that open, close, enable or disable an event.
 _CONTROLS = ("enable", "disable", "refresh", "close", "open")
 
 
@@ -97,15 +97,9 @@ class Presence:
             for name, spec in observation.scenario.events.items()
             for copy in copies(name, spec)
         }
-        self.events = {
-            event.id: event for event in self.records.of(Event) if self._spec(specs, event)
-        }
+        self.events = {e.id: e for e in self.records.of(Event) if e.name in specs}
         self.specs = {event.id: specs[event.name] for event in self.events.values()}
         self._ids = {event.name: event.id for event in self.events.values()}
-
-    @staticmethod
-    def _spec(specs: dict[str, EventSpec], event: Event) -> EventSpec | None:
-        return specs.get(event.name)
 
     # --- what the log says ---------------------------------------------------
 
