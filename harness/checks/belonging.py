@@ -320,8 +320,7 @@ def _samples_due(presence: Presence, event: Event, last: int) -> list[int]:
     PERF_EVENT_IOC_PERIOD leaves nothing of the period that ran (_perf_event_period()), on a
     counter or off: bad7192b842c (perf: Fix PERF_EVENT_IOC_PERIOD to force-reset the period).
     """
-    # Asked for its period, each count of a software event is a sample (perf_swevent_event()).
-    starts = [(0, event.period if presence.pmu(event.id) else 1)]
+    starts = [(0, event.period)]
     for words, when in presence.orders:
         if words[:2] == ("period", event.name):
             count = _count_at(presence, event, when.end)
