@@ -3,12 +3,12 @@
 
 import hashlib
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# One in so many; another one with each commit.
-PARTS = 3
+# A landing has time for so many: some twenty seconds each.
+MOST = 40
 # How far back a change is taken for one of this landing.
 COMMITS = 25
 
@@ -30,14 +30,19 @@ def changed_files() -> frozenset[str]:
     return frozenset(filter(None, (lately + now).splitlines()))
 
 
-def part(name: str) -> int:
-    """Of which part a test is: the same for ever."""
-    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % PARTS
+def chosen(tests: Mapping[str, bool], sha: str, most: int = MOST) -> set[str]:
+    """As many tests as a landing has time for; without a commit, all.
 
+    `tests` says of each whether it changed: those come first, then the others, each in an order
+    that is another one with each commit, and the same for the same commit.
+    """
+    if not sha:
+        return set(tests)
 
-def in_sample(name: str, sha: str) -> bool:
-    """True if a test is in the sample of a commit; without a commit, each is."""
-    return not sha or part(name) == int(sha, 16) % PARTS
+    def place(name: str) -> tuple[bool, str]:
+        return not tests[name], hashlib.sha256(f"{sha} {name}".encode()).hexdigest()
+
+    return set(sorted(tests, key=place)[:most])
 
 
 def touches(changed: Iterable[str], *places: str) -> bool:

@@ -127,6 +127,8 @@ def _linked(builder: Builder, path: str) -> Path:
     if found is None:
         raise _UnknownError("kbuild's note of how it is compiled is of another form")
     words = shlex.split(found[1].partition(" ; ")[0])
+    if "-o" not in words[:-1]:
+        raise _UnknownError("kbuild's note names no object")
     place = folder / "lines"
     place.mkdir(exist_ok=True)
     out = place / "source.o"

@@ -193,11 +193,12 @@ class Run:
 
     def _built(self, builders: Builders, role: Role) -> dict[str, Own]:
         """What of a subject's guests is its own, by the variants that it is built in."""
-        programs = self._selftests(builders.any_kernel, role)
-        return {
-            variant: Own(self._kernel(builder, role, variant), programs)
+        kernels = {
+            variant: self._kernel(builder, role, variant)
             for variant, builder in builders.kernels.items()
         }
+        programs = self._selftests(builders.any_kernel, role)
+        return {variant: Own(kernel, programs) for variant, kernel in kernels.items()}
 
     def _kernel(self, builder: Builder, role: Role, variant: str) -> Kernel:
         """Build one subject, and keep what it was built from, or why not, in the run."""

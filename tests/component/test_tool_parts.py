@@ -92,6 +92,7 @@ def place(tmp_path, catalog):
     for file in (*(fragment.file for fragment in catalog.architectures["arm64"].kconfig), DEBUG):
         (configs / file).write_text(f"CONFIG_{Path(file).stem.upper()[:4]}=y\n")
     modules.mkdir()
+    (tmp_path / "perf-tests").mkdir()
     (modules / "pmu_observer.c").write_text("observer\n")
     (modules / "pmu_test.c").write_text("PMUs\n")
     cache = Cache(tmp_path / "cache")

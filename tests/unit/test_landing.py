@@ -1,24 +1,37 @@
 # SPDX-License-Identifier: MIT
-"""What a landing runs: each test in one part, each part in its turn."""
+"""What a landing runs: what changed first, and of the others each in its turn."""
 
-from tests.landing import PARTS, in_sample, part, touches
+from tests.landing import MOST, chosen, touches
 
-NAMES = [f"saboteurs/{number}" for number in range(300)]
-COMMITS = [f"{number:x}" for number in range(PARTS)]
-
-
-def test_each_test_is_in_the_sample_of_one_commit_of_three():
-    for name in NAMES:
-        assert sum(in_sample(name, sha) for sha in COMMITS) == 1
+NAMES = [f"saboteurs/{number}" for number in range(200)]
+COMMITS = [f"{number:040x}" for number in range(60)]
+STILL = dict.fromkeys(NAMES, False)
 
 
-def test_the_parts_are_of_about_one_size():
-    sizes = [sum(part(name) == number for name in NAMES) for number in range(PARTS)]
-    assert min(sizes) > len(NAMES) / PARTS * 0.7
+def test_a_landing_runs_as_many_as_it_has_time_for():
+    assert all(len(chosen(STILL, sha)) == MOST for sha in COMMITS)
+    assert chosen({"a": False, "b": True}, COMMITS[0]) == {"a", "b"}
+
+
+def test_what_changed_comes_first():
+    changed = set(NAMES[: MOST // 2])
+    for sha in COMMITS:
+        assert changed <= chosen({name: name in changed for name in NAMES}, sha)
+
+
+def test_the_same_commit_chooses_the_same_and_each_has_its_turn():
+    assert chosen(STILL, COMMITS[0]) == chosen(dict(reversed(STILL.items())), COMMITS[0])
+    assert set().union(*(chosen(STILL, sha) for sha in COMMITS)) == set(NAMES)
+
+
+def test_of_more_changed_ones_than_there_is_time_for_each_has_its_turn():
+    every = dict.fromkeys(NAMES, True)
+    assert all(len(chosen(every, sha)) == MOST for sha in COMMITS)
+    assert set().union(*(chosen(every, sha) for sha in COMMITS)) == set(NAMES)
 
 
 def test_where_git_says_nothing_all_are_run():
-    assert all(in_sample(name, "") for name in NAMES)
+    assert chosen(STILL, "") == set(NAMES)
 
 
 def test_a_place_is_touched_by_what_is_below_it():
