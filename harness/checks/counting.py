@@ -63,10 +63,11 @@ def _known(observation: Observation) -> list[tuple[Work, Event, int, int]]:
     found = []
     for work in observation.records.of(Work):
         before, after = dict(work.before), dict(work.after)
-        for event in (by_id[number] for number in before):
+        # An id that nobody opened is for contexts.group to judge.
+        for event in (by_id[number] for number in before if number in by_id):
             truth = _truth(work, event, observation.machine)
             if truth is not None:
-                found.append((work, event, after[event.id] - before[event.id], truth))
+                found.append((work, event, after.get(event.id, 0) - before[event.id], truth))
     return found
 
 

@@ -226,9 +226,8 @@ def _attempts(presence: Presence, leader: Event) -> list[tuple[int, bool]]:
             found.append((call.time, call.ret == 0))
     taken_back = {
         stay.begin
-        for member in members
-        for stay in presence.of(member)
-        if stay.end is not None and stay.end - stay.begin < _APART_NS
+        for stay in presence.taken_back
+        if stay.event in members and stay.end is not None and stay.end - stay.begin < _APART_NS
     }
     return [(time, placed and time not in taken_back) for time, placed in found]
 

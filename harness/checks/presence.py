@@ -26,7 +26,7 @@ _UNCOUNTED = ("page-faults", "context-switches", "cpu-clock", "task-clock", "dum
 QUIET_NS = 20_000
 _FOREVER = 1 << 62
 # Orders that open, close, enable or disable an event.
-_CONTROLS = ("enable", "disable", "refresh", "close", "open")
+_CONTROLS = ("enable", "disable", "refresh", "close", "open", "loop")
 
 
 @dataclass(frozen=True)
@@ -181,12 +181,18 @@ class Presence:
 
     @cached_property
     def taken_back(self) -> list[Stay]:
-        """Stays that ended in the burst in which they began: the group did not fit."""
+        """Stays that ended in the burst in which they began: the group did not fit.
+
+        Of a CPU's events: a task may be switched out as soon.
+        """
         return [
             stay
-            for found in self.stays.values()
-            for stay in found
-            if stay.end is not None and stay.end - stay.begin < QUIET_NS
+            for event in self.events.values()
+            for stay in self.of(event.id)
+            if stay.end is not None
+            and stay.end - stay.begin < QUIET_NS
+            and not (event.task or event.cgroup)
+            and self.enabled(event.id, Window(stay.begin, stay.end)) is not None
         ]
 
     # --- what the scenario says ----------------------------------------------
@@ -265,6 +271,9 @@ class Presence:
                 state = openness or not spec.disabled
             elif order == "close":
                 state = False
+            elif order == "loop":
+                # It is enabled for the loop, and disabled behind it.
+                changed |= when.end > window.begin and not openness
             elif not openness:
                 state = order in ("enable", "refresh")
             if order == "refresh" and not openness:

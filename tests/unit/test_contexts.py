@@ -8,9 +8,9 @@ import pytest
 
 from harness.checks import CHECKS, Observation
 from harness.guest.callback_records import Callback
-from harness.guest.records import Records, Sample, parse
+from harness.guest.records import Read, Records, Sample, Work, parse
 from harness.model import Scenario, Status
-from tests.unit.changes import fault, undecided
+from tests.unit.changes import a, every, fault, judge, undecided
 from tests.unit.small_kernel import TICK_NS, SmallKernel
 
 # Scenarios with nothing but a CPU's own events on one CPU.
@@ -455,3 +455,18 @@ def test_a_log_without_the_timers_is_no_rotation(performed):
     ]
     old = Observation(Records(rows), observation.machine, observation.scenario, "6.12")
     assert undecided("contexts.rotation", old) == "no PMU was over-committed"
+
+
+def test_an_event_that_nobody_opened_is_a_fault_and_no_crash(observe):
+    """In a read, and in what was read around work."""
+
+    def renamed(field):
+        return lambda record: tuple((i + 1000 * (i == 2), n) for i, n in getattr(record, field))
+
+    stranger = [
+        every(a(Work, id=2), before=renamed("before"), after=renamed("after")),
+        every(a(Read, id=2), counts=renamed("counts")),
+    ]
+    changed = observe("6.12/groups-moved", *stranger)
+    assert "gave the events [1002, " in fault("contexts.group", changed)
+    assert judge("counting.exact", changed).metrics["counts"] > 0
