@@ -47,7 +47,7 @@ def render(result: RunResult, command: Sequence[str]) -> bytes:
     above = result.cover if len(result.patches) > 1 else None
     body = [
         *_verdict(result.status, result.exercised, result.headline),
-        *_about(result.plan, [*result.patches], remarks(result)),
+        *_about(_counted(result), remarks(result)),
         *_changes(result),
         *_evidence(result),
         *_unjudged(result),
@@ -63,8 +63,7 @@ def render_series(result: SeriesResult) -> bytes:
     bad = next((step for step in result.steps if step.number == result.first_bad), None)
     patch = bad.patch if bad else result.cover or result.steps[0].patch
     body = _verdict(result.status, True, result.headline)
-    patches = [step.patch for step in result.steps]
-    body += _about(result.plan, patches, [("note", note) for note in result.notes])
+    body += _about(result.plan, [("note", note) for note in result.notes])
     body.append("Patch by patch, each against the one before:")
     for step in result.steps:
         body += _step(step)
@@ -73,7 +72,7 @@ def render_series(result: SeriesResult) -> bytes:
         body.append(f"What patch {bad.number} breaks:")
         body += _wrapped((f"{where(turn)}" for turn in bad.broke), "  ")
         body.append("")
-    body += _again(patches[:1], [result.again])
+    body += _again([result.steps[0].patch], [result.again])
     if result.status is Status.PASS and any(step.state is StepState.PASS for step in result.steps):
         body += _tested()
     elif bad:
@@ -108,9 +107,14 @@ def _verdict(status: Status, exercised: bool, headline: str) -> list[str]:
     return [*_wrapped([f"{word}: {headline}"]), ""]
 
 
-def _about(plan: str, patches: Sequence[PatchInfo], notes: Iterable[tuple[str, str]]) -> list[str]:
-    number = f"{len(patches)} patches, " if len(patches) > 1 else ""
-    told = [f"pmu-harness judged {number}{plan}."]
+def _counted(result: RunResult) -> str:
+    """What was judged, and of how many patches."""
+    number = len(result.patches)
+    return f"{number} patches, {result.plan}" if number > 1 else result.plan
+
+
+def _about(plan: str, notes: Iterable[tuple[str, str]]) -> list[str]:
+    told = [f"pmu-harness judged {plan}."]
     return [*_wrapped(told), *_wrapped((f"{kind}: {text}" for kind, text in notes), "  "), ""]
 
 

@@ -60,7 +60,7 @@ class Judging:
             patch=result.patches[-1] if result.patches else self.patches[number - 1],
             upon=done.upon,
             state=state,
-            headline=result.headline,
+            headline=_headline(result),
             broke=_turns(dict.fromkeys(broke, number)),
             repaired=_turns(repaired),
             moved=_moved(result),
@@ -116,6 +116,13 @@ class Judging:
         fixed = [(one.scenario, one.check) for one in result.changes if one.change is Change.FIXED]
         mended = [key for key in self.broken if key in passed]
         return {key: self.broken.get(key, 0) for key in dict.fromkeys([*mended, *fixed])}
+
+
+def _headline(result: RunResult) -> str:
+    """A run's, without the subject's name, where the patch stands beside it."""
+    names = {cell.cell.subject for cell in result.cells if cell.cell.role is Role.CANDIDATE}
+    name = next(iter(names), "")
+    return result.headline.removeprefix(f"{name} ") if name else result.headline
 
 
 def _state(result: RunResult, broke: Sequence[tuple[str, str]]) -> StepState:
