@@ -7,6 +7,7 @@ did is seen by where the functions lie in the image.
 """
 
 import json
+import os
 import re
 import shlex
 from collections import Counter
@@ -21,6 +22,7 @@ from elftools.elf.sections import SymbolTableSection
 from harness.build.compile import run_step
 from harness.build.kernel import SYMBOLS, Builder, Kernel
 from harness.errors import BuildError
+from harness.host import stranger
 from harness.host.store import digest, write_text
 from harness.model import Function, LineTable
 from harness.model.coverage import Span
@@ -29,6 +31,7 @@ _TABLE = "lines.json"
 _COMMAND = re.compile(r"^(?:saved)?cmd_\S+ := (.*)$", re.MULTILINE)
 # Line tables and functions, no variables: enough, and faster to make.
 _DEBUG = "-g1"
+_OBJECT, _ELF = "lines.o", "lines.elf"
 _WHY_HEADER = "a header that no changed source has code of"
 _ALLOCATED_CODE = 0x6  # SHF_ALLOC | SHF_EXECINSTR
 
@@ -96,12 +99,16 @@ class _Section:
 
 def _of_source(builder: Builder, path: str, symbols: Mapping[str, list[int]]) -> LineTable:
     """One source's table, by the addresses of the image."""
-    linked = _linked(builder, path)
-    with linked.open("rb") as file:
-        elf = ELFFile(file)
-        functions = _functions(elf)
-        sections = list(_sections(elf, functions, symbols))
-        lines = _lines(elf, builder.source.tree.work, sections)
+    name = _linked(builder, path)
+    try:
+        with stranger.opened(builder.folder, name) as file, os.fdopen(os.dup(file), "rb") as opened:
+            elf = ELFFile(opened)
+            functions = _functions(elf)
+            sections = list(_sections(elf, functions, symbols))
+            lines = _lines(elf, builder.source.tree.work, sections)
+    except Exception as error:
+        # Whatever a stranger's build made of it.
+        raise _UnknownError(f"its line table cannot be read: {error}") from error
     if not sections:
         raise _UnknownError("the image has its functions elsewhere")
 
@@ -117,29 +124,38 @@ def _of_source(builder: Builder, path: str, symbols: Mapping[str, list[int]]) ->
     )
 
 
-def _linked(builder: Builder, path: str) -> Path:
-    """The source's object with line tables, linked by itself so that its sections lie apart."""
-    folder, source = builder.folder, PurePosixPath(path)
-    notes = folder / source.parent / f".{source.stem}.o.cmd"
-    if not notes.exists():
-        raise _UnknownError("kbuild has no note of how it is compiled")
-    found = _COMMAND.search(notes.read_text(errors="replace"))
-    if found is None:
-        raise _UnknownError("kbuild's note of how it is compiled is of another form")
-    words = shlex.split(found[1].partition(" ; ")[0])
-    if "-o" not in words[:-1]:
-        raise _UnknownError("kbuild's note names no object")
-    place = folder / "lines"
-    place.mkdir(exist_ok=True)
-    out = place / "source.o"
-    argv = [word for word in words if not word.startswith("-Wp,-MMD")]
-    argv[argv.index("-o") + 1] = str(out)
-    run_step("line table", [*argv, _DEBUG], folder, readable=[builder.source.tree.work])
-    linked = place / "source.elf"
+def _linked(builder: Builder, path: str) -> str:
+    """The source's object with line tables, linked by itself so that its sections lie apart.
+
+    Its place below the build folder.  The note may be a stranger's: what it says is run as
+    confined as all that builds.
+    """
+    source = PurePosixPath(path)
+    argv = _compiler(_note(builder, source.parent / f".{source.stem}.o.cmd"))
+    run_step("line table", argv, builder.folder, readable=[builder.source.tree.work])
     ld = [f"{builder.architecture.triplet}-ld", "--noinhibit-exec", "-e", "0"]
-    ld += ["--unresolved-symbols=ignore-all", "-o", str(linked), str(out)]
-    run_step("line table", ld, folder, readable=[])
-    return linked
+    ld += ["--unresolved-symbols=ignore-all", "-o", _ELF, _OBJECT]
+    run_step("line table", ld, builder.folder, readable=[])
+    return _ELF
+
+
+def _note(builder: Builder, name: PurePosixPath) -> str:
+    """What kbuild noted of an object."""
+    try:
+        return stranger.read(builder.folder, name).decode(errors="replace")
+    except (FileNotFoundError, stranger.NotPlainError) as error:
+        raise _UnknownError("kbuild has no note of how it is compiled") from error
+
+
+def _compiler(note: str) -> list[str]:
+    """The command that compiled an object, for one with line tables."""
+    found = _COMMAND.search(note)
+    words = shlex.split(found[1].partition(" ; ")[0]) if found else []
+    if "-o" not in words[:-1]:
+        raise _UnknownError("kbuild's note of how it is compiled is of another form")
+    argv = [word for word in words if not word.startswith("-Wp,-MMD")]
+    argv[argv.index("-o") + 1] = _OBJECT
+    return [*argv, _DEBUG]
 
 
 def _addresses(system_map: str) -> dict[str, list[int]]:
