@@ -34,7 +34,7 @@ def commands(text):
             yield name, [word for word in words if word.startswith("--")]
 
 
-@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml", "mailbox.sh", "README.md"])
+@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml", "weekly.yml", "mailbox.sh", "README.md"])
 def test_a_recipe_names_what_there_is(name):
     found = list(commands((CI / name).read_text()))
     assert found or name == "README.md"
@@ -45,7 +45,7 @@ def test_a_recipe_names_what_there_is(name):
         assert set(options) <= given, (command, options)
 
 
-@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])
+@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml", "weekly.yml"])
 def test_a_recipe_is_yaml(name):
     assert isinstance(yaml.safe_load((CI / name).read_text()), dict)
 
