@@ -152,6 +152,25 @@ def _throttled(observation: Observation) -> dict[int, list[tuple[int, int]]]:
     return found
 
 
+def _switched_alone(observation: Observation) -> set[int]:
+    """Leaders of groups with a member that is off while its leader counts.
+
+    A group is read with the leader's times, which say nothing of such a member.
+    """
+    switched = {
+        step.words[1]
+        for step in main_steps(observation)
+        if step.words[0] in ("enable", "disable", "refresh", "enable-group")
+    }
+    specs = observation.scenario.specs
+    return {
+        event.leader
+        for event in events(observation).values()
+        if event.leader != event.id
+        and (event.name in switched or (event.name in specs and specs[event.name].disabled))
+    }
+
+
 def _scope(event: Event) -> tuple[str, int, str, bool]:
     return (event.task, event.cpu, event.cgroup, event.inherit)
 
@@ -159,11 +178,13 @@ def _scope(event: Event) -> tuple[str, int, str, bool]:
 def _comparable(observation: Observation) -> Iterator[list[Interval]]:
     """The intervals without those of events that stood still in them, or were ordered about."""
     throttled, orders = _throttled(observation), _orders(observation)
+    alone = _switched_alone(observation)
     for found in _intervals(observation):
         yield [
             one
             for one in found
             if one.whole
+            and one.event.leader not in alone
             and not any(
                 begin <= one.end and one.begin <= end
                 for begin, end in throttled.get(one.event.leader, [])
