@@ -105,6 +105,15 @@ def test_a_sample_too_many(observe):
     assert "487 samples" in fault("sampling.account", observe(CYCLES, again(7, a(Sample))))
 
 
+def test_what_overflowed_before_there_was_a_ring_is_in_no_ring(observe):
+    early = nth(0, a(Read, id=2), counts=shifted("counts", 2, 150_000))
+    two = without(a(Sample), 0), without(a(Sample), 0)
+    assert judge("sampling.account", observe(CYCLES, early, *two)).status is Status.PASS
+    assert "483 samples" in fault(
+        "sampling.account", observe(CYCLES, early, *two, without(a(Sample), 0))
+    )
+
+
 def test_of_what_is_noticed_late_none_need_come(observe):
     name = "6.12/overflow-instructions"
     assert judge("sampling.account", observe(name, without(a(Sample), 7))).status is Status.PASS
