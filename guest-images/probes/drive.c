@@ -405,6 +405,8 @@ static const struct {
 } requests[] = {
 	{ "enable", PERF_EVENT_IOC_ENABLE, 0 },
 	{ "disable", PERF_EVENT_IOC_DISABLE, 0 },
+	{ "enable-group", PERF_EVENT_IOC_ENABLE, PERF_IOC_FLAG_GROUP },
+	{ "disable-group", PERF_EVENT_IOC_DISABLE, PERF_IOC_FLAG_GROUP },
 	{ "reset", PERF_EVENT_IOC_RESET, 0 },
 	{ "reset-group", PERF_EVENT_IOC_RESET, PERF_IOC_FLAG_GROUP },
 	{ "refresh", PERF_EVENT_IOC_REFRESH, 0 },

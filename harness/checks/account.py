@@ -104,8 +104,15 @@ def judge_account(observation: Observation, _: Observation | None) -> Verdict:
         owed, number = count // event.period, len(by_then)
         judged += owed
         missing = owed - number - lost.get(event.id, 0)
+        # What overflowed before there was a ring, the first read has counted.
+        first = min(reads, key=lambda point: point.time).counts.get(event.id, 0)
+        unseen = -(-first // event.period)
         complete = event.id not in small and _is_complete(observation, event)
-        if number > owed or (complete and missing > 0) or (event.id not in small and missing < 0):
+        if (
+            number > owed
+            or (complete and missing > unseen)
+            or (event.id not in small and missing < 0)
+        ):
             faults.append(
                 f"{named(names, event.id)} counted {count}, {owed} periods of {event.period}: "
                 f"{number} samples, {lost.get(event.id, 0)} lost"

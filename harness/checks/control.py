@@ -61,12 +61,15 @@ def _enabled_during(observation: Observation, event: Event, steps: list[MainStep
     spec = observation.scenario.events.get(event.name)
     leader = events(observation)[event.leader].name
     above = observation.scenario.events.get(leader)
+    group = {member.name for member in groups(observation)[event.leader]}
     switches = {event.name: not (spec and spec.disabled), leader: not (above and above.disabled)}
     found = []
     for step in steps:
         verb, target = step.words[0], step.words[1] if len(step.words) > 1 else ""
         if target in switches and verb in ("enable", "disable", "refresh"):
             switches[target] = verb == "enable"
+        if target in group and verb in ("enable-group", "disable-group"):
+            switches = dict.fromkeys(switches, verb == "enable-group")
         found.append(all(switches.values()))
     return found
 
@@ -85,6 +88,8 @@ def _stillness(observation: Observation, event: Event, steps: list[MainStep]) ->
                 f"{step.before[event.id]} to {step.after[event.id]}"
             )
         if {event.name, leader} & set(step.words) or event.id not in step.before:
+            continue
+        if step.words[0].endswith("-group"):
             continue
         if _is_reset(observation, event, step):
             continue

@@ -41,6 +41,10 @@ _MAX_INTERRUPTS = 2**64 - 1
 _READ_NS = 50_000
 # From a clock's own time to that of its event, each time that it goes on or off.
 _SWITCH_NS = 20_000
+_ORDERS = (
+    *("enable", "disable", "enable-group", "disable-group"),
+    *("refresh", "reset", "reset-group", "compete"),
+)
 # So long must an event have run, and a neighbour have counted so much, to be compared.
 _LONG_NS = 2_000_000
 _MANY = 100_000
@@ -107,15 +111,18 @@ def _rounds(observation: Observation) -> Iterator[tuple[int, Read]]:
         yield number, read
 
 
-def _orders(observation: Observation) -> list[tuple[int, int, set[int]]]:
-    """(begin, end, events) of each step that turns events on or off, or resets them."""
+def _orders(observation: Observation) -> list[tuple[int, set[int]]]:
+    """(begin, events) of each step that turns events on or off, or resets them.
+
+    It does so before the reads at its end.
+    """
     found = []
     for step in main_steps(observation):
-        if step.words[0] in ("enable", "disable", "refresh", "reset", "reset-group", "compete"):
+        if step.words[0] in _ORDERS:
             named_here = {e for e in events(observation).values() if e.name == step.words[1]}
             leaders = {event.leader for event in named_here}
             members = {e.id for e in events(observation).values() if e.leader in leaders}
-            found.append((step.begin, step.end, members))
+            found.append((step.begin, members))
     return found
 
 
@@ -145,6 +152,25 @@ def _throttled(observation: Observation) -> dict[int, list[tuple[int, int]]]:
     return found
 
 
+def _switched_alone(observation: Observation) -> set[int]:
+    """Leaders of groups with a member that is off while its leader counts.
+
+    A group is read with the leader's times, which say nothing of such a member.
+    """
+    switched = {
+        step.words[1]
+        for step in main_steps(observation)
+        if step.words[0] in ("enable", "disable", "refresh", "enable-group")
+    }
+    specs = observation.scenario.specs
+    return {
+        event.leader
+        for event in events(observation).values()
+        if event.leader != event.id
+        and (event.name in switched or (event.name in specs and specs[event.name].disabled))
+    }
+
+
 def _scope(event: Event) -> tuple[str, int, str, bool]:
     return (event.task, event.cpu, event.cgroup, event.inherit)
 
@@ -152,18 +178,20 @@ def _scope(event: Event) -> tuple[str, int, str, bool]:
 def _comparable(observation: Observation) -> Iterator[list[Interval]]:
     """The intervals without those of events that stood still in them, or were ordered about."""
     throttled, orders = _throttled(observation), _orders(observation)
+    alone = _switched_alone(observation)
     for found in _intervals(observation):
         yield [
             one
             for one in found
             if one.whole
+            and one.event.leader not in alone
             and not any(
                 begin <= one.end and one.begin <= end
                 for begin, end in throttled.get(one.event.leader, [])
             )
             and not any(
-                one.event.id in members and begin <= one.end and one.begin <= end
-                for begin, end, members in orders
+                one.event.id in members and one.begin <= begin < one.end
+                for begin, members in orders
             )
         ]
 

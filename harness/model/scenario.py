@@ -144,6 +144,8 @@ STEPS: dict[str, tuple[str, ...]] = {
     "touches": ("event", "times"),
     "enable": ("event",),
     "disable": ("event",),
+    "enable-group": ("event",),
+    "disable-group": ("event",),
     "reset": ("event",),
     "reset-group": ("event",),
     "close": ("event",),

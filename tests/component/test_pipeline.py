@@ -549,7 +549,7 @@ def test_a_repetition_that_has_not_run_is_not_green(noisy):
 def test_one_repetition_alone_decides_no_measurement(noisy):
     result = noisy(repetitions=1)
     assert result.status is Status.ERROR
-    assert result.headline == "no verdict: conservation.twin, conservation.growth"
+    assert result.headline == "no verdict: conservation.growth, conservation.twin"
     assert [guest.cell.repetition for guest in result.cells[0].repetitions] == [0]
 
 

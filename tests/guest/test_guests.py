@@ -50,13 +50,18 @@ LOST = {
 NO_BRANCHES = {("branches", "counting.exact")}
 SIBLINGS = {("group-frequency", "retention.pairing"), ("throttle-sibling", "sampling.throttle")}
 SLOW_SIBLING = ("group-frequency", "sampling.rate")
+# Two software events that share the data of a sample.
+SHARED = {
+    ("software-together", check)
+    for check in ("identity.source", "identity.members", "sampling.account", "sampling.periods")
+}
 # Software events whose period has become far too long: in the first without luck.
 SOFTWARE, BY_CHANCE = ("software-rate-cpu", "sampling.rate"), ("software-rate", "sampling.rate")
 
 
 def lacking(machine, kernel, found):
     """(scenario, check) of what is rightly skipped, where `found` was."""
-    siblings = SIBLINGS if kernel == "6.12" else set()
+    siblings = SIBLINGS | SHARED if kernel == "6.12" else set()
     known = siblings | {SOFTWARE} | (found & {BY_CHANCE})
     if machine == ARM64:
         return known | NO_BRANCHES | ({SLOW_SIBLING} if siblings else set())
