@@ -34,7 +34,9 @@ def commands(text):
             yield name, [word for word in words if word.startswith("--")]
 
 
-@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml", "weekly.yml", "mailbox.sh", "README.md"])
+@pytest.mark.parametrize(
+    "name", ["github.yml", "gitlab.yml", "weekly.yml", "mailbox.sh", "README.md"]
+)
 def test_a_recipe_names_what_there_is(name):
     found = list(commands((CI / name).read_text()))
     assert found or name == "README.md"
