@@ -252,11 +252,19 @@ def changed_lines(diff: str) -> dict[str, tuple[int, ...]]:
     Where it only takes lines away, the line behind them: that is what runs in their place.
     """
     found = {}
-    for file in PatchSet(diff):
+    for file in _parsed(diff):
         numbers = [number for hunk in file for number in _changed_of(hunk)]
         if numbers and not file.is_removed_file:
             found[file.path] = tuple(dict.fromkeys(numbers))
     return found
+
+
+def _parsed(diff: str) -> PatchSet:
+    """A diff of git's; an empty one where it cannot be read: no verdict depends on it."""
+    try:
+        return PatchSet(diff)
+    except UnidiffParseError:
+        return PatchSet("")
 
 
 def _changed_of(hunk: Hunk) -> Iterator[int]:
@@ -276,7 +284,7 @@ def shown_lines(diff: str) -> Iterator[tuple[str, int | None, str]]:
 
     Heads of files and of hunks, and lines that are gone, have no number.
     """
-    for file in PatchSet(diff):
+    for file in _parsed(diff):
         yield file.path, None, f"--- {file.source_file}"
         yield file.path, None, f"+++ {file.target_file}"
         for hunk in file:

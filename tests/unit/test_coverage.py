@@ -19,7 +19,7 @@ from harness.model import (
     Verdict,
 )
 from harness.report.coverage import shown
-from harness.source.patches import changed_lines
+from harness.source.patches import changed_lines, shown_lines
 from harness.verdict.coverage import covered, in_any, summary, unseen
 from harness.verdict.status import judge_run
 
@@ -81,6 +81,11 @@ def test_spans_survive_a_file():
 
 def test_a_diffs_lines_are_those_it_adds_and_those_behind_what_it_takes():
     assert changed_lines(DIFF) == {CORE: (11, 12, 32)}
+
+
+def test_a_diff_that_cannot_be_read_tells_nothing():
+    assert changed_lines(DIFF.replace("@@ -10,4 +10,5 @@", "@@ -10,40 +10,50 @@")) == {}
+    assert list(shown_lines("--- a/x\n+++ b/x\n@@ -1,9 +1,9 @@\n x\n")) == []
 
 
 @pytest.fixture
