@@ -42,6 +42,7 @@ Feature = Literal[
     "instruction-clock",  # each instruction takes the same time, and as many cycles
     "instructions",  # are counted
     "joint-enable",  # one register lets all counters go at once
+    "plain-counters",  # an event may take any counter but one that is for cycles only
     "register-trace",
     "shared-counters",  # some events' counters are shared by the CPUs of a node
     "steady-cycles",  # each nanosecond has cycles_per_ns of them
