@@ -17,7 +17,15 @@ from harness.checks.base import (
     named,
     verdict,
 )
-from harness.checks.points import events, exact, read_windows, reset_events, slack_ns
+from harness.checks.points import (
+    GATHERING,
+    events,
+    exact,
+    gathers,
+    read_windows,
+    reset_events,
+    slack_ns,
+)
 from harness.checks.stays import event_calls, stays
 from harness.guest.callback_records import Callback
 from harness.guest.records import Sample
@@ -54,6 +62,7 @@ def _values(observation: Observation) -> dict[int, list[Value]]:
     The times are the leader's, whose id the first of them has.
     """
     skew, alone = slack_ns(observation), exact(observation) and observation.scenario.cpus == 1
+    skew *= GATHERING if gathers(observation) else 1
     found: dict[int, list[Value]] = {}
     for begin, read in read_windows(observation):
         # Nothing but a tick comes between a read and the record of it.

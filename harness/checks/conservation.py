@@ -19,6 +19,7 @@ from harness.checks.base import (
     verdict,
 )
 from harness.checks.points import (
+    GATHERING,
     Point,
     counted_in_order,
     events,
@@ -105,10 +106,6 @@ def twin_drift(observation: Observation) -> dict[str, float]:
 _SOFTWARE, _RAW, _LAST_TYPE = 1, 4, 5
 
 
-# By how much longer a sample takes that has more than all have: 4927 ns were seen on x86_64.
-_GATHERING = 4
-
-
 def _most_per_ns(observation: Observation, event: Event) -> float:
     """How many an event counts in a nanosecond at the most.
 
@@ -145,8 +142,7 @@ def _leaps(observation: Observation, event: Event, seen: list[Point], name: str)
         skew = observation.machine.skew_ns if apart else 0
         # A clock's count is another time than the group's: another CPU may have its turn meanwhile.
         skew = slack_ns(observation) if event.type == _SOFTWARE and apart else skew
-        # A chain of calls and a stack are gathered between the count and the times of a sample.
-        skew *= _GATHERING if gathered else 1
+        skew *= GATHERING if gathered else 1
         most = (after.enabled - before.enabled + _CLOCK_STEP_NS + skew) * rate
         if not 0 <= grown <= most:
             faults.append(

@@ -180,6 +180,16 @@ def exact(observation: Observation) -> bool:
     return observation.machine.regime is Regime.EXACT
 
 
+# A chain of calls and a stack are gathered between the count and the times of a sample, which
+# takes so many times as long: 4927 and 6326 ns were seen on x86_64.
+GATHERING = 4
+
+
+def gathers(observation: Observation) -> bool:
+    """True if a sample of the scenario's holds more than counts and times."""
+    return any(spec.sample for spec in observation.scenario.specs.values())
+
+
 def slack_ns(observation: Observation) -> int:
     """From what a record says to the time that stands beside it, at the most.
 
