@@ -6,7 +6,7 @@ from errno import errorcode
 from harness.checks.base import FEW, Check, Observation, Property, inconclusive, verdict
 from harness.guest.pmu_records import Answered
 from harness.guest.records import Event, Interruption, Phase, ProbeError, Records, Refused
-from harness.model import Answer, Scenario, Status, Verdict, answer_for, copies
+from harness.model import Answer, Scenario, Status, Verdict, answer_for
 
 CALLS = "kernel.calls"
 ANSWERS = "contexts.answers"
@@ -99,34 +99,11 @@ def judge_calls(observation: Observation, reference: Observation | None) -> Verd
     )
 
 
-def _expected(observation: Observation) -> dict[str, Answer]:
-    """What this kernel answers to each call that is a question, by the call."""
-    scenario, version = observation.scenario, observation.version
-    asked = {
-        f"open {copy}": spec.expect
-        for name, spec in scenario.events.items()
-        for copy in copies(name, spec)
-        if spec.expect
-    }
-    asked |= scenario.answers
-    return {call: answer_for(answers, version) for call, answers in asked.items()}
-
-
 def judge_answers(observation: Observation, _: Observation | None) -> Verdict:
     """Each call that is a question gets the answer that the scenario has for this kernel."""
     expected = "each call taken or refused as this kernel's release has it"
-    due = _expected(observation)
     got = observation.records.of(Answered)
-    faults = []
-    for answer in got:
-        wanted = due.get(answer.what)
-        if wanted is None or answer.errno == wanted.errno:
-            continue
-        said = f"refused with {errorcode.get(answer.errno, answer.errno)}"
-        faults.append(
-            f"{answer.what}: {said if answer.errno else 'taken'}, to be {wanted.said} "
-            f"({wanted.source})"
-        )
+    faults = _wrong_answers(observation)
     if not got:
         return inconclusive(ANSWERS, "no call was a question", expected)
     return verdict(

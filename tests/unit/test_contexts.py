@@ -263,7 +263,7 @@ class TakesWhatItShouldRefuse(SmallKernel):
             TakesWhatItShouldRefuse,
             "rotation",
             "contexts.answers",
-            "set test0 perf_event_mux_interval_ms 0: taken, to be refused with EINVAL (perf_event_",
+            "set test0 perf_event_mux_interval_ms 0: taken, not refused with EINVAL (perf_event_",
         ),
     ],
 )
