@@ -110,6 +110,18 @@ def _unknown(coverage: Coverage) -> str:
     return "".join(f"; {path}: {why}" for path, why in coverage.unknown.items())
 
 
+def short_of(coverage: Coverage | None, percent: float) -> str:
+    """Why less of a patch ran than was asked for, as far as anyone knows; or nothing."""
+    if coverage is None:
+        return "nobody knows what ran of its patch"
+    if coverage.unknown and not coverage.lines:
+        return summary(coverage)
+    if coverage.percent >= percent:
+        return ""
+    asked = f"{coverage.percent:.0f} % of it, less than the {percent:g} % asked for"
+    return f"{summary(coverage)}: {asked}"
+
+
 def unseen(coverage: Coverage | None) -> str:
     """What a pass that executed nothing of its patch has to say; or nothing."""
     if coverage is None or not coverage.lines or len(coverage.never) < len(coverage.lines):

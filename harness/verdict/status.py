@@ -24,7 +24,7 @@ from harness.verdict.blame import (
     pairs,
     unmeasured,
 )
-from harness.verdict.coverage import summary, unseen
+from harness.verdict.coverage import short_of, unseen
 from harness.verdict.exercise import exercised, unexercised, unjudged
 from harness.verdict.judge import HEALTH
 
@@ -81,9 +81,8 @@ def judge_run(
     still = _checks(changed, Change.STILL_FAILING)
     if still and plan.strict:
         return said(Status.FAIL, f"{name} fails, as its reference does, {_listed(still)}")
-    if coverage and plan.fail_under is not None and coverage.percent < plan.fail_under:
-        asked = f"{coverage.percent:.0f} % of it, less than the {plan.fail_under:g} % asked for"
-        return said(Status.ERROR, f"no verdict: {summary(coverage)}: {asked}")
+    if compared and plan.fail_under is not None and (why := short_of(coverage, plan.fail_under)):
+        return said(Status.ERROR, f"no verdict: {why}")
     praise = _praise(name, results, changed, claim)
     return said(Status.PASS, praise + unjudged(touched or ()) + unseen(coverage))
 

@@ -167,18 +167,21 @@ def test_a_reader_sees_what_became_of_each_line():
     assert told["@@ -10,4 +10,5 @@ static void adjust(void)"] == ("head", "")
 
 
+BARE = Subject(name="6.12", source="debian:6.12", version="6.12.1", patches=())
+
+
 @pytest.fixture
 def judged(catalog):
     """The verdict of a run that passes, with a coverage."""
     subject = Subject(name="6.12+new", source="debian:6.12", version="6.12.1", patches=())
 
-    def judge(coverage, fail_under=None):
+    def judge(coverage, fail_under=None, reference=None):
         plan = make_plan(
             source="debian:6.12",
             series="",
             claim=Claim(),
             candidate=subject,
-            reference=None,
+            reference=reference,
             machine=catalog.machines["aarch64-tcg"],
             scenarios=(catalog.scenarios["cycles-task"],),
             fail_under=fail_under,
@@ -187,8 +190,11 @@ def judged(catalog):
             check="retention.release", status=Status.PASS, measured="0", expected="none"
         )
         done = Outcome(end=GuestEnd.DONE, stage="batch", summary="done")
-        result = CellResult(cell=plan.cells[0], outcome=done, verdicts=(passed,), repeat="again")
-        return judge_run(plan, (result,), None, coverage)
+        results = tuple(
+            CellResult(cell=cell, outcome=done, verdicts=(passed,), repeat="again")
+            for cell in plan.cells
+        )
+        return judge_run(plan, results, None, coverage)
 
     return judge
 
@@ -210,8 +216,24 @@ def test_a_pass_says_that_nothing_of_its_patch_ran(judged):
     ],
 )
 def test_less_than_was_asked_for_is_no_verdict(judged, first, asked, status):
-    found = judged(Coverage(lines=lines(*first)), asked)
+    found = judged(Coverage(lines=lines(*first)), asked, BARE)
     assert found.status is status
     if status is Status.ERROR:
         assert "1 of 2 changed lines ran" in found.headline
         assert "50 % of it, less than the 51 % asked for" in found.headline
+
+
+@pytest.mark.parametrize(
+    ("coverage", "said"),
+    [
+        (None, "nobody knows what ran of its patch"),
+        (Coverage(unknown={CORE: "another compiler"}), f"{CORE}: another compiler"),
+    ],
+)
+def test_what_nobody_knows_is_not_as_much_as_was_asked_for(judged, coverage, said):
+    found = judged(coverage, 1, BARE)
+    assert found.status is Status.ERROR
+    assert said in found.headline
+    assert judged(coverage, None, BARE).status is Status.PASS
+    # A kernel as it is has no patch of which anything could run.
+    assert judged(coverage, 1).status is Status.PASS
