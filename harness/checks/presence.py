@@ -18,7 +18,7 @@ from harness.checks.points import groups, main_phases
 from harness.guest.callback_records import Callback
 from harness.guest.pmu_records import Answered, EndOfFile, Page
 from harness.guest.records import Event, Phase, Read
-from harness.model import HARDWARE, copies
+from harness.model import HARDWARE
 
 # What perf has no counters for: it is always counted.
 _UNCOUNTED = ("page-faults", "context-switches", "cpu-clock", "task-clock", "dummy", "breakpoint")
@@ -92,11 +92,8 @@ class Presence:
         self.observation = observation
         self.records = observation.records
         self.names = self.records.names()
-        specs = {
-            copy: spec
-            for name, spec in observation.scenario.events.items()
-            for copy in copies(name, spec)
-        }
+        specs = observation.scenario.specs
+        self._late = observation.scenario.opened_late
         self.events = {e.id: e for e in self.records.of(Event) if e.name in specs}
         self.specs = {event.id: specs[event.name] for event in self.events.values()}
         self._ids = {event.name: event.id for event in self.events.values()}
@@ -260,8 +257,7 @@ class Presence:
     def _own_state(self, event: int, window: Window, *, openness: bool) -> bool | None:
         """Whether an event was open, or open and enabled, through a window; None if it changed."""
         spec = self.specs[event]
-        late = self.events[event].name in self.observation.scenario.opened_late
-        state = not late and (openness or not spec.disabled)
+        state = self.events[event].name not in self._late and (openness or not spec.disabled)
         changed = False
         for when, order in self._switches.get(event, []):
             if when.begin >= window.end:

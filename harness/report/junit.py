@@ -113,8 +113,7 @@ def render(result: RunResult) -> str:
     for name, value in (*_about_patches(result), *_about_coverage(result)):
         suite.add_property(clean(name.encode()), clean(value.encode()))
     cases = (_cases(result), _claims(result), _unexercised(result), _failures(result))
-    for case in chain(*cases):
-        suite.add_testcase(case)
+    suite.add_testcases(list(chain(*cases)))
     suite.time = result.seconds
     document = JUnitXml("pmu-harness")
     document.add_testsuite(suite)
