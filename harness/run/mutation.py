@@ -81,7 +81,7 @@ class Campaign:
         found = MutantResult(
             path=mutant.path,
             line=mutant.number,
-            function=self._function(mutant),
+            function=self.coverage.function_at(mutant.path, mutant.number),
             operator=mutant.operator,
             before=mutant.before.strip(),
             after=mutant.after.strip(),
@@ -109,10 +109,6 @@ class Campaign:
         """The scenarios that execute a mutant's line: what killed most first."""
         reached = self.coverage.lines[mutant.path][mutant.number]
         return sorted(reached, key=lambda name: (-self.kills[name], name))
-
-    def _function(self, mutant: Mutant) -> str:
-        place = self.coverage.function_at(mutant.path, mutant.number)
-        return place or ""
 
     def _survivor(self, found: MutantResult, undecided: str) -> MutantResult:
         """A survivor, with what a person found of it."""

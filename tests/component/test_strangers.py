@@ -205,7 +205,9 @@ def test_a_link_in_the_place_of_what_is_made_is_not_followed(build, tmp_path, se
 
 
 def test_a_pipe_in_the_place_of_a_note_keeps_nobody_waiting(build):
-    build("mkdir -p $(O)/kernel; rm -f $(O)/kernel/.pipe.o.cmd; mkfifo $(O)/kernel/.pipe.o.cmd")
+    pipe = "$(O)/kernel/.pipe.o.cmd"
+    kernel = build(f"mkdir -p $(O)/kernel; rm -f {pipe}; mkfifo {pipe}; test -p {pipe}")
+    assert kernel.folder.is_dir()
 
 
 def test_reading_waits_for_no_pipe_and_follows_no_link(tmp_path, secret):
