@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Which code a guest executed: QEMU's log of the blocks that it translates, each before it runs.
 
-`-d in_asm` writes a line for each instruction (disas/capstone.c), or where QEMU has no
-disassembler one for a whole block (print_insn_objdump() in disas.c: OBJD-T).
+`-d in_asm` writes a line for each instruction (disas/capstone.c).  Where QEMU has no disassembler
+it writes a block's address, and below it the block's bytes, 32 a line (print_insn_objdump() in
+disas.c).
 """
 
 import re
@@ -11,16 +12,25 @@ from collections.abc import Iterable
 from harness.model.coverage import Span
 
 # An address, and the code there in hex: bytes, or words of four.
-_LINE = re.compile(r"^0x([0-9a-f]+):\s+(?:OBJD-T: )?((?:(?:[0-9a-f]{2}|[0-9a-f]{8,})(?:\s|$))+)")
+_LINE = re.compile(r"^0x([0-9a-f]+):\s+((?:(?:[0-9a-f]{2}|[0-9a-f]{8,})(?:\s|$))*)")
+_BYTES = re.compile(r"^OBJD-T: ([0-9a-f]+)$")
 
 
 def executed(log: Iterable[str]) -> list[Span]:
     """Where the code lies that a log tells of, in ascending order; spans do not touch."""
     found = set()
+    address = 0
     for line in log:
         if match := _LINE.match(line):
-            start = int(match[1], 16)
-            found.add((start, start + len("".join(match[2].split())) // 2))
+            address, code = int(match[1], 16), "".join(match[2].split())
+        elif match := _BYTES.match(line):
+            code = match[1]
+        else:
+            continue
+        end = address + len(code) // 2
+        if end > address:
+            found.add((address, end))
+        address = end
     return _joined(sorted(found))
 
 

@@ -59,8 +59,9 @@ def test_each_instruction_of_a_block_is_executed():
 
 
 def test_a_qemu_without_disassembler_tells_a_block_as_one():
-    log = ["IN: ", "0xffffffff81000000:  ", "OBJD-T: 488d2551", "0x10:  OBJD-T: 488d2551c3"]
-    assert executed(log) == [(0x10, 0x15)]
+    log = ["IN: ", "0xffffffff81000000:  ", "OBJD-T: 488d2551", "OBJD-T: c3", ""]
+    log += ["IN: ", "0x10:  ", "OBJD-T: 90"]
+    assert executed(log) == [(0x10, 0x11), (0xFFFFFFFF81000000, 0xFFFFFFFF81000005)]
 
 
 def test_blocks_that_touch_are_one_span_and_each_is_told_once():
