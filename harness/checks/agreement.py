@@ -63,10 +63,11 @@ def _values(observation: Observation) -> dict[int, list[Value]]:
     """
     skew, alone = slack_ns(observation), exact(observation) and observation.scenario.cpus == 1
     skew *= GATHERING if gathers(observation) else 1
+    pause = observation.machine.pause_ns
     found: dict[int, list[Value]] = {}
     for begin, read in read_windows(observation):
         # Nothing but a tick comes between a read and the record of it.
-        first = max(begin, read.time - _READ_NS) if alone else begin
+        first = max(begin, read.time - _READ_NS - pause) if alone else begin
         for event, count in read.counts:
             value = Value(event, first, read.time, count, read.enabled, read.running, sampled=False)
             found.setdefault(event, []).append(value)
@@ -167,13 +168,17 @@ def _turned_back(values: Sequence[Value], name: str) -> list[str]:
     return faults
 
 
-def _beyond_clock(values: Sequence[Value], name: str) -> list[str]:
-    """Between two records of a group, more time than the clock's."""
+def _beyond_clock(observation: Observation, values: Sequence[Value], name: str) -> list[str]:
+    """Between two records of a group, more time than the clock's.
+
+    A guest may stand still in each of them between the event's times and the record's.
+    """
+    slack = _CLOCK_STEP_NS + 2 * observation.machine.pause_ns
     return [
         f"{name}: enabled for {after.enabled - before.enabled} ns from "
         f"{milliseconds(before.end)} to {milliseconds(after.end)}"
         for before, after in _follow(values)
-        if after.enabled - before.enabled > after.end - before.begin + _CLOCK_STEP_NS
+        if after.enabled - before.enabled > after.end - before.begin + slack
     ]
 
 
@@ -198,7 +203,7 @@ def _off_log(observation: Observation, values: Sequence[Value], name: str) -> li
     faults = []
     for value in values:
         (_, least), (number, most) = by(value.begin), by(value.end)
-        slack = _CALL_NS * (1 + number)
+        slack = (_CALL_NS + observation.machine.pause_ns) * (1 + number)
         if not least - slack <= value.running <= most + slack:
             faults.append(
                 f"{name} at {milliseconds(value.end)}: running {value.running} ns; the log has it "
@@ -226,7 +231,7 @@ def judge_times(observation: Observation, _: Observation | None) -> Verdict:
         faults += _turned_back(values, name)
         if known[event].inherit:
             continue
-        faults += _beyond_clock(values, name)
+        faults += _beyond_clock(observation, values, name)
         if event in watched and exact(observation):
             faults += _off_log(observation, values, name)
     if not known:

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Agreement: a read or a sample that the callback log contradicts is told."""
 
+from dataclasses import replace
+
 import pytest
 
+from harness.checks.stays import stays
 from harness.guest.records import Event, Observer, Read, Sample
 from harness.model import Status
 from tests.unit.changes import a, every, fault, judge, nth, shifted, undecided, without
@@ -84,3 +87,19 @@ def test_a_counter_that_was_lost_in_an_adjustment(observe):
 @pytest.mark.parametrize("check", ["agreement.counts", "agreement.times"])
 def test_without_an_event_nothing_is_said(observe, check):
     assert undecided(check, observe(CPU, without(a(Event)))) == "no event was opened"
+
+
+def test_a_guest_may_stand_still_between_its_times_and_the_logs(observe):
+    """On nested KVM each access to a register may take it out of the guest."""
+    seen = observe(CPU, nth(20, a(Read), running=lambda read: read.running - 120_000))
+    assert judge("agreement.times", seen).status is Status.FAIL
+    nested = seen.machine.model_copy(update={"pause_ns": 100_000})
+    assert judge("agreement.times", replace(seen, machine=nested)).status is Status.PASS
+
+
+def test_an_add_that_got_no_counter_is_no_stay(observe):
+    """On x86 the last event's transaction fails where no counter is left for it."""
+    seen = observe("6.12@x86_64-tcg/competition")
+    rival = next(event.id for event in seen.records.of(Event) if event.name == "rival")
+    asked = [call for call in seen.records.calls if call.id == rival and call.call == "add"]
+    assert asked and stays(seen)[rival] == []
