@@ -61,7 +61,9 @@ def _values(observation: Observation) -> dict[int, list[Value]]:
 
     The times are the leader's, whose id the first of them has.
     """
-    skew, alone = slack_ns(observation), exact(observation) and observation.scenario.cpus == 1
+    scenario, skew = observation.scenario, slack_ns(observation)
+    # Another task may have its turn between a read and the record of it.
+    alone = exact(observation) and scenario.cpus == 1 and not scenario.tasks
     skew *= GATHERING if gathers(observation) else 1
     pause = observation.machine.pause_ns
     found: dict[int, list[Value]] = {}

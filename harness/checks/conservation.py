@@ -140,8 +140,9 @@ def _leaps(observation: Observation, event: Event, seen: list[Point], name: str)
         # (__perf_event_disable()), on another path, which the kernel's own cycles count.
         apart = before.sampled or not (event.exclude_kernel or after.sampled)
         skew = observation.machine.skew_ns if apart else 0
-        # A clock's count is another time than the group's: another CPU may have its turn meanwhile.
-        skew = slack_ns(observation) if event.type == _SOFTWARE and apart else skew
+        # A clock's count is another time than the group's: another CPU may have its turn meanwhile,
+        # and an overflow may stop it, which is logged before the sample is written (7.3).
+        skew = 2 * slack_ns(observation) if event.type == _SOFTWARE and apart else skew
         skew *= GATHERING if gathered else 1
         most = (after.enabled - before.enabled + _CLOCK_STEP_NS + skew) * rate
         if not 0 <= grown <= most:

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from harness.checks.adjustments import SOFTWARE
 from harness.checks.base import Observation
-from harness.checks.points import groups, main_phases
+from harness.checks.points import groups, main_phases, read_windows
 from harness.guest.callback_records import Callback
 from harness.guest.pmu_records import Answered, EndOfFile, Page
 from harness.guest.records import Event, Phase, Read
@@ -379,6 +379,14 @@ class Presence:
                 return {value, ns}
             value = ns
         return {value}
+
+    def asked(self, read: Read) -> int:
+        """When a read cannot have begun yet: what main recorded before it was over."""
+        return self._asked[id(read)]
+
+    @cached_property
+    def _asked(self) -> dict[int, int]:
+        return {id(read): begin for begin, read in read_windows(self.observation)}
 
     def reads(self, leader: int) -> list[Read]:
         """The reads of an event, in order."""

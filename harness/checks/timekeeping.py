@@ -44,10 +44,24 @@ def _slack(presence: Presence) -> int:
     return _READ_NS if presence.observation.scenario.cpus == 1 else _TURN_NS
 
 
+def _least(presence: Presence, before: Read, after: Read) -> Window:
+    """The time that certainly lies between two reads.
+
+    One takes an event's times when it is asked for; another task or CPU may have its turn before
+    the record of it is made.
+    """
+    return Window(before.time, presence.asked(after))
+
+
+def _most(presence: Presence, before: Read, after: Read) -> Window:
+    """The time that may lie between two reads."""
+    return Window(presence.asked(before), after.time)
+
+
 def _between(presence: Presence, event: Event, before: Read, after: Read) -> list[str]:
     """What is wrong with what an event's times gained from one read to the next."""
     slack = _slack(presence)
-    window = Window(before.time, after.time)
+    window, most = Window(before.time, after.time), _most(presence, before, after)
     enabled, running = after.enabled - before.enabled, after.running - before.running
     said = f"from {milliseconds(before.time)} to {milliseconds(after.time)}"
     faults = []
@@ -59,12 +73,13 @@ def _between(presence: Presence, event: Event, before: Read, after: Read) -> lis
         faults.append(f"had the count of {which} fall {said}")
     if running > enabled:
         faults.append(f"ran for {running} ns of {enabled} {said}")
-    if not event.inherit and enabled > window.ns + slack:
+    if not event.inherit and enabled > most.ns + slack:
         faults.append(f"was enabled for {enabled} ns of {window.ns} {said}")
     state = presence.enabled(event.id, window)
     if state is False and (enabled or running):
         faults.append(f"is disabled and gained {enabled} ns enabled, {running} running {said}")
-    if state and _always(presence, event, window) and enabled < window.ns - slack:
+    least = _least(presence, before, after)
+    if state and _always(presence, event, window) and enabled < least.ns - slack:
         faults.append(f"is enabled, and was so for {enabled} ns of {window.ns} {said}")
     return faults
 
@@ -106,10 +121,12 @@ def _against_log(presence: Presence, event: Event, before: Read, after: Read) ->
     """How running differs from the stays in the log; or nothing."""
     if event.inherit or not presence.pmu(event.id) or not presence.records.calls:
         return ""
-    mine = [s for s in presence.of(event.id) if s.touches(before.time, after.time)]
-    there = sum(stay.lasted(before.time, after.time) for stay in mine)
-    running = after.running - before.running
-    if abs(running - there) <= _slack(presence) + _STEP_NS * len(mine):
+    least, most = _least(presence, before, after), _most(presence, before, after)
+    mine = [s for s in presence.of(event.id) if s.touches(most.begin, most.end)]
+    running, slack = after.running - before.running, _slack(presence) + _STEP_NS * len(mine)
+    there = sum(stay.lasted(least.begin, least.end) for stay in mine)
+    up_to = sum(stay.lasted(most.begin, most.end) for stay in mine)
+    if there - slack <= running <= up_to + slack:
         return ""
     return (
         f"ran for {running} ns from {milliseconds(before.time)} to {milliseconds(after.time)}; "
