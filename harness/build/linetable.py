@@ -15,7 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from elftools.dwarf.compileunit import CompileUnit
+from elftools.dwarf.die import DIE
+from elftools.dwarf.dwarfinfo import DWARFInfo
 from elftools.dwarf.lineprogram import LineProgram
+from elftools.dwarf.ranges import BaseAddressEntry
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
@@ -31,6 +35,8 @@ _TABLE = "lines.json"
 _COMMAND = re.compile(r"^(?:saved)?cmd_\S+ := (.*)$", re.MULTILINE)
 # Line tables and functions, no variables: enough, and faster to make.
 _DEBUG = "-g1"
+# Of how code is told to be a line's: tables that were made otherwise are made anew.
+_VERSION = "2"
 _OBJECT, _ELF = "lines.o", "lines.elf"
 _WHY_HEADER = "a header that no changed source has code of"
 _ALLOCATED_CODE = 0x6  # SHF_ALLOC | SHF_EXECINSTR
@@ -44,7 +50,7 @@ def line_table(builder: Builder, kernel: Kernel, paths: Iterable[str]) -> LineTa
     wanted = sorted(paths)
     if not wanted:
         return LineTable()
-    place = builder.cache.artifacts / f"lines-{digest(kernel.digest, *wanted)}"
+    place = builder.cache.artifacts / f"lines-{digest(_VERSION, kernel.digest, *wanted)}"
     builder.cache.use(place, kernel.subject.name)
     if not place.exists():
         with builder.cache.publish(place) as new:
@@ -213,23 +219,62 @@ def _lines(
 
 
 def _rows(elf: ELFFile, tree: Path) -> Iterator[tuple[str, int, int, int]]:
-    """(path below the tree, line, address, the next row's address) of all line programs."""
+    """(path below the tree, line, address, address behind it) of all code of all units.
+
+    The code of an inlined function is that of its own lines, and of the line that calls it.
+    """
     dwarf = elf.get_dwarf_info()
     for unit in dwarf.iter_CUs():
         program = dwarf.line_program_for_CU(unit)
         if program is None:
             continue
         names = _names(program, tree)
-        before = None
-        for entry in program.get_entries():
-            state = entry.state
-            if state is None:
-                continue
-            if before and not before.end_sequence and before.address < state.address:
-                path = names.get(before.file)
-                if path and before.line:
-                    yield path, before.line, before.address, state.address
-            before = state
+        for number, line, start, end in (*_rows_of(program), *_calls_of(dwarf, unit)):
+            path = names.get(number)
+            if path and line:
+                yield path, line, start, end
+
+
+def _rows_of(program: LineProgram) -> Iterator[tuple[int, int, int, int]]:
+    """(file's number, line, address, the next row's address) of a line program."""
+    before = None
+    for entry in program.get_entries():
+        state = entry.state
+        if state is None:
+            continue
+        if before and not before.end_sequence and before.address < state.address:
+            yield before.file, before.line, before.address, state.address
+        before = state
+
+
+def _calls_of(dwarf: DWARFInfo, unit: CompileUnit) -> Iterator[tuple[int, int, int, int]]:
+    """(file's number, line, address, address behind it) of the calls that were inlined."""
+    for die in unit.iter_DIEs():
+        if die.tag != "DW_TAG_inlined_subroutine" or "DW_AT_call_line" not in die.attributes:
+            continue
+        place = (die.attributes["DW_AT_call_file"].value, die.attributes["DW_AT_call_line"].value)
+        for start, end in _ranges(dwarf, unit, die):
+            yield *place, start, end
+
+
+def _ranges(dwarf: DWARFInfo, unit: CompileUnit, die: DIE) -> Iterator[Span]:
+    """Where the code of an entry lies."""
+    attributes = die.attributes
+    if "DW_AT_ranges" in attributes:
+        base = unit.get_top_DIE().attributes.get("DW_AT_low_pc")
+        address = base.value if base else 0
+        lists = dwarf.range_lists()
+        if lists is None:
+            return
+        for entry in lists.get_range_list_at_offset(attributes["DW_AT_ranges"].value, cu=unit):
+            if isinstance(entry, BaseAddressEntry):
+                address = entry.base_address
+            else:
+                start = 0 if entry.is_absolute else address
+                yield start + entry.begin_offset, start + entry.end_offset
+    elif "DW_AT_low_pc" in attributes:
+        start, length = attributes["DW_AT_low_pc"].value, attributes["DW_AT_high_pc"].value
+        yield start, start + length
 
 
 def _names(program: LineProgram, tree: Path) -> dict[int, str]:

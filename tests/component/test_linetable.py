@@ -124,3 +124,14 @@ def test_what_a_stranger_left_instead_of_an_object_is_not_followed(built, tmp_pa
     with pytest.raises(Exception, match="line table"):
         of(built)
     assert secret.read_text() == "kept"
+
+
+def test_a_line_that_calls_what_was_inlined_is_where_that_lies(built):
+    lines = of(built).lines["kernel/core.c"]
+    (call,) = (number for number, text in enumerate(SOURCE.splitlines(), 1) if "+ 5" in text)
+    (body,) = (
+        number for number, text in enumerate(SOURCE.splitlines(), 1) if "other(x + 1)" in text
+    )
+    held = {address for start, end in lines[call] for address in range(start, end)}
+    inlined = {address for start, end in lines[body] for address in range(start, end)}
+    assert held & inlined
