@@ -312,6 +312,10 @@ static void open_event(int number)
 	struct scope scope = scope_of(spec);
 	const struct counter *leader = spec->leader ? &counters[find_event(spec->leader)] : NULL;
 
+	if (leader && leader->refused) {
+		counter->refused = true;
+		return;
+	}
 	if (leader && leader->fd < 0)
 		record_die("script: a leader that is not open");
 	if (spec->attr.sigtrap) {
@@ -364,10 +368,13 @@ static void kernel_for(uint64_t ns)
 static void measure(const char *what, const char *event, uint64_t number)
 {
 	struct counter *leader = &counters[find_event(event)];
-	struct group_values before = read_group(leader), after;
+	struct group_values before, after;
 	uint64_t instructions = 0;
 	char was[1024], is[1024];
 
+	if (leader->refused)
+		return;
+	before = read_group(leader);
 	if (!strcmp(what, "loop"))
 		instructions = spin_enabled(leader->fd, number);
 	else if (!strcmp(what, "faults"))

@@ -38,6 +38,8 @@ except ImportError:
 
 Row = TypeVar("Row", bound=Frozen)
 
+# What the name of a person's own scenario ends in: it is that of its file.
+SCENARIO_FILE = ".yaml"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -82,6 +84,11 @@ def load_yaml(path: Path) -> Any:
         raise PlanError(f"cannot read {path}", why=str(error)) from error
     except yaml.YAMLError as error:
         raise PlanError(f"{path} is not YAML", why=str(error), evidence=path) from error
+
+
+def as_yaml(data: Any) -> str:
+    """Plain data as a YAML document, keys in their order, as the files of configs/ have it."""
+    return yaml.safe_dump(data, sort_keys=False, width=100, default_flow_style=None)
 
 
 def parse_row(model: type[Row], data: Any, path: Path, **extra: Any) -> Row:
@@ -188,6 +195,14 @@ class Catalog:
         return {
             path.stem: parse_row(Scenario, load_yaml(path), path, name=path.stem) for path in paths
         }
+
+    def scenario(self, name: str) -> Scenario:
+        """A scenario by its name, or of a person's file; raises PlanError for neither."""
+        if not name.endswith(SCENARIO_FILE):
+            found: Scenario = self.find("scenarios", name)
+            return found
+        path = Path(name)
+        return parse_row(Scenario, load_yaml(path), path, name=path.stem)
 
     @cached_property
     def series(self) -> dict[str, Series]:

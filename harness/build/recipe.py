@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is in the guest's initramfs, and the batch that a scenario becomes."""
 
-from harness.model import EventSpec, Reproducer, Scenario, copies
+from harness.model import ANSWERED, EventSpec, Reproducer, Scenario, copies
 
 FOLDERS = ("bin", "dev", "lib", "probes", "proc", "sys", "tmp")
 INIT = "init"
@@ -136,7 +136,7 @@ def script(scenario: Scenario) -> str:
     late = scenario.opened_late
     lines = ["quiet"] if scenario.quiet else []
     lines += [
-        _event_line(copy, event, late=copy in late)
+        _event_line(copy, event, late=copy in late, tolerant=scenario.tolerant)
         for name, event in scenario.events.items()
         for copy in copies(name, event)
     ]
@@ -148,10 +148,11 @@ def script(scenario: Scenario) -> str:
 
 def _step_line(scenario: Scenario, step: str) -> str:
     """With a ? before one that the kernel may refuse."""
-    return f" ?{step}" if step in scenario.answers else f" {step}"
+    tolerated = scenario.tolerant and step.split(maxsplit=1)[0] in ANSWERED
+    return f" ?{step}" if tolerated or step in scenario.answers else f" {step}"
 
 
-def _event_line(name: str, event: EventSpec, *, late: bool) -> str:
+def _event_line(name: str, event: EventSpec, *, late: bool, tolerant: bool) -> str:
     counts = f"pmu:{event.pmu}:{event.counts}" if event.pmu else event.counts
     words = [f"event {name} counts={counts}"]
     own = {"pmu", "counts", "copies", "expect", "records", "sample", "attr"}
@@ -160,6 +161,6 @@ def _event_line(name: str, event: EventSpec, *, late: bool) -> str:
     given |= {"sample": ",".join(event.sample)} if event.sample else {}
     given |= {f"attr.{field}": value for field, value in event.attr.items()}
     given |= {"late": True} if late else {}
-    given |= {"may_be_refused": True} if event.expect else {}
+    given |= {"may_be_refused": True} if event.expect or tolerant else {}
     words += [f"{key}={int(value) if value is True else value}" for key, value in given.items()]
     return " ".join(words)

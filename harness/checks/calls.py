@@ -67,10 +67,35 @@ def _wrong_answers(observation: Observation) -> list[str]:
     return faults
 
 
+def _answers(records: Records) -> dict[str, set[int]]:
+    """The errno values that each call was answered with."""
+    found: dict[str, set[int]] = {}
+    for answered in records.of(Answered):
+        found.setdefault(answered.what, set()).add(answered.errno)
+    return found
+
+
+def _other_answers(observation: Observation, reference: Observation | None) -> list[str]:
+    """Calls of which nothing is known, and which the reference answers otherwise."""
+    theirs = _answers(reference.records) if reference else {}
+    return [
+        f"{what}: {_named(mine)}, by the reference {_named(theirs[what])}"
+        for what, mine in _answers(observation.records).items()
+        if mine != theirs.get(what, mine)
+        and _expected_answer(observation.scenario, what, observation.version) is None
+    ]
+
+
+def _named(errors: set[int]) -> str:
+    said = (f"refused with {errorcode.get(error, error)}" if error else "taken" for error in errors)
+    return " and ".join(sorted(said))
+
+
 def judge_calls(observation: Observation, reference: Observation | None) -> Verdict:
     """The kernel refuses no call that its reference allows, in the same step of the same guest.
 
-    Where the answer is the question, the scenario knows what each kernel says.
+    Where the answer is the question, the scenario knows what each kernel says; where all may be
+    refused (`tolerant`), the reference does.
 
     Where there is no reference, or it does not get past that call either, nobody says that
     the kernel should allow it: an event that a scenario may lack is no fault, and what else
@@ -81,7 +106,7 @@ def judge_calls(observation: Observation, reference: Observation | None) -> Verd
     metrics: dict[str, int | float] = {"calls": _reached(records)}
     if not failed and not refused and not metrics["calls"]:
         return inconclusive(CALLS, "no call was made", _EXPECTED)
-    wrong = _wrong_answers(observation)
+    wrong = _wrong_answers(observation) + _other_answers(observation, reference)
     if not failed and not refused:
         said = f"{len(wrong)} calls answered otherwise" if wrong else "every call answered"
         return verdict(CALLS, wrong, measured=said, expected=_EXPECTED, metrics=metrics)

@@ -220,31 +220,43 @@ def _changing_groups(observation: Observation) -> set[int]:
     return {event.leader for event in known if event.name in changed}
 
 
+def _enabled_early(observation: Observation) -> set[int]:
+    """Events that were enabled before they had a ring."""
+    specs = observation.scenario.specs
+    known = events(observation).values()
+    return {e.id for e in known if e.name in specs and not specs[e.name].disabled}
+
+
 def judge_turns(observation: Observation, _: Observation | None) -> Verdict:
     """THROTTLE and UNTHROTTLE of an event come by turns, and between the two it takes no sample.
 
     perf_event_throttle() marks what it logs, and each place that logs UNTHROTTLE looks at the
-    mark.  The sample of the overflow that throttled is written behind the record.
+    mark.  The sample of the overflow that throttled is written behind the record.  An event that
+    was opened enabled may have been throttled before it had a ring.
     """
     expected = "THROTTLE and UNTHROTTLE by turns, nothing sampled in between"
     names = event_names(observation.records)
     last: dict[int, Throttle] = {}
     behind: dict[int, int] = {}
     faults, judged = [], 0
-    backward = written_backward(observation)
+    backward, early = written_backward(observation), _enabled_early(observation)
+    sampled: set[int] = set()
     for record in observation.records.all:
         if isinstance(record, Throttle | Sample) and record.id in backward:
             continue
         if isinstance(record, Throttle):
             judged += 1
             before = last.get(record.stream)
-            if (before.kind if before else "unthrottle") == record.kind:
+            unseen = before is None and record.stream in early - sampled
+            if not unseen and (before.kind if before else "unthrottle") == record.kind:
                 faults.append(
                     f"{named(names, record.id)}: {record.kind.upper()} at "
                     f"{milliseconds(record.time)}, and {'once more' if before else 'none before'}"
                 )
             last[record.stream], behind[record.stream] = record, 0
-        elif isinstance(record, Sample) and record.stream in last:
+        elif isinstance(record, Sample) and record.stream not in last:
+            sampled.add(record.stream)
+        elif isinstance(record, Sample):
             behind[record.stream] += 1
             if last[record.stream].kind == "throttle" and behind[record.stream] == 2:
                 faults.append(

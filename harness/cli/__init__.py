@@ -13,6 +13,7 @@ from harness.cli import (
     cache,
     compare,
     coverage,
+    explore,
     guests,
     host,
     ladder,
@@ -41,6 +42,7 @@ Examples:
   ./pmu-harness ladder                            the whole suite on each kernel that is kept green
   ./pmu-harness mutants -k throttle               which check catches which bug
   ./pmu-harness coverage                          what the suite executes of perf's sources
+  ./pmu-harness explore --patch my.patch          scenarios drawn by chance: what nobody thought of
   ./pmu-harness shell -- perf stat true           perf in a guest of the kernel under test
   ./pmu-harness doctor                            what this host can do, and why not more
   ./pmu-harness emulator build                    the patched QEMUs, before a run needs them
@@ -76,6 +78,7 @@ _COMMANDS = (
     compare.history_,
     ladder.ladder,
     coverage.coverage,
+    explore.explore,
     results.judge,
     results.report,
     results.schema,

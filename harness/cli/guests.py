@@ -115,7 +115,8 @@ def _is_option(word: str) -> bool:
     multiple=True,
     metavar="NAME",
     shell_complete=completes("scenarios"),
-    help="Only this one of configs/scenarios/; repeat for several.",
+    help="Only this one of configs/scenarios/, or of a file FILE.yaml of yours; repeat for "
+    "several.",
 )
 @click.option(
     "--check",

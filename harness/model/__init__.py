@@ -14,6 +14,7 @@ from harness.model.coverage import (
     MeasuredSource,
     SuiteCoverage,
 )
+from harness.model.exploration import Discovery, Exploration
 from harness.model.history import Point, Trend
 from harness.model.host import (
     Boot,
@@ -62,7 +63,9 @@ from harness.model.rows import (
     Traced,
 )
 from harness.model.scenario import (
+    ANSWERED,
     HARDWARE,
+    PMU_EVENTS,
     PMU_NAMES,
     STEPS,
     VM_COUNTERS,
@@ -80,9 +83,11 @@ from harness.model.variant import LLVM, PLAIN, Fragment, Variant
 from harness.model.verdict import Erratum, GuestEnd, KnownIssue, Outcome, Status, Verdict
 
 __all__ = [
+    "ANSWERED",
     "HARDWARE",
     "LLVM",
     "PLAIN",
+    "PMU_EVENTS",
     "PMU_NAMES",
     "STEPS",
     "VM_COUNTERS",
@@ -107,11 +112,13 @@ __all__ = [
     "CoveredLine",
     "DeviceFacts",
     "Diagnosis",
+    "Discovery",
     "Disk",
     "Emulator",
     "EmulatorSource",
     "Erratum",
     "EventSpec",
+    "Exploration",
     "Fate",
     "Feature",
     "Finding",

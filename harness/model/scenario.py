@@ -162,6 +162,7 @@ STEPS: dict[str, tuple[str, ...]] = {
 # Those that a kernel may refuse, and the scenario goes on.
 ANSWERED = (
     *("set", "output", "enable", "disable", "reset", "refresh", "period"),
+    *("enable-group", "disable-group", "reset-group"),
     *("pause", "resume", "map", "fetch"),
 )
 
@@ -226,7 +227,8 @@ class Scenario(Frozen):
     read the hardware's registers around each callback, and `trace` says
     what the machine tells of accesses to them; `may_lack` are the events that a guest
     may prove not to have, which skips the scenario; `answers` says how kernels answer
-    steps (by their text) where that is the question.  Every event is read after each of main's
+    steps (by their text) where that is the question; `tolerant`, all may be refused, and an event
+    that is does nothing.  Every event is read after each of main's
     steps, and meanwhile; of a `quiet` scenario, at the steps `read` and at the end only, so that
     what an action loses is not read just before it.  Under a `variant`
     (harness/model/variant.py) its name has that behind an @.
@@ -252,6 +254,7 @@ class Scenario(Frozen):
     reproducer: Reproducer | None = None
     may_lack: tuple[str, ...] = ()
     answers: dict[str, Answers] = {}
+    tolerant: bool = False
     checks: tuple[str, ...] = Field(min_length=1)
     expect: dict[str, int | float | bool] = {}
 

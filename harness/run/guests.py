@@ -84,6 +84,8 @@ class Guests:
     rerun: bool
     patience: float
     keep_reference: bool = False
+    # Whether what was observed is stored: not where each guest is another.
+    stores: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
     # How a kernel's guest ended that did not get through its boot, by subject and variant.
@@ -103,7 +105,7 @@ class Guests:
             repetition=cell.repetition,
         )
         stored = self.cache.use(self.cache.observations / name, self.plan.machine.name)
-        if stored.exists() and not self._again(cell):
+        if self.stores and stored.exists() and not self._again(cell):
             update_files(stored, self.folder.cell(cell))
             self.reused.add(cell.id)
             return
@@ -128,7 +130,7 @@ class Guests:
             self.unbootable[kernels] = outcome.model_copy(
                 update={"summary": f"{outcome.summary} (seen in {cell.scenario}; not booted again)"}
             )
-        if outcome.end not in _HOSTS_OWN:
+        if self.stores and outcome.end not in _HOSTS_OWN:
             self._keep(cell, place, stored, exact=exact and not scenario.takes_disk)
 
     def _again(self, cell: Cell) -> bool:

@@ -152,7 +152,7 @@ class Run:
     def _observe(self) -> None:
         """Kernels one after the other; guests as soon as theirs is there."""
         builders = builders_for(self.prepared, self.catalog, self.cache, self.progress)
-        self._see_that_patches_apply(builders.any_kernel)
+        self.see_that_patches_apply(builders.any_kernel)
         pool = ThreadPoolExecutor(max_workers=self.settings.jobs, thread_name_prefix="guest")
         try:
             image = pool.submit(builders.image.build)
@@ -161,7 +161,7 @@ class Run:
             guests: list[Future[None]] = []
             before: dict[str, Own] = {}
             for role in self.plan.subjects:
-                own = self._built(builders, role)
+                own = self.built(builders, role)
                 if before and not self._exercised(builders, before, own):
                     pool.shutdown(wait=True, cancel_futures=True)
                     return
@@ -183,7 +183,7 @@ class Run:
             raise
         pool.shutdown()
 
-    def _see_that_patches_apply(self, builder: Builder) -> None:
+    def see_that_patches_apply(self, builder: Builder) -> None:
         """Before anything is built."""
         for role, subject in self.plan.subjects.items():
             with _blaming(self.plan, role):
@@ -191,7 +191,7 @@ class Run:
                 if self.plan.strict and role is Role.CANDIDATE:
                     _see_that_own_patches_apply_as_they_are(self.plan)
 
-    def _built(self, builders: Builders, role: Role) -> dict[str, Own]:
+    def built(self, builders: Builders, role: Role) -> dict[str, Own]:
         """What of a subject's guests is its own, by the variants that it is built in."""
         kernels = {
             variant: self._kernel(builder, role, variant)

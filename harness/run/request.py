@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.ask.catalog import ROOT, Catalog, nearest
+from harness.ask.catalog import ROOT, SCENARIO_FILE, Catalog, nearest
 from harness.ask.plan import make_plan, newest_fitting, stack, subject_of_series
 from harness.ask.variants import under, variants_for
 from harness.build import kconfig
@@ -294,7 +294,7 @@ def scenarios_for(catalog: Catalog, asked: Asked, machine: Machine) -> tuple[Sce
     if asked.scenarios and asked.checks:
         raise PlanError("--scenario and --check exclude each other")
     if asked.scenarios:
-        return tuple(catalog.find("scenarios", name) for name in asked.scenarios)
+        return tuple(map(catalog.scenario, asked.scenarios))
     if asked.reproducers and not asked.checks:
         return ()
     wanted = {name for check in asked.checks for name in _family(check)}
@@ -434,7 +434,11 @@ def repeatable(asked: Asked, prepared: Prepared, kept: Path) -> Asked:
         asked = replace(asked, commits=prepared.commits)
     places = [kept if path == STANDARD_INPUT else path.absolute() for path in asked.patches]
     fragments = tuple(path.absolute() for path in asked.kconfig)
-    return replace(asked, patches=tuple(places), kconfig=fragments)
+    scenarios = tuple(
+        str(Path(name).absolute()) if name.endswith(SCENARIO_FILE) else name
+        for name in asked.scenarios
+    )
+    return replace(asked, patches=tuple(places), kconfig=fragments, scenarios=scenarios)
 
 
 def _which(asked: Asked, scenario: str) -> list[str]:
@@ -444,7 +448,8 @@ def _which(asked: Asked, scenario: str) -> list[str]:
     for path in asked.reproducers:
         if scenario_name(path) == name:
             return ["--reproducer", str(path), "--seconds", str(asked.seconds), *under]
-    return ["--scenario", name, *under]
+    files = {Path(given).stem: given for given in asked.scenarios if given.endswith(SCENARIO_FILE)}
+    return ["--scenario", files.get(name, name), *under]
 
 
 def repeat_command(plan: Plan, asked: Asked, cell: Cell) -> str:

@@ -73,6 +73,16 @@ def in_any(found: Sequence[Coverage]) -> Coverage:
     return first.model_copy(update=update)
 
 
+def entered(table: LineTable, executed: Sequence[Span]) -> frozenset[str]:
+    """The functions of which any code lies in what was executed."""
+    return frozenset(
+        function.name
+        for functions in table.functions.values()
+        for function in functions
+        if _meets((function.span,), executed)
+    )
+
+
 def _meets(spans: Sequence[Span], executed: Sequence[Span]) -> bool:
     """True if one of the spans has code that was executed."""
     for start, end in spans:

@@ -28,6 +28,7 @@ from harness.verdict.repetitions import Said, combine, combine_health, excess, j
 
 HEALTH = "kernel.health"
 EVIDENCE_LINES = 5
+_ALWAYS_OTHERS = tuple(check for check in ALWAYS if check != CALLS)
 _HOST_ENDS = (GuestEnd.QEMU_FAILED, GuestEnd.HARNESS_FAILED, GuestEnd.NOT_STARTED)
 
 
@@ -130,7 +131,7 @@ def judge_cell(
                     "faults": {kind(cut): 1},
                 }
             )
-        return (health, *(_not_measured(check, cut) for check in (*calls, *scenario.checks)))
+        return (health, *(_not_measured(check, cut) for check in (*calls, *_others(scenario))))
     version = plan.subjects[cell.role].version
     mine = Observation(observed.records, plan.machine_for(scenario), scenario, version)
     theirs = None
@@ -143,6 +144,11 @@ def judge_cell(
     return (health, *answered, *_judge_others(cell, plan, mine, theirs, observed))
 
 
+def _others(scenario: Scenario) -> tuple[str, ...]:
+    """The checks that a scenario names, but that of the calls, which is judged first."""
+    return tuple(check for check in scenario.checks if check != CALLS)
+
+
 def _judge_others(
     cell: Cell, plan: Plan, mine: Observation, theirs: Observation | None, observed: Observed
 ) -> tuple[Verdict, ...]:
@@ -151,7 +157,7 @@ def _judge_others(
     Where it did not, the scenario's own checks say so; what all are asked has nothing to look at.
     """
     scenario = mine.scenario
-    checks = scenario.checks
+    checks = _others(scenario)
     obstacle = _obstacle(mine.scenario, observed)
     if obstacle:
         return tuple(_not_measured(check, obstacle) for check in checks)
@@ -159,7 +165,7 @@ def _judge_others(
     if lacking:
         return tuple(lacking.model_copy(update={"check": check}) for check in checks)
     if scenario.speaks_of_calls:
-        checks = (*(check for check in ALWAYS if check != CALLS), *checks)
+        checks = tuple(dict.fromkeys((*_ALWAYS_OTHERS, *checks)))
     return tuple(_judge_check(check, mine, theirs, plan, cell.role) for check in checks)
 
 
