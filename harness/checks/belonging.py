@@ -104,11 +104,13 @@ class Tasks:
 def jobs(observation: Observation) -> list[Job]:
     """All work that was done, in order.
 
-    It is done by the time of the next record of the task that did it.
+    It is done by the time of the next record of the task that did it, or of who waited for that.
     """
     tasks = Tasks(observation)
     found = []
     waiting: dict[str, Phase] = {}
+    # By who waits for it to end, a task.
+    waited: dict[str, str] = {}
     for record in observation.records.all:
         if isinstance(record, (Read, EndOfFile)):
             who = MAIN
@@ -116,10 +118,13 @@ def jobs(observation: Observation) -> list[Job]:
             who = record.task
         else:
             continue
-        if who in waiting:
-            found.append(_job(waiting.pop(who), record.time, tasks))
+        for one in (who, waited.pop(who, who)):
+            if one in waiting:
+                found.append(_job(waiting.pop(one), record.time, tasks))
         if isinstance(record, Phase) and record.name.startswith("work "):
             waiting[who] = record
+        elif isinstance(record, Phase) and record.name.startswith("wait "):
+            waited[who] = record.name.split()[1]
     last = max((read.time for read in observation.records.of(Read)), default=0)
     found += [_job(phase, max(last, phase.time), tasks) for phase in waiting.values()]
     return sorted(found, key=lambda job: job.window.begin)
@@ -187,8 +192,12 @@ def _resets(presence: Presence, event: Event) -> list[Window]:
     ]
 
 
-def _bounds(presence: Presence, tasks: Tasks, event: Event, done: list[Job], time: int) -> Bounds:
-    """What an event may have counted by a time, since it was reset."""
+def _bounds(presence: Presence, tasks: Tasks, event: Event, done: list[Job], read: Read) -> Bounds:
+    """What an event may have counted by a read, since it was reset.
+
+    All that was done before the read was asked for, and what was begun by the time of its record.
+    """
+    asked, time = presence.asked(read), read.time
     resets = [when for when in _resets(presence, event) if when.begin <= time]
     since = resets[-1].begin if resets else -1
     bounds = Bounds()
@@ -198,7 +207,7 @@ def _bounds(presence: Presence, tasks: Tasks, event: Event, done: list[Job], tim
         if job.window.begin >= time:
             break
         least, most = _counted(presence, tasks, event, job)
-        bounds = bounds.plus(least if job.window.end <= time else 0, most)
+        bounds = bounds.plus(least if job.window.end <= asked else 0, most)
     return bounds
 
 
@@ -211,7 +220,7 @@ def _wrong_counts(presence: Presence, event: Event, done: list[Job]) -> tuple[in
         if event.id not in counts:
             continue
         judged += 1
-        due = _bounds(presence, tasks, event, done, read.time)
+        due = _bounds(presence, tasks, event, done, read)
         if due.least <= counts[event.id] <= due.most:
             continue
         wanted = str(due.least) if due.least == due.most else f"{due.least} to {due.most}"

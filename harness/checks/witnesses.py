@@ -18,10 +18,25 @@ def moves_in_log(found: list[Adjustment]) -> list[tuple[Adjustment, int, int]]:
     return moves
 
 
+_RESCHEDULING = (
+    *("enable", "disable", "enable-group", "disable-group"),
+    *("open", "close", "refresh"),
+)
+
+
 def moves_on_page(observation: Observation) -> list[Index]:
-    """Changes of the mmap page's index that no context switch explains."""
-    seen = observation.records.of(Index)
-    return [index for index in seen if index.switches == 0 and index.old and index.new]
+    """Changes of the mmap page's index that neither a context switch nor a step explains."""
+    seen = [index for index in observation.records.of(Index) if index.old and index.new]
+    return [index for index in seen if not index.switches and not _resched(observation, index)]
+
+
+def _resched(observation: Observation, index: Index) -> bool:
+    """True if the step before a look has all events put on counters anew.
+
+    ctx_resched() in kernel/events/core.c, when an event comes, goes, or is enabled.
+    """
+    steps = [phase for phase in main_phases(observation) if phase.time <= index.time]
+    return bool(steps) and steps[-1].name.split()[0] in _RESCHEDULING
 
 
 def _in_user_phase(observation: Observation, time: int) -> bool:

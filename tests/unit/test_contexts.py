@@ -323,6 +323,11 @@ def records_of(counted: dict[str, int], ended: dict[str, int] | None = None) -> 
         ("worker", "work test0 20"),
         ("child", "work test0 200"),
         ("main", "work test0 2"),
+        ("stranger", "user 1"),
+        ("worker", "wait child"),
+        ("worker", "user 1"),
+        ("main", "wait stranger"),
+        ("main", "user 1"),
     ]
     for number, task in enumerate(("main", *TASKS["tasks"]), 50):
         lines.append({"kind": "task", "name": task, "tid": number, "time": 1})

@@ -145,8 +145,17 @@ def test_witnesses_that_disagree_are_an_error(observe):
     assert verdict.evidence[0].endswith("its page showed no change then")
 
 
+def test_a_step_that_enables_an_event_may_move_all(observe):
+    steps = observe(CLEAN).records.of(Phase)
+    enabling = next(step.time for step in steps if step.name.startswith("enable "))
+    seen = nth(0, a(Index, id=TARGET, old=0), old=7, switches=0, time=enabling + 1000)
+    assert judge("retention.counter", observe(CLEAN, seen)).status is Status.PASS
+
+
 def test_a_move_that_only_the_page_saw_is_an_error(observe):
-    lie = nth(0, a(Index, id=TARGET, old=0), old=7, switches=0)
+    steps = observe(CLEAN).records.of(Phase)
+    working = next(step.time for step in steps if step.name.startswith("user "))
+    lie = nth(0, a(Index, id=TARGET, old=0), old=7, switches=0, time=working + 1000)
     verdict = judge("retention.counter", observe(CLEAN, lie))
     assert verdict.status is Status.ERROR
     assert verdict.evidence[0].startswith("page: event 5 went from index 7 to 3 by ")
