@@ -2,12 +2,14 @@
 """A world with a tiny kernel tree, a QEMU that is a script, and runs of the whole pipeline."""
 
 import io
+import shutil
 
 import pytest
 from rich.console import Console
 
 from harness.ask.catalog import Catalog
 from harness.build.image import GuestImage, ImageBuilder
+from harness.cli.results import remember, write_reports
 from harness.host.progress import Progress
 from harness.host.store import Cache
 from harness.model import Machine, Series, SeriesPatch
@@ -15,7 +17,7 @@ from harness.run import pipeline
 from harness.run.folder import RunFolder
 from harness.run.pipeline import Run, Settings
 from harness.run.request import Asked, prepare
-from tests.component.fakes import diff, make_qemu, make_tree
+from tests.component.fakes import BEFORE, CLEAN, diff, make_qemu, make_tree
 
 
 @pytest.fixture
@@ -76,3 +78,21 @@ def world(tmp_path, monkeypatch):
         catalog,
     )
     return run
+
+
+@pytest.fixture
+def runs(world, tmp_path, monkeypatch):
+    """(a run that passes, one that loses its counter), both remembered."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    world.add_series("hello", CLEAN, f"print hello~{CLEAN}")
+    world.add_series("bad", CLEAN, BEFORE)
+    places = []
+    for name in ("hello", "bad"):
+        result = world(series=name)
+        place = tmp_path / name
+        shutil.copytree(world.folder, place)
+        write_reports(result, place)
+        remember(result, place)
+        places.append(place)
+    return places

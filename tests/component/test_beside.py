@@ -9,32 +9,13 @@ from click.testing import CliRunner
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace
 
 from harness.cli import cli
-from harness.cli.results import remember, write_reports
+from harness.cli.results import remember
 from harness.errors import PlanError
 from harness.run.folder import RunFolder
-from tests.component.fakes import BEFORE, CLEAN
 
 pytestmark = pytest.mark.needs("git", "make", "cpio", "setpriv", "aarch64-linux-gnu-gcc")
 
 RELEASE = "retention.release"
-
-
-@pytest.fixture
-def runs(world, tmp_path, monkeypatch):
-    """(a run that passes, one that loses its counter), both remembered."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    (world.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
-    world.add_series("hello", CLEAN, f"print hello~{CLEAN}")
-    world.add_series("bad", CLEAN, BEFORE)
-    places = []
-    for name in ("hello", "bad"):
-        result = world(series=name)
-        place = tmp_path / name
-        shutil.copytree(world.folder, place)
-        write_reports(result, place)
-        remember(result, place)
-        places.append(place)
-    return places
 
 
 def call(*words):
