@@ -74,7 +74,7 @@ def _values(observation: Observation) -> dict[int, list[Value]]:
             value = Value(event, first, read.time, count, read.enabled, read.running, sampled=False)
             found.setdefault(event, []).append(value)
     for sample in observation.records.of(Sample):
-        begin, end = sample.time - skew, sample.time + skew
+        begin, end = sample.time - 2 * skew, sample.time + 2 * skew
         for event, count in sample.counts:
             value = Value(event, begin, end, count, sample.enabled, sample.running, sampled=True)
             found.setdefault(event, []).append(value)

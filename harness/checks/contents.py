@@ -15,8 +15,9 @@ from harness.checks.base import (
     verdict,
 )
 from harness.checks.points import events
+from harness.guest.pmu_records import Answered
 from harness.guest.records import Event, Read, Sample, Signals
-from harness.model import Verdict
+from harness.model import Status, Verdict
 
 CONTENTS = "sampling.contents"
 SIGTRAP = "sampling.sigtrap"
@@ -122,6 +123,11 @@ def judge_sigtrap(observation: Observation, _: Observation | None) -> Verdict:
                 f"{named(names, event.id)} overflowed {owed} times, and gave "
                 f"{said.get(event.id, 0)} SIGTRAP"
             )
+    refused = [a.what for a in observation.records.of(Answered) if a.errno]
+    if not judged and not faults and refused:
+        # Rightly or not: that is for kernel.calls to say.
+        lacking = f"the kernel has no such event: {', '.join(refused)} refused"
+        return Verdict(check=SIGTRAP, status=Status.SKIP, measured=lacking, expected=expected)
     if not judged and not faults:
         return inconclusive(SIGTRAP, "no event was to trap", expected)
     return verdict(

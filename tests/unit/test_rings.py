@@ -3,6 +3,7 @@
 
 import pytest
 
+from harness.guest.pmu_records import Answered
 from harness.guest.records import (
     Event,
     Phase,
@@ -329,3 +330,11 @@ def test_no_trap_at_all(traps):
 
 def test_without_an_overflow_nothing_is_due(traps):
     assert undecided("sampling.sigtrap", traps(without(a(Event)))) == "no event was to trap"
+
+
+def test_a_kernel_before_sigtrap_is_skipped(traps):
+    asked = Answered(kind="answer", what="open call", errno=22, time=1)
+    old = traps(without(a(Event)), lambda records: [*records, asked])
+    found = judge("sampling.sigtrap", old)
+    assert found.status is Status.SKIP
+    assert found.measured == "the kernel has no such event: open call refused"
