@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -164,8 +164,10 @@ class Explorer:
         def judge() -> Judged:
             for guest in guests:
                 guest.result()
-            self.known[key] = self._judge(plan, named)
-            return self.known[key]
+            judged = self._judge(plan, named)
+            # What it executed is learned once, and there is much of it.
+            self.known[key] = replace(judged, executed=frozenset())
+            return judged
 
         return judge
 
