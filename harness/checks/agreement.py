@@ -45,9 +45,13 @@ _CLOCK_STEP_NS = 16
 
 @dataclass(frozen=True)
 class Value:
-    """What one record says of one event, at a moment from `begin` to `end`; times in ns."""
+    """What one record says of one event, at a moment from `begin` to `end`; times in ns.
+
+    Those are the times of the `owner`: the event that was read, or that overflowed.
+    """
 
     event: int
+    owner: int
     begin: int
     end: int
     count: int
@@ -59,7 +63,8 @@ class Value:
 def _values(observation: Observation) -> dict[int, list[Value]]:
     """What all reads and samples say of each event, in the order of time.
 
-    The times are the leader's, whose id the first of them has.
+    The times in a sample are those of the event that overflowed (perf_output_read() in
+    kernel/events/core.c), in a read those of the one that was read.
     """
     scenario, skew = observation.scenario, slack_ns(observation)
     # Another task may have its turn between a read and the record of it.
@@ -71,12 +76,18 @@ def _values(observation: Observation) -> dict[int, list[Value]]:
         # Nothing but a tick comes between a read and the record of it.
         first = max(begin, read.time - _READ_NS - pause) if alone else begin
         for event, count in read.counts:
-            value = Value(event, first, read.time, count, read.enabled, read.running, sampled=False)
+            value = Value(
+                *(event, read.id, first, read.time, count),
+                *(read.enabled, read.running, False),
+            )
             found.setdefault(event, []).append(value)
     for sample in observation.records.of(Sample):
         begin, end = sample.time - 2 * skew, sample.time + 2 * skew
         for event, count in sample.counts:
-            value = Value(event, begin, end, count, sample.enabled, sample.running, sampled=True)
+            value = Value(
+                *(event, sample.id, begin, end, count),
+                *(sample.enabled, sample.running, True),
+            )
             found.setdefault(event, []).append(value)
     return {event: sorted(values, key=lambda value: value.end) for event, values in found.items()}
 
@@ -224,9 +235,10 @@ def judge_times(observation: Observation, _: Observation | None) -> Verdict:
     names = event_names(observation.records)
     watched = event_calls(observation)
     faults, judged = [], 0
-    for event, values in _values(observation).items():
-        # Samples of inherited events have no values, those of a group the leader's times.
-        if event not in known or known[event].leader != event:
+    for event, seen in _values(observation).items():
+        values = [value for value in seen if value.owner == event]
+        # Samples of inherited events have no values.
+        if event not in known:
             continue
         judged += len(values)
         name = named(names, event)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The counts of an observation in the order of time, whoever read them."""
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -79,14 +80,32 @@ def groups(observation: Observation) -> dict[int, list[Event]]:
     return found
 
 
+# By how much the times of a group's events may differ, from one being opened to the next.
+_OPENED_NS = 50_000
+
+
+def _on_one_scale(sample: Sample, leader: int, reads: list[Read]) -> bool:
+    """True if a sample's times may stand beside the leader's.
+
+    They are those of the event that overflowed, which may have been opened later.
+    """
+    if sample.id == leader or not reads:
+        return True
+    place = bisect_left(reads, sample.time, key=lambda read: read.time)
+    before, after = reads[max(0, place - 1)], reads[min(place, len(reads) - 1)]
+    begin, end = before.time - before.enabled, after.time - after.enabled
+    return begin - _OPENED_NS <= sample.time - sample.enabled <= end + _OPENED_NS
+
+
 def points(observation: Observation, leader: int) -> list[Point]:
     """All reads of a group, its samples' included, in the order of its own time."""
     members = {event.id for event in groups(observation).get(leader, [])}
     found = [Point.of(read) for read in observation.records.of(Read) if read.id == leader]
+    reads = [read for read in observation.records.of(Read) if read.id == leader]
     found += [
         Point.of(sample)
         for sample in observation.records.of(Sample)
-        if sample.id in members and sample.counts
+        if sample.id in members and sample.counts and _on_one_scale(sample, leader, reads)
     ]
     return sorted(found, key=lambda point: (point.enabled, point.time))
 

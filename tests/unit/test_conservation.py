@@ -231,3 +231,16 @@ def test_without_children_there_is_no_sum(observe):
     alone = every(call("add", 2, tick=False), parent=0)
     childless = without(a(Callback, parent=lambda parent: parent != 0))
     assert "no inherited event" in undecided("conservation.sum", observe(FORKED, alone, childless))
+
+
+def test_a_sibling_that_was_opened_later_has_times_of_its_own(observe):
+    """perf_output_read() in kernel/events/core.c: a sample has those of who overflowed."""
+    records = observe("6.12/group-frequency").records
+    sibling = next(event for event in records.of(Event) if event.leader != event.id)
+    later = every(
+        a(Sample, id=sibling.id),
+        enabled=lambda sample: sample.enabled - 1_000_000,
+        running=lambda sample: sample.running - 1_000_000,
+    )
+    found = judge("conservation.growth", observe("6.12/group-frequency", later))
+    assert found.status is Status.PASS
