@@ -14,3 +14,8 @@ GROUPS_ARE_THROTTLED = VersionRange(since="6.16")
 # its enabled time lacks: synchronize_rcu() in perf_event_open(), until bd2756811766 (perf:
 # Rewrite core context handling).
 MOVED_GROUPS_WAIT = VersionRange(before="6.2")
+
+# The time of a context stands still while one of its events is enabled: __perf_event_enable()
+# takes EVENT_TIME out of the context, and puts it in again with another start, until 5d95a2af973d
+# (perf: Add context time freeze).
+ENABLING_STOPS_TIME = VersionRange(before="6.12")
