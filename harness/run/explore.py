@@ -16,6 +16,7 @@ from rich.console import Console
 
 from harness.build.kernel import Kernel
 from harness.build.recipe import script
+from harness.errors import HostError
 from harness.explore.possible import Draft, possible
 from harness.explore.shrink import smallest
 from harness.host import process
@@ -128,6 +129,13 @@ class Explorer:
                 lines = _done(self._looked_at(builders, own.kernel))
             mine = lines if role is Role.CANDIDATE else None
             self.subjects[role] = own.kernel, Parts(image, None, None, {}, around, mine)
+        images = {kernel.facts["image_sha256"] for kernel, _ in self.subjects.values()}
+        if len(images) < len(self.subjects):
+            raise HostError(
+                f"no guest of {self.plan.machine.name} has anything of the patch",
+                why="the kernel with it is the one without it, byte for byte",
+                advice="./pmu-harness run says of each file why, and which machine has it",
+            )
 
     def _looked_at(self, builders: Builders, kernel: Kernel) -> LineTable:
         """Where the code lies of perf's sources, and of those that the patches change."""
