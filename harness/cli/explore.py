@@ -62,7 +62,7 @@ def explore(as_json: bool, **options: Any) -> NoReturn:
     A failure is cut down to the smallest scenario that shows it, and written as a file for
     `run --scenario FILE`.  The same seed draws the same scenarios.
 
-    Exits 1 if a fault was found, else 0.
+    Exits 1 if a fault was found, 3 if most examples could not be judged, else 0.
 
     \b
     Examples:
@@ -102,6 +102,8 @@ def explore(as_json: bool, **options: Any) -> NoReturn:
         found = explorer.explore(options["seed"], _budget(options))
     write_text(path / _JSON, found.model_dump_json(indent=1) + "\n")
     _say(console, found, path, as_json=as_json)
+    if not found.decides:
+        sys.exit(Exit.ERROR)
     sys.exit(Exit.FAIL if found.discoveries else Exit.PASS)
 
 

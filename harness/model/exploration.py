@@ -44,3 +44,9 @@ class Exploration(Frozen):
     entered: tuple[str, ...]
     discoveries: tuple[Discovery, ...]
     seconds: float
+
+    @property
+    def decides(self) -> bool:
+        """True if a fault was found, or most examples were judged and show none."""
+        judged = self.examples - self.invalid - sum(self.undecided.values())
+        return bool(self.discoveries) or 2 * judged > self.examples

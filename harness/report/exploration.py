@@ -37,6 +37,7 @@ def render(found: Exploration, folder: str) -> ConsoleRenderable:
     """What was found first, then how much was tried."""
     percent = 100 * found.reached / max(1, found.size)
     number = len(found.discoveries)
+    said = f"{number or 'nothing'} found" if found.decides else "no verdict: most was not judged"
     return Group(
         *(text for one in found.discoveries for text in _told(one)),
         *_near(found),
@@ -51,7 +52,7 @@ def render(found: Exploration, folder: str) -> ConsoleRenderable:
             f"{percent:.1f} % of perf's sources ran; {found.corpus} scenarios are worth varying",
         ),
         line(
-            (f"{number or 'nothing'} found", "bold red" if number else "bold"),
+            (said, "bold" if found.decides and not number else "bold red"),
             f" in {found.kernel} on {found.machine}, {found.seconds:.0f} s; evidence: {folder}",
         ),
     )

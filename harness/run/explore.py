@@ -52,7 +52,6 @@ _UNIT = 4
 class Judged:
     """What became of one scenario."""
 
-    scenario: Scenario
     suspicions: tuple[Suspicion, ...]
     undecided: str
     executed: frozenset[int]
@@ -121,14 +120,13 @@ class Explorer:
         builders = builders_for(run.prepared, run.catalog, run.cache, run.progress)
         run.see_that_patches_apply(builders.any_kernel)
         image = _done(builders.image.build())
-        around = _done(builders.outer.build()) if builders.outer else None
         lines: Future[LineTable] | None = None
         for role in self.plan.subjects:
             (own,) = run.built(builders, role).values()
             if role is Role.CANDIDATE:
                 lines = _done(self._looked_at(builders, own.kernel))
             mine = lines if role is Role.CANDIDATE else None
-            self.subjects[role] = own.kernel, Parts(image, None, None, {}, around, mine)
+            self.subjects[role] = own.kernel, Parts(image, None, None, {}, None, mine)
         images = {kernel.facts["image_sha256"] for kernel, _ in self.subjects.values()}
         if len(images) < len(self.subjects):
             raise HostError(
@@ -172,7 +170,7 @@ class Explorer:
         def judge() -> Judged:
             for guest in guests:
                 guest.result()
-            judged = self._judge(plan, named)
+            judged = self._judge(plan)
             # What it executed is learned once, and there is much of it.
             self.known[key] = replace(judged, executed=frozenset())
             return judged
@@ -196,7 +194,7 @@ class Explorer:
         self.run.folder.write_outcome(cell, NOT_STARTED)
         self.guests.observe(cell, scenario, kernel, parts)
 
-    def _judge(self, plan: Plan, scenario: Scenario) -> Judged:
+    def _judge(self, plan: Plan) -> Judged:
         folder = self.run.folder
         verdicts = judge_all(plan, {cell.id: folder.observed(cell) for cell in plan.cells})
         by_role: dict[Role, Sequence[Verdict]] = {
@@ -208,7 +206,6 @@ class Explorer:
                 spans = folder.executed(cell) or []
             shutil.rmtree(folder.cell(cell), ignore_errors=True)
         return Judged(
-            scenario=scenario,
             suspicions=tuple(suspicions(by_role[Role.CANDIDATE], by_role.get(Role.REFERENCE))),
             undecided=undecided(by_role[Role.CANDIDATE]),
             executed=frozenset(_units(spans)),

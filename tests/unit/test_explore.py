@@ -324,3 +324,21 @@ def test_what_was_found_is_told():
         "1 found in 6.12",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("undecided", "invalid", "number", "decides"),
+    [({}, 0, 10, True), ({"hang": 6}, 0, 10, False), ({}, 6, 10, False), ({}, 0, 0, False)],
+)
+def test_where_most_was_not_judged_nothing_is_decided(undecided, invalid, number, decides):
+    found = Exploration(
+        **{"kernel": "6.12", "machine": "aarch64-tcg", "seed": 1, "corpus": 1, "reached": 0},
+        **{"size": 0, "near": (), "entered": (), "discoveries": (), "seconds": 1.0},
+        examples=number,
+        invalid=invalid,
+        undecided=undecided,
+    )
+    assert found.decides is decides
+    out = io.StringIO()
+    show(Console(file=out, width=200), found, "folder")
+    assert ("no verdict: most was not judged" in out.getvalue()) is not decides
