@@ -55,3 +55,12 @@ def test_an_answer_is_that_of_a_kernel(observe):
     assert "refused with EINVAL, not taken" in fault(
         "kernel.calls", observe(refused, scenario=RINGS)
     )
+
+
+def test_what_nobody_knows_is_answered_as_the_reference_does(observe):
+    refused, taken = _said("enable nobody", EINVAL), _said("enable nobody", 0)
+    mine, theirs = observe(refused, scenario=CALLS), observe(taken, scenario=CALLS)
+    said = fault("kernel.calls", mine, theirs)
+    assert said == "enable nobody: refused with EINVAL, by the reference taken"
+    assert judge("kernel.calls", mine, mine).status is Status.PASS
+    assert judge("kernel.calls", mine).status is Status.PASS
