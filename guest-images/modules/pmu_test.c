@@ -6,7 +6,8 @@
  * counters as are asked for.  They count two things: "clock", nanoseconds, and
  * "work", what is written to the PMU's attribute of that name on the same CPU.
  * An overflow of a work event comes within the write that makes it, that of a
- * clock event with a timer.
+ * clock event with a timer.  With an AUX buffer there is "trace" as well, which
+ * writes a word into it for each unit of work: its count until then.
  *
  * The attributes fail_* make a callback fail: a number N the Nth call from now,
  * once.  Their calls are logged by pmu_observer, which finds a PMU by the
@@ -22,6 +23,7 @@
 #include <linux/percpu.h>
 #include <linux/perf_event.h>
 #include <linux/sched/task_stack.h>
+#include <linux/slab.h>
 #include <linux/sysfs.h>
 #include <linux/timekeeping.h>
 
@@ -49,14 +51,30 @@ PER_PMU(uncore, "1: one for all CPUs, read through the one in its cpumask");
 PER_PMU(interrupt, "1: overflows interrupt, so that events may sample");
 PER_PMU(exclusive, "1: PERF_PMU_CAP_EXCLUSIVE");
 PER_PMU(no_exclude, "1: PERF_PMU_CAP_NO_EXCLUDE; else exclude_* is taken and does nothing");
+PER_PMU(aux, "1: it traces work into an AUX buffer; PERF_PMU_CAP_ITRACE");
 
-enum what { CLOCK = 1, WORK = 2 };
+enum what { CLOCK = 1, WORK = 2, TRACE = 3 };
 
 enum failing { FAIL_EVENT_INIT, FAIL_ADD, FAIL_START, FAIL_COMMIT, FAILINGS };
+
+/* What a trace is written to, as setup_aux() is given it. */
+struct trace_buffer {
+	bool overwrite;
+	size_t size;
+	void *pages[];
+};
+
+#define TRACE_WORD	sizeof(u64)
+/* Where each stretch of a trace begins: tracers have such rules. */
+#define TRACE_ALIGNMENT	64
 
 struct counter {
 	struct perf_event *event;
 	struct hrtimer timer;
+	/* A stretch of a trace, between perf_aux_output_begin() and _end(); NULL when there is none. */
+	struct trace_buffer *trace;
+	struct perf_output_handle handle;
+	size_t written;
 };
 
 /* What a PMU has of each CPU; an uncore PMU's work is that of all CPUs. */
@@ -81,8 +99,8 @@ static struct test_pmu * const pmus[MAX_PMUS] = { &test0, &test1, &test2, &test3
 static const char * const names[MAX_PMUS] = { "test0", "test1", "test2", "test3" };
 
 /* The kernel's own, which it does not export. */
-static int (*overflow)(struct perf_event *event, struct perf_sample_data *data,
-		       struct pt_regs *regs);
+static typeof(perf_event_overflow) *overflow;
+static typeof(perf_output_copy_aux) *copy_aux;
 
 static struct test_pmu *test_pmu_of(struct pmu *pmu)
 {
@@ -113,9 +131,12 @@ static u64 value_now(struct perf_event *event)
 
 static void update(struct perf_event *event)
 {
-	u64 now = value_now(event);
-	u64 delta = now - local64_xchg(&event->hw.prev_count, now);
+	u64 now, delta;
 
+	if (event->attr.config == TRACE)
+		return;		/* each of its words is counted as it is written */
+	now = value_now(event);
+	delta = now - local64_xchg(&event->hw.prev_count, now);
 	local64_add(delta, &event->count);
 	local64_sub(delta, &event->hw.period_left);
 }
@@ -142,9 +163,14 @@ static bool is_stopped(struct perf_event *event)
 	return event->hw.state & PERF_HES_STOPPED;
 }
 
+static struct counter *counter_of(struct perf_event *event)
+{
+	return &here(test_pmu_of(event->pmu))->counters[event->hw.idx];
+}
+
 static struct hrtimer *timer_of(struct perf_event *event)
 {
-	return &here(test_pmu_of(event->pmu))->counters[event->hw.idx].timer;
+	return &counter_of(event)->timer;
 }
 
 static ktime_t timer_ns(s64 left)
@@ -152,11 +178,122 @@ static ktime_t timer_ns(s64 left)
 	return ns_to_ktime(max_t(s64, left, SHORTEST_NS));
 }
 
+/* --- traces --------------------------------------------------------------- */
+
+static void *test_setup_aux(struct perf_event *event, void **pages, int number, bool overwrite)
+{
+	struct trace_buffer *buffer = kmalloc(struct_size(buffer, pages, number), GFP_KERNEL);
+
+	if (!buffer)
+		return NULL;
+	buffer->overwrite = overwrite;
+	buffer->size = number * PAGE_SIZE;
+	memcpy(buffer->pages, pages, number * sizeof(*pages));
+	return buffer;
+}
+
+static void test_free_aux(void *buffer)
+{
+	kfree(buffer);
+}
+
+/* False where there is no buffer, or no room in it: then the kernel disables the event. */
+static bool begin_trace(struct perf_event *event)
+{
+	struct counter *counter = counter_of(event);
+	struct perf_output_handle *handle = &counter->handle;
+	size_t beyond;
+
+	counter->trace = perf_aux_output_begin(handle, event);
+	if (!counter->trace)
+		return false;
+	counter->written = 0;
+	beyond = handle->head % TRACE_ALIGNMENT;
+	if (beyond && !counter->trace->overwrite)
+		perf_aux_output_skip(handle, TRACE_ALIGNMENT - beyond);
+	return true;
+}
+
+static void end_trace(struct perf_event *event)
+{
+	struct counter *counter = counter_of(event);
+
+	if (!counter->trace)
+		return;
+	/* Of a buffer that is written over, the driver says where it is. */
+	if (counter->trace->overwrite)
+		counter->handle.head += counter->written;
+	counter->trace = NULL;
+	perf_aux_output_end(&counter->handle, counter->written);
+}
+
+static void write_word(struct counter *counter, u64 word)
+{
+	struct trace_buffer *buffer = counter->trace;
+	size_t place = (counter->handle.head + counter->written) % buffer->size;
+
+	*(u64 *)(buffer->pages[place / PAGE_SIZE] + place % PAGE_SIZE) = word;
+	counter->written += TRACE_WORD;
+}
+
+/* As a tracer interrupts: where the buffer is full, and where its reader wants to know. */
+static void trace_word(struct perf_event *event)
+{
+	struct counter *counter = counter_of(event);
+	struct perf_output_handle *handle = &counter->handle;
+
+	if (counter->trace->overwrite) {
+		write_word(counter, local64_read(&event->count));
+		local64_inc(&event->count);
+		return;
+	}
+	if (counter->written + TRACE_WORD > handle->size) {
+		perf_aux_output_flag(handle, PERF_AUX_FLAG_TRUNCATED);
+		end_trace(event);
+		return;
+	}
+	write_word(counter, local64_read(&event->count));
+	local64_inc(&event->count);
+	if (handle->head + counter->written >= handle->wakeup) {
+		end_trace(event);
+		begin_trace(event);
+	}
+}
+
+/* All traces of a CPU go on for so many units. */
+static void trace(struct test_pmu *test, u64 work)
+{
+	for (unsigned int idx = 0; idx < test->counters; idx++) {
+		struct counter *counter = &here(test)->counters[idx];
+
+		for (u64 unit = 0; unit < work && counter->trace; unit++)
+			trace_word(counter->event);
+	}
+}
+
+/* The newest bytes of a trace, into a sample of another event (PERF_SAMPLE_AUX). */
+static long test_snapshot_aux(struct perf_event *event, struct perf_output_handle *sample,
+			      unsigned long size)
+{
+	struct counter *counter = counter_of(event);
+	size_t end;
+
+	if (!counter->trace)
+		return 0;
+	end = counter->handle.head + counter->written;
+	size = min3(size, (unsigned long)end, (unsigned long)counter->trace->size);
+	return size ? copy_aux(&counter->handle, sample, end - size, end) : 0;
+}
+
+/* --- callbacks ------------------------------------------------------------ */
+
 static void test_start(struct perf_event *event, int flags)
 {
 	struct hw_perf_event *hwc = &event->hw;
 
 	if (!is_stopped(event) || fails(test_pmu_of(event->pmu), FAIL_START))
+		return;
+	if (event->attr.config == TRACE && !begin_trace(event))
 		return;
 	hwc->state = 0;
 	local64_set(&hwc->prev_count, value_now(event));
@@ -176,6 +313,8 @@ static void test_stop(struct perf_event *event, int flags)
 	/* Its own handler may be what calls: there it ends by itself. */
 	if (is_sampling_event(event) && event->attr.config == CLOCK)
 		hrtimer_try_to_cancel(timer_of(event));
+	if (event->attr.config == TRACE)
+		end_trace(event);
 	update(event);
 	event->hw.state = PERF_HES_STOPPED | PERF_HES_UPTODATE;
 	perf_event_update_userpage(event);
@@ -259,6 +398,7 @@ static void do_work(struct test_pmu *test, u64 work)
 
 		here(test)->work += part;
 		work -= part;
+		trace(test, part);
 		while ((event = next_sampling(test, &place)))
 			check_overflow(event, task_pt_regs(current));
 	}
@@ -344,7 +484,9 @@ static int test_event_init(struct perf_event *event)
 		return -ENOENT;
 	if (fails(test, FAIL_EVENT_INIT))
 		return -EBUSY;
-	if (event->attr.config != CLOCK && event->attr.config != WORK)
+	if (event->attr.config < CLOCK || event->attr.config > TRACE)
+		return -EINVAL;
+	if (event->attr.config == TRACE && (!event->pmu->setup_aux || is_sampling_event(event)))
 		return -EINVAL;
 	if (!group_fits(event))
 		return -EINVAL;
@@ -367,12 +509,27 @@ static struct test_pmu *test_pmu_of_device(struct device *device)
 PMU_FORMAT_ATTR(event, "config:0-7");
 PMU_EVENT_ATTR_STRING(clock, clock_attr, "event=0x01");
 PMU_EVENT_ATTR_STRING(work, work_attr, "event=0x02");
+PMU_EVENT_ATTR_STRING(trace, trace_attr, "event=0x03");
 
 static struct attribute *format_attributes[] = { &format_attr_event.attr, NULL };
 static const struct attribute_group format_group = { .name = "format", .attrs = format_attributes };
 
-static struct attribute *event_attributes[] = { &clock_attr.attr.attr, &work_attr.attr.attr, NULL };
-static const struct attribute_group event_group = { .name = "events", .attrs = event_attributes };
+static struct attribute *event_attributes[] = {
+	&clock_attr.attr.attr, &work_attr.attr.attr, &trace_attr.attr.attr, NULL,
+};
+
+static umode_t event_mode(struct kobject *kobject, struct attribute *attribute, int place)
+{
+	struct test_pmu *test = test_pmu_of_device(kobj_to_dev(kobject));
+
+	return attribute == &trace_attr.attr.attr && !test->pmu.setup_aux ? 0 : attribute->mode;
+}
+
+static const struct attribute_group event_group = {
+	.name = "events",
+	.attrs = event_attributes,
+	.is_visible = event_mode,
+};
 
 static ssize_t cpumask_show(struct device *device, struct device_attribute *attribute, char *text)
 {
@@ -478,23 +635,23 @@ static int cpu_offline(unsigned int cpu)
 
 /* --- the module ----------------------------------------------------------- */
 
-static int find_overflow(void)
+/* Where a function of the kernel's is; NULL where it has none of that name. */
+static void *find(const char *name)
 {
-	struct kprobe probe = { .symbol_name = "perf_event_overflow" };
-	int ret = register_kprobe(&probe);
+	struct kprobe probe = { .symbol_name = name };
 
-	if (ret)
-		return ret;
-	overflow = (void *)probe.addr;
+	if (register_kprobe(&probe))
+		return NULL;
 	unregister_kprobe(&probe);
-	return 0;
+	return probe.addr;
 }
 
 static int capabilities_of(int place)
 {
 	return (interrupt[place] ? 0 : PERF_PMU_CAP_NO_INTERRUPT) |
 	       (exclusive[place] ? PERF_PMU_CAP_EXCLUSIVE : 0) |
-	       (no_exclude[place] ? PERF_PMU_CAP_NO_EXCLUDE : 0);
+	       (no_exclude[place] ? PERF_PMU_CAP_NO_EXCLUDE : 0) |
+	       (aux[place] ? PERF_PMU_CAP_ITRACE : 0);
 }
 
 static int register_pmu(int place)
@@ -538,6 +695,11 @@ static int register_pmu(int place)
 		.cancel_txn = test_cancel_txn,
 		.event_idx = test_event_idx,
 	};
+	if (aux[place] && !uncore[place]) {
+		test->pmu.setup_aux = test_setup_aux;
+		test->pmu.free_aux = test_free_aux;
+		test->pmu.snapshot_aux = test_snapshot_aux;
+	}
 	ret = perf_pmu_register(&test->pmu, names[place], -1);
 	test->registered = !ret;
 	return ret;
@@ -554,8 +716,12 @@ static void unregister_all(void)
 
 static int __init pmu_test_init(void)
 {
-	int ret = find_overflow();
+	int ret = 0;
 
+	overflow = find("perf_event_overflow");
+	copy_aux = find("perf_output_copy_aux");
+	if (!overflow || !copy_aux)
+		return -ENOENT;
 	for (int i = 0; !ret && i < number; i++)
 		ret = register_pmu(i);
 	if (!ret)

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "arch.h"
+#include "aux.h"
 #include "perf.h"
 #include "pmu.h"
 #include "record.h"
@@ -114,7 +115,7 @@ static void note_trap(int number, siginfo_t *info, void *context)
 
 static void expect_traps(void)
 {
-	struct sigaction action = { .sa_sigaction = note_trap, .sa_flags = SA_SIGINFO };
+	struct sigaction action = { .sa_sigaction = note_trap, .sa_flags = SA_SIGINFO | SA_RESTART };
 
 	if (sigaction(SIGTRAP, &action, NULL))
 		record_die("sigaction");
@@ -123,7 +124,7 @@ static void expect_traps(void)
 /* Have each overflow of an event deliver a signal, which says what it was. */
 static void ask_for_signals(const struct counter *counter)
 {
-	struct sigaction action = { .sa_sigaction = note_signal, .sa_flags = SA_SIGINFO };
+	struct sigaction action = { .sa_sigaction = note_signal, .sa_flags = SA_SIGINFO | SA_RESTART };
 
 	if (sigaction(SIGRTMIN, &action, NULL) ||
 	    fcntl(counter->fd, F_SETOWN, getpid()) ||
@@ -336,6 +337,8 @@ static void open_event(int number)
 		close(scope.cgroup);
 	if (has_ring(&spec->attr))
 		map_counter(counter, spec->ring ? spec->ring : RING_PAGES);
+	if (spec->aux)
+		map_aux(counter, spec->aux, spec->overwrite);
 	else if (spec->watched || spec->paged)
 		map_counter(counter, 0);
 	if (spec->signals)

@@ -13,12 +13,12 @@
 #include <unistd.h>
 
 #include "arch.h"
+#include "aux.h"
 #include "perf.h"
 #include "record.h"
 #include "sample.h"
 #include "sideband.h"
 
-#define PAGE_SIZE	4096
 #define MAX_ENTRY	4096	/* bytes of a record in a ring */
 
 uint64_t monotonic_ns(void)
@@ -70,6 +70,7 @@ void set_sampling(struct perf_event_attr *attr)
 	attr->sample_type &= MORE_IN_SAMPLES;
 	attr->sample_type |= PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_TID | PERF_SAMPLE_TIME |
 			     PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU;
+	attr->sample_id_all = 1;
 	if (tells_period(attr))
 		attr->sample_type |= PERF_SAMPLE_PERIOD;
 	/* Before 6.13 the kernel refuses values of inherited events in samples. */
@@ -79,8 +80,7 @@ void set_sampling(struct perf_event_attr *attr)
 
 bool has_ring(const struct perf_event_attr *attr)
 {
-	return attr->sample_period || attr->inherit_stat || attr->mmap || attr->comm ||
-	       attr->task || attr->context_switch;
+	return attr->sample_period || attr->inherit_stat || attr->sample_id_all;
 }
 
 static void announce(const struct counter *counter, const struct scope *scope,
@@ -163,6 +163,7 @@ bool try_map(const struct counter *counter, size_t pages)
 
 void unmap_counter(struct counter *counter)
 {
+	unmap_aux(counter);
 	munmap(counter->page, counter->mapped);
 	counter->page = NULL;
 }
@@ -390,7 +391,7 @@ static void record_ended(const struct counter *counter, const struct ended *ende
 	       group_json(&ended->values, counts, sizeof(counts)));
 }
 
-static void record_ring_entry(const struct counter *counter, const union ring_record *entry)
+static void record_ring_entry(struct counter *counter, const union ring_record *entry)
 {
 	switch (entry->header.type) {
 	case PERF_RECORD_SAMPLE:
@@ -409,6 +410,9 @@ static void record_ring_entry(const struct counter *counter, const union ring_re
 	case PERF_RECORD_LOST:
 		record("{\"kind\":\"lost\",\"id\":%" PRIu64 ",\"lost\":%" PRIu64 "}",
 		       entry->lost.id, entry->lost.lost);
+		break;
+	case PERF_RECORD_AUX:
+		record_aux(counter, &entry->header);
 		break;
 	default:
 		record_sideband(&entry->header);
@@ -472,4 +476,5 @@ void drain_ring(struct counter *counter)
 		tail += size;
 	}
 	__atomic_store_n(&page->data_tail, tail, __ATOMIC_RELEASE);
+	leave_aux(counter);
 }

@@ -9,10 +9,16 @@
 #include <sys/types.h>
 
 #define MAX_GROUP	16
+#define PAGE_SIZE	4096
 
 /* What samples are asked for beside what set_sampling() asks for always; see sample.c. */
 #define MORE_IN_SAMPLES	(PERF_SAMPLE_IP | PERF_SAMPLE_ADDR | PERF_SAMPLE_CALLCHAIN | \
-			 PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER)
+			 PERF_SAMPLE_RAW | PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER | \
+			 ACCESS_HINTS | PERF_SAMPLE_REGS_INTR | PERF_SAMPLE_PHYS_ADDR | \
+			 PERF_SAMPLE_CGROUP | PERF_SAMPLE_DATA_PAGE_SIZE | \
+			 PERF_SAMPLE_CODE_PAGE_SIZE | PERF_SAMPLE_AUX)
+/* What hardware may know of an access: nothing, of events that are none of its. */
+#define ACCESS_HINTS	(PERF_SAMPLE_WEIGHT | PERF_SAMPLE_DATA_SRC | PERF_SAMPLE_TRANSACTION)
 
 /* What an event is bound to. */
 struct scope {
@@ -31,6 +37,10 @@ struct counter {
 	struct perf_event_attr attr;
 	struct perf_event_mmap_page *page;
 	size_t mapped;		/* bytes at page */
+	void *aux;		/* an AUX buffer, and how far it was read; see aux.h */
+	size_t aux_size;
+	uint64_t aux_read;
+	bool aux_overwrite;
 	uint64_t index;		/* last index seen in the page */
 	long switches;		/* context switches at that look */
 	bool refused;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "aux.h"
 #include "perf.h"
 #include "record.h"
 #include "sample.h"
@@ -70,23 +71,83 @@ static uint64_t take_stack(struct position *position)
 	return take(position);
 }
 
-/* What is beside that of all samples, as further JSON fields. */
-static void take_more(const struct counter *counter, struct position *position,
-		      char *text, size_t size)
+/* How many bytes a tracepoint told; with their number, a u32, they fill whole words. */
+static uint64_t take_raw(struct position *position)
 {
-	uint64_t type = counter->attr.sample_type;
-	size_t used = 0;
+	uint64_t size = (uint32_t)take(position);
 
-	text[0] = '\0';
+	skip(position, (size + sizeof(uint32_t)) / 8 - 1);
+	return size;
+}
+
+/* ,"aux":[...] as trace_words() has them. */
+static void take_aux(struct position *position, char *text, size_t size)
+{
+	uint64_t number = take(position) / 8;
+	struct trace_words words = { 0 };
+
+	if (number <= (uint64_t)(position->end - position->next))
+		words = trace_words(position->next, number);
+	skip(position, number);
+	snprintf(text, size, ",\"aux\":[%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "]",
+		 words.number, words.first, words.last, words.breaks);
+}
+
+/* Further fields, each a number or two that a name stands before. */
+struct text {
+	char *next;
+	size_t room;
+};
+
+static void add(struct text *text, const char *name, uint64_t value)
+{
+	size_t used = snprintf(text->next, text->room, ",\"%s\":%" PRIu64, name, value);
+
+	if (used >= text->room)
+		record_die("a sample with too much in it");
+	text->next += used;
+	text->room -= used;
+}
+
+/* What is beside that of all samples, as further JSON fields, in the order that
+ * perf_output_sample() in kernel/events/core.c has them. */
+static void take_more(const struct counter *counter, struct position *position,
+		      char *place, size_t size)
+{
+	const struct perf_event_attr *attr = &counter->attr;
+	uint64_t type = attr->sample_type;
+	struct text text = { place, size };
+
+	place[0] = '\0';
 	if (type & PERF_SAMPLE_CALLCHAIN) {
-		take_chain(position, text, size);
-		used = strlen(text);
+		take_chain(position, place, size);
+		text.next += strlen(place);
+		text.room -= strlen(place);
 	}
+	if (type & PERF_SAMPLE_RAW)
+		add(&text, "raw", take_raw(position));
 	if (type & PERF_SAMPLE_REGS_USER)
-		used += snprintf(text + used, size - used, ",\"registers\":%" PRIu64,
-				 take_registers(position, counter->attr.sample_regs_user));
+		add(&text, "registers", take_registers(position, attr->sample_regs_user));
 	if (type & PERF_SAMPLE_STACK_USER)
-		snprintf(text + used, size - used, ",\"stack\":%" PRIu64, take_stack(position));
+		add(&text, "stack", take_stack(position));
+	if (type & PERF_SAMPLE_WEIGHT)
+		add(&text, "weight", take(position));
+	if (type & PERF_SAMPLE_DATA_SRC)
+		add(&text, "source", take(position));
+	if (type & PERF_SAMPLE_TRANSACTION)
+		add(&text, "transaction", take(position));
+	if (type & PERF_SAMPLE_REGS_INTR)
+		add(&text, "interrupted", take_registers(position, attr->sample_regs_intr));
+	if (type & PERF_SAMPLE_PHYS_ADDR)
+		add(&text, "physical", take(position));
+	if (type & PERF_SAMPLE_CGROUP)
+		add(&text, "cgroup", take(position));
+	if (type & PERF_SAMPLE_DATA_PAGE_SIZE)
+		add(&text, "data_page", take(position));
+	if (type & PERF_SAMPLE_CODE_PAGE_SIZE)
+		add(&text, "code_page", take(position));
+	if (type & PERF_SAMPLE_AUX)
+		take_aux(position, text.next, text.room);
 }
 
 void record_sample(const struct counter *counter, const struct perf_event_header *entry)

@@ -126,25 +126,50 @@ static void set_records(struct perf_event_attr *attr, char *names)
 	}
 }
 
-/* What samples are to have more: ip,address,chain,registers,stack. */
+#define SOME_REGISTERS	0xff
+#define SOME_BYTES	256
+
+static const struct {
+	const char *name;
+	uint64_t type;
+} parts[] = {
+	{ "ip", PERF_SAMPLE_IP },
+	{ "address", PERF_SAMPLE_ADDR },
+	{ "chain", PERF_SAMPLE_CALLCHAIN },
+	{ "raw", PERF_SAMPLE_RAW },
+	{ "registers", PERF_SAMPLE_REGS_USER },
+	{ "stack", PERF_SAMPLE_STACK_USER },
+	{ "hints", ACCESS_HINTS },
+	{ "interrupted", PERF_SAMPLE_REGS_INTR },
+	{ "physical", PERF_SAMPLE_PHYS_ADDR },
+	{ "cgroup", PERF_SAMPLE_CGROUP },
+	{ "pages", PERF_SAMPLE_DATA_PAGE_SIZE | PERF_SAMPLE_CODE_PAGE_SIZE },
+	{ "aux", PERF_SAMPLE_AUX },
+};
+
+static uint64_t part_of_sample(const char *name)
+{
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (!strcmp(name, parts[i].name))
+			return parts[i].type;
+	record_die("script: unknown part of a sample");
+}
+
+/* What samples are to have more: ip,address,... */
 static void set_sample(struct perf_event_attr *attr, char *names)
 {
 	char *position, *name = strtok_r(names, ",", &position);
 
-	for (; name; name = strtok_r(NULL, ",", &position)) {
-		if (!strcmp(name, "ip"))
-			attr->sample_type |= PERF_SAMPLE_IP;
-		else if (!strcmp(name, "address"))
-			attr->sample_type |= PERF_SAMPLE_ADDR;
-		else if (!strcmp(name, "chain"))
-			attr->sample_type |= PERF_SAMPLE_CALLCHAIN;
-		else if (!strcmp(name, "registers"))
-			attr->sample_type |= PERF_SAMPLE_REGS_USER, attr->sample_regs_user = 0xff;
-		else if (!strcmp(name, "stack"))
-			attr->sample_type |= PERF_SAMPLE_STACK_USER, attr->sample_stack_user = 256;
-		else
-			record_die("script: unknown part of a sample");
-	}
+	for (; name; name = strtok_r(NULL, ",", &position))
+		attr->sample_type |= part_of_sample(name);
+	if (attr->sample_type & PERF_SAMPLE_REGS_USER)
+		attr->sample_regs_user = SOME_REGISTERS;
+	if (attr->sample_type & PERF_SAMPLE_REGS_INTR)
+		attr->sample_regs_intr = SOME_REGISTERS;
+	if (attr->sample_type & PERF_SAMPLE_STACK_USER)
+		attr->sample_stack_user = SOME_BYTES;
+	if (attr->sample_type & PERF_SAMPLE_AUX)
+		attr->aux_sample_size = SOME_BYTES;
 }
 
 static void set_key(struct event_spec *event, const char *key, char *value)
@@ -158,6 +183,10 @@ static void set_key(struct event_spec *event, const char *key, char *value)
 		event->flags = number;
 	else if (!strcmp(key, "ring"))
 		event->ring = number;
+	else if (!strcmp(key, "aux"))
+		event->aux = number, attr->sample_id_all = 1;
+	else if (!strcmp(key, "overwrite"))
+		event->overwrite = number;
 	else if (!strcmp(key, "records"))
 		set_records(attr, value);
 	else if (!strcmp(key, "sample"))

@@ -28,6 +28,8 @@ struct event_spec {
 	struct perf_event_attr attr;
 	unsigned long flags;	/* of perf_event_open(2), beside what the scope takes */
 	size_t ring;		/* pages; what finds no room there is lost, and may be */
+	size_t aux;		/* pages of an AUX buffer, which is written over or not */
+	bool overwrite;
 	bool late;		/* a step opens it */
 	bool may_be_refused;
 	bool watched;		/* user space may read the counter, and sees its index */

@@ -8,14 +8,6 @@
 #include "record.h"
 #include "sideband.h"
 
-/* What stands behind each record with sample_id_all, as set_sampling() asks for it. */
-struct sample_id {
-	uint32_t pid, tid;
-	uint64_t time, stream;
-	uint32_t cpu, reserved;
-	uint64_t identifier;
-};
-
 /* What some of them begin with. */
 struct of_task {
 	uint32_t pid, parent_pid, tid, parent_tid;
@@ -33,6 +25,7 @@ static const struct {
 	{ PERF_RECORD_SWITCH, "switch", 0 },
 	{ PERF_RECORD_SWITCH_CPU_WIDE, "switch-cpu", 0 },
 	{ PERF_RECORD_LOST_SAMPLES, "lost-samples", 0 },
+	{ PERF_RECORD_ITRACE_START, "trace-begins", 0 },
 };
 
 /* Letters and the like; what JSON would have quoted is a dot. */
@@ -73,6 +66,7 @@ void record_sideband(const struct perf_event_header *entry)
 	case PERF_RECORD_MMAP:
 	case PERF_RECORD_COMM:
 	case PERF_RECORD_SWITCH_CPU_WIDE:
+	case PERF_RECORD_ITRACE_START:
 		memcpy(&task.pid, body, sizeof(task.pid));
 		memcpy(&task.tid, body + sizeof(task.pid), sizeof(task.tid));
 		break;

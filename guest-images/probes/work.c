@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,11 +15,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "perf.h"
 #include "record.h"
 #include "script.h"
 #include "work.h"
 
-#define PAGE_SIZE	4096
 #define MOST_RANDOM	(8 << 20)
 #define CGROUPS		"/sys/fs/cgroup"
 
@@ -139,9 +140,16 @@ int open_cgroup(const char *name)
 
 void join_cgroup(const char *name)
 {
+	struct stat folder;
 	char path[128];
 
 	make_cgroup(name, path, sizeof(path));
+	if (stat(path, &folder))
+		record_die(path);
+	/* The inode's number is the cgroup's id: cgroup_id() in include/linux/cgroup.h. */
+	record("{\"kind\":\"cgroup\",\"name\":\"%s\",\"id\":%" PRIu64 ",\"tid\":%ld,"
+	       "\"time\":%" PRIu64 "}",
+	       name, (uint64_t)folder.st_ino, syscall(SYS_gettid), monotonic_ns());
 	strncat(path, "/cgroup.procs", sizeof(path) - strlen(path) - 1);
 	write_text(path, "0");
 }

@@ -28,13 +28,13 @@ VM_MAIN = "vm/main.c"
 # Each probe's sources, the first one naming it; all are static programs.
 PROBES = {
     "channel": ("channel.c", "record.c"),
-    "cost": ("cost.c", "perf.c", "sample.c", "sideband.c", "record.c"),
+    "cost": ("cost.c", "perf.c", "sample.c", "sideband.c", "aux.c", "record.c"),
     "drive": (
         *("drive.c", "script.c", "pmu.c", "vm.c", "work.c"),
-        *("perf.c", "sample.c", "sideband.c", "record.c"),
+        *("perf.c", "sample.c", "sideband.c", "aux.c", "record.c"),
     ),
-    "phases": ("phases.c", "vm.c", "perf.c", "sample.c", "sideband.c", "record.c"),
-    "reproduce": ("reproduce.c", "perf.c", "sample.c", "sideband.c", "record.c"),
+    "phases": ("phases.c", "vm.c", "perf.c", "sample.c", "sideband.c", "aux.c", "record.c"),
+    "reproduce": ("reproduce.c", "perf.c", "sample.c", "sideband.c", "aux.c", "record.c"),
 }
 # What every guest is set to, but one of a person's own program.  An emulated interrupt takes
 # its time, for which perf_sample_event_took() would lower the allowed sample rate.

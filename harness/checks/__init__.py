@@ -4,6 +4,7 @@
 from harness.checks import (
     account,
     agreement,
+    aux,
     belonging,
     buffer,
     calls,
@@ -49,6 +50,7 @@ _FAMILIES = (
     overflow,
     throttling,
     buffer,
+    aux,
     contents,
     sideband,
     rotation,

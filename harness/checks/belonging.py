@@ -9,6 +9,7 @@ from what perf_event_open(2) was asked: a CPU's, a task's and its children's, a 
 from dataclasses import dataclass
 from itertools import pairwise
 
+from harness.checks.aux import stretches
 from harness.checks.base import (
     FEW,
     Check,
@@ -21,6 +22,7 @@ from harness.checks.base import (
 )
 from harness.checks.points import samples
 from harness.checks.presence import Presence, Window
+from harness.guest.aux_records import TRUNCATED
 from harness.guest.pmu_records import EndOfFile
 from harness.guest.records import Ended, Event, Phase, Read, TaskStart
 from harness.model import Verdict
@@ -167,13 +169,29 @@ def _births(tasks: Tasks, job: Job) -> list[tuple[str, tuple[str, int]]]:
     return [(child[0], parent) for child, parent in pairwise(line)]
 
 
+def _traced(presence: Presence, event: Event, window: Window) -> bool | None:
+    """False for work behind the end of a trace, for want of room; None where that is in it.
+
+    The kernel disables the event then (perf_aux_output_end()), until somebody enables it.
+    """
+    ends = [aux.time for aux in stretches(presence.records, event) if aux.flags & TRUNCATED]
+    ends = [time for time in ends if time <= window.end]
+    again = [when.begin for words, when in presence.orders if words == ("enable", event.name)]
+    if not ends or any(ends[-1] < time <= window.begin for time in again):
+        return True
+    return False if ends[-1] < window.begin else None
+
+
 def _counted(presence: Presence, tasks: Tasks, event: Event, job: Job) -> tuple[int, int]:
     """(least, most) that an event may count of some work."""
     mine = _concerns(presence, tasks, event, job)
     enabled = presence.enabled(event.id, job.window)
     if mine is False or enabled is False:
         return 0, 0
-    unsure = mine is None or enabled is None
+    traced = _traced(presence, event, job.window)
+    if traced is False:
+        return 0, 0
+    unsure = mine is None or enabled is None or traced is None
     there: bool | None = True
     if job.pmu in presence.full:
         uncore = presence.observation.scenario.pmus[job.pmu].uncore
@@ -299,7 +317,7 @@ def judge_work(observation: Observation, _: Observation | None) -> Verdict:
     done = jobs(observation)
     judged, faults = _wrong_ends(presence, done)
     for event in presence.events.values():
-        if presence.specs[event.id].counts != "work":
+        if presence.specs[event.id].counts not in ("work", "trace"):
             continue
         number, fault = _wrong_counts(presence, event, done)
         judged += number

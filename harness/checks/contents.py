@@ -15,7 +15,8 @@ from harness.checks.base import (
     verdict,
 )
 from harness.checks.points import events
-from harness.guest.pmu_records import Answered
+from harness.guest.aux_records import WORD
+from harness.guest.pmu_records import Answered, Cgroup
 from harness.guest.records import Event, Read, Sample, Signals
 from harness.model import Status, Verdict
 
@@ -28,7 +29,14 @@ _SOFTWARE, _BREAKPOINT = 1, 5
 _CONTEXTS = {1: 2**64 - 128, 2: 2**64 - 512}
 _USER = 2
 # What guest-images/probes/script.c asks for.
-_REGISTERS, _STACK = 8, 256
+_REGISTERS, _STACK, _TRACED = 8, 256, 256
+_PAGE = 4096
+# The id of the cgroup that has all tasks in the beginning (cgroup_id()).
+_ROOT = 1
+# What every tracepoint has: struct trace_entry in include/linux/trace_events.h.
+_TRACE_ENTRY = 8
+# PERF_MEM_NA in include/linux/perf_event.h, without what later kernels have more.
+_NO_SOURCE = 0x5080021
 
 
 def _place(sample: Sample, wanted: tuple[str, ...]) -> str:
@@ -47,11 +55,56 @@ def _place(sample: Sample, wanted: tuple[str, ...]) -> str:
 
 def _dump(sample: Sample, wanted: tuple[str, ...]) -> str:
     """What is wrong with the registers or the stack of a task in a sample."""
-    if "registers" in wanted and sample.registers != _REGISTERS:
-        return f"has {sample.registers} registers, not {_REGISTERS}"
+    for part, number in (("registers", sample.registers), ("interrupted", sample.interrupted)):
+        if part in wanted and number != _REGISTERS:
+            return f"has {number} registers, not {_REGISTERS}"
     if "stack" in wanted and not 0 < sample.stack <= _STACK:
         return f"has {sample.stack} bytes of the stack, not up to {_STACK}"
     return ""
+
+
+def _memory(sample: Sample, wanted: tuple[str, ...]) -> str:
+    """What is wrong with what a sample says of the memory that was touched, in user space.
+
+    perf_virt_to_phys() and perf_get_page_size() in kernel/events/core.c.
+    """
+    inside = _PAGE - 1
+    if "physical" in wanted and (
+        not sample.physical or sample.physical & inside != sample.address & inside
+    ):
+        return f"has the physical address {sample.physical:#x} of {sample.address:#x}"
+    pages = (sample.data_page, *((sample.code_page,) if sample.mode == _USER else ()))
+    if "pages" in wanted and set(pages) != {_PAGE}:
+        return f"is of pages of {' and '.join(map(str, pages))} bytes, not of {_PAGE}"
+    return ""
+
+
+def _beside(sample: Sample, wanted: tuple[str, ...]) -> str:
+    """What is wrong with what the event's own PMU, or another event of the group, has to say."""
+    hints = (sample.weight, sample.transaction, sample.source & _NO_SOURCE)
+    if "hints" in wanted and hints != (0, 0, _NO_SOURCE):
+        return f"knows of hardware: {', '.join(map(hex, hints))}"
+    if "raw" in wanted and (sample.raw < _TRACE_ENTRY or (sample.raw + 4) % 8):
+        return f"has {sample.raw} bytes of its tracepoint"
+    whole = (_TRACED // WORD, 0)
+    if "aux" in wanted and (sample.aux.number, sample.aux.breaks) != whole:
+        return f"has {sample.aux.number} traced words, {sample.aux.breaks} out of order"
+    return ""
+
+
+def _cgroups(observation: Observation, taken: list[Sample]) -> list[str]:
+    """A sample is of the cgroup that its task joined last; of who joined none, of all tasks'."""
+    joined = sorted(observation.records.of(Cgroup), key=lambda record: record.time)
+    faults = []
+    for sample in taken:
+        before = [r.id for r in joined if r.tid == sample.tid and r.time < sample.time]
+        wanted = before[-1] if before else _ROOT
+        if sample.cgroup != wanted:
+            faults.append(
+                f"the sample at {milliseconds(sample.time)} is of cgroup {sample.cgroup}, "
+                f"not {wanted}"
+            )
+    return faults
 
 
 def _addresses(event: Event, taken: list[Sample]) -> list[str]:
@@ -64,6 +117,9 @@ def _addresses(event: Event, taken: list[Sample]) -> list[str]:
         same = sum(before >> 12 == after >> 12 for before, after in pairwise(found))
         faults += [f"{same} pages that were faulted in twice"] if same else []
     return faults
+
+
+_LOOKS = (_place, _dump, _memory, _beside)
 
 
 def judge_contents(observation: Observation, _: Observation | None) -> Verdict:
@@ -84,11 +140,13 @@ def judge_contents(observation: Observation, _: Observation | None) -> Verdict:
         judged += len(taken)
         name = named(names, event.id)
         for sample in taken:
-            wrong = _place(sample, wanted) or _dump(sample, wanted)
+            wrong = next(filter(None, (look(sample, wanted) for look in _LOOKS)), "")
             if wrong:
                 faults.append(f"{name}: the sample at {milliseconds(sample.time)} {wrong}")
         if "address" in wanted:
             faults += [f"{name}: {wrong}" for wrong in _addresses(event, taken)]
+        if "cgroup" in wanted:
+            faults += [f"{name}: {wrong}" for wrong in _cgroups(observation, taken)]
     if not judged:
         return inconclusive(CONTENTS, "no sample has more than all have", expected)
     return verdict(

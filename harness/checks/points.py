@@ -97,13 +97,26 @@ def _on_one_scale(sample: Sample, leader: int, reads: list[Read]) -> bool:
     return begin - _OPENED_NS <= sample.time - sample.enabled <= end + _OPENED_NS
 
 
+def _on_leaders_clock(sample: Sample, leader: int, own: list[Sample]) -> Sample:
+    """A sample of another member, enabled for as long as its leader was by the samples of that."""
+    if sample.id == leader or not own:
+        return sample
+    near = own[min(bisect_left(own, sample.time, key=lambda other: other.time), len(own) - 1)]
+    more = sample.time - (near.time - near.enabled) - sample.enabled
+    if abs(more) > _OPENED_NS:
+        return sample
+    times = {"enabled": sample.enabled + more, "running": sample.running + more}
+    return sample.model_copy(update=times)
+
+
 def points(observation: Observation, leader: int) -> list[Point]:
     """All reads of a group, its samples' included, in the order of its own time."""
     members = {event.id for event in groups(observation).get(leader, [])}
     found = [Point.of(read) for read in observation.records.of(Read) if read.id == leader]
     reads = [read for read in observation.records.of(Read) if read.id == leader]
+    own = samples(observation, leader)
     found += [
-        Point.of(sample)
+        Point.of(_on_leaders_clock(sample, leader, own))
         for sample in observation.records.of(Sample)
         if sample.id in members and sample.counts and _on_one_scale(sample, leader, reads)
     ]

@@ -52,6 +52,16 @@ class Attribute(Frozen):
     time: int
 
 
+class Cgroup(Frozen):
+    """The task `tid` joins a cgroup, whose id is what its samples have from then on."""
+
+    kind: Literal["cgroup"]
+    name: str
+    id: int
+    tid: int
+    time: int
+
+
 class Timers(Frozen):
     """How many of the kernel's timers that rotate events are running."""
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from harness.guest.aux_records import NO_WORDS, Aux, TraceWords
 from harness.guest.callback_records import Callback, Observer, State, with_counters
-from harness.guest.pmu_records import Answered, Attribute, EndOfFile, Page, Timers
+from harness.guest.pmu_records import Answered, Attribute, Cgroup, EndOfFile, Page, Timers
 from harness.guest.tool_records import Command, Count, Period, Subtest, Totals
 from harness.guest.trace_records import Access, Interrupt, Overflow, Rdpmc
 from harness.model import Frozen
@@ -147,7 +148,10 @@ class Sample(Frozen):
 
     `mode` is PERF_RECORD_MISC_KERNEL (1) or _USER (2); 0 of guests that did not say so yet.
     What follows is there where the event asked for it: where it was, what it touched, the first
-    entries of the call chain, how many registers and how many bytes of the stack it has.
+    entries of the call chain, how many registers and how many bytes of the stack it has; bytes of
+    a tracepoint's own; what hardware knows of an access; registers of what was interrupted; the
+    physical address of what it touched; the task's cgroup; bytes of the pages of data and code;
+    what another event of the group traced.
     """
 
     kind: Literal["sample"]
@@ -166,6 +170,16 @@ class Sample(Frozen):
     chain: tuple[int, ...] = ()
     registers: int = 0
     stack: int = 0
+    raw: int = 0
+    weight: int = 0
+    source: int = 0
+    transaction: int = 0
+    interrupted: int = 0
+    physical: int = 0
+    cgroup: int = 0
+    data_page: int = 0
+    code_page: int = 0
+    aux: TraceWords = NO_WORDS
 
 
 class Ended(Frozen):
@@ -231,7 +245,17 @@ class Sideband(Frozen):
     """
 
     kind: Literal["sideband"]
-    what: Literal["mmap", "comm", "exit", "fork", "switch", "switch-cpu", "lost-samples", "other"]
+    what: Literal[
+        "mmap",
+        "comm",
+        "exit",
+        "fork",
+        "switch",
+        "switch-cpu",
+        "lost-samples",
+        "trace-begins",
+        "other",
+    ]
     id: int
     stream: int
     pid: int
@@ -342,6 +366,7 @@ Record = Annotated[
     | Throttle
     | Lost
     | Sideband
+    | Aux
     | Polled
     | Index
     | Interruption
@@ -351,6 +376,7 @@ Record = Annotated[
     | EndOfFile
     | Page
     | Attribute
+    | Cgroup
     | Timers
     | Said
     | Reproduced

@@ -17,13 +17,19 @@ AttrField = Literal[
     "__reserved_2", "aux_sample_size", "__reserved_3", "sig_data",
 ]  # fmt: skip
 
+# What samples may have beside what they always have; likewise.
+SamplePart = Literal[
+    "ip", "address", "chain", "raw", "registers", "stack", "hints", "interrupted",
+    "physical", "cgroup", "pages", "aux",
+]  # fmt: skip
+
 
 class EventSpec(Frozen):
     """A perf event of a scenario, in the words of perf_event_open(2).
 
     `counts` is cycles, instructions, page-faults ..., raw:0x11,
     tracepoint:GROUP:NAME or breakpoint (writes of the probe's own variable).
-    With `pmu`, one of the scenario's, it is an event of that: clock or work.
+    With `pmu`, one of the scenario's, it is an event of that: clock, work or trace.
     `task` is self or one of the scenario's tasks; `copies` opens that many,
     named NAME1, NAME2, ..., or as many as take the rest of the machine's counters;
     `watched` lets user space see the counter's index
@@ -34,9 +40,10 @@ class EventSpec(Frozen):
     `records` are those of the kernel that it writes beside samples.  Its ring has `ring` pages,
     a power of two, of which what is not read in time is lost, and may be; without, so many that
     nothing is.  With `backward` the kernel writes over what is oldest; `wakeup` is
-    wakeup_events, `lost` PERF_FORMAT_LOST.  `attr` sets fields of perf_event_attr as they are
-    (`bits` adds some of those at offset 40), `flags` those of the call, where the kernel's
-    answer is the question.
+    wakeup_events, `lost` PERF_FORMAT_LOST.  Behind the ring there are `aux` pages that its PMU
+    traces into, of which with `overwrite` the newest is kept.
+    `attr` sets fields of perf_event_attr as they are (`bits` adds some of those at offset 40),
+    `flags` those of the call, where the kernel's answer is the question.
     `expect` says how kernels answer when it is opened, where that is the question.
     """
 
@@ -61,9 +68,11 @@ class EventSpec(Frozen):
     paged: bool = False
     signals: bool = False
     records: tuple[Literal["mmap", "comm", "task", "switch"], ...] = ()
-    sample: tuple[Literal["ip", "address", "chain", "registers", "stack"], ...] = ()
+    sample: tuple[SamplePart, ...] = ()
     sigtrap: bool = False
     ring: int | None = Field(default=None, ge=1)
+    aux: int | None = Field(default=None, ge=1)
+    overwrite: bool = False
     backward: bool = False
     wakeup: int | None = Field(default=None, ge=1)
     lost: bool = False
@@ -88,7 +97,7 @@ class EventSpec(Frozen):
 
 
 # What guest-images/modules/pmu_test.c counts, and how many PMUs it registers.
-PMU_EVENTS = ("clock", "work")
+PMU_EVENTS = ("clock", "work", "trace")
 PMU_NAMES = ("test0", "test1", "test2", "test3")
 # The CPU's own PMU, whatever the kernel calls it.
 HARDWARE = "hardware"
@@ -99,7 +108,8 @@ class PmuSpec(Frozen):
 
     It has `counters`; counts for a `task`, too, or whatever runs on a CPU (before 6.2 never
     for a task); an `uncore` one is one for all CPUs; with `interrupt` its events may sample;
-    `exclusive` and `no_exclude` are PERF_PMU_CAP_EXCLUSIVE and PERF_PMU_CAP_NO_EXCLUDE.
+    `exclusive` and `no_exclude` are PERF_PMU_CAP_EXCLUSIVE and PERF_PMU_CAP_NO_EXCLUDE; one
+    with `aux` has trace events, which write into an AUX buffer.
     """
 
     counters: int = Field(ge=1, le=16)
@@ -108,6 +118,7 @@ class PmuSpec(Frozen):
     interrupt: bool = False
     exclusive: bool = False
     no_exclude: bool = False
+    aux: bool = False
 
 
 # What a step of guest-images/probes/drive.c is: its verb, and the kinds of its words.
