@@ -169,17 +169,27 @@ def _births(tasks: Tasks, job: Job) -> list[tuple[str, tuple[str, int]]]:
     return [(child[0], parent) for child, parent in pairwise(line)]
 
 
-def _traced(presence: Presence, event: Event, window: Window) -> bool | None:
-    """False for work behind the end of a trace, for want of room; None where that is in it.
+def _units(presence: Presence, event: Event, job: Job) -> int:
+    """How much of some work there was room for: all of it, but for a trace that was truncated.
 
     The kernel disables the event then (perf_aux_output_end()), until somebody enables it.
     """
-    ends = [aux.time for aux in stretches(presence.records, event) if aux.flags & TRUNCATED]
-    ends = [time for time in ends if time <= window.end]
+    full = [
+        stretch
+        for stretch in stretches(presence.records, event)
+        if stretch.flags & TRUNCATED and stretch.time <= job.window.end
+    ]
     again = [when.begin for words, when in presence.orders if words == ("enable", event.name)]
-    if not ends or any(ends[-1] < time <= window.begin for time in again):
-        return True
-    return False if ends[-1] < window.begin else None
+    if not full or any(full[-1].time < time <= job.window.begin for time in again):
+        return job.units
+    if full[-1].time < job.window.begin:
+        return 0
+    before = [
+        dict(read.counts)[event.id]
+        for read in presence.reads(event.leader)
+        if read.time <= job.window.begin
+    ]
+    return full[-1].words.last + 1 - (before[-1] if before else 0)
 
 
 def _counted(presence: Presence, tasks: Tasks, event: Event, job: Job) -> tuple[int, int]:
@@ -188,17 +198,15 @@ def _counted(presence: Presence, tasks: Tasks, event: Event, job: Job) -> tuple[
     enabled = presence.enabled(event.id, job.window)
     if mine is False or enabled is False:
         return 0, 0
-    traced = _traced(presence, event, job.window)
-    if traced is False:
-        return 0, 0
-    unsure = mine is None or enabled is None or traced is None
+    unsure = mine is None or enabled is None
     there: bool | None = True
     if job.pmu in presence.full:
         uncore = presence.observation.scenario.pmus[job.pmu].uncore
         there = presence.on(event.id, job.window, None if uncore else job.cpu)
     if there is False:
         return 0, 0
-    return (0 if unsure or there is None else job.units), job.units
+    units = _units(presence, event, job)
+    return (0 if unsure or there is None else units), units
 
 
 def _resets(presence: Presence, event: Event) -> list[Window]:

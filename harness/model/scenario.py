@@ -90,7 +90,8 @@ class EventSpec(Frozen):
         if self.cgroup is not None and (self.task is not None or self.cpu is None):
             raise ValueError("an event of a cgroup needs a cpu, and no task")
         if self.pmu is not None and self.counts not in PMU_EVENTS:
-            raise ValueError(f"{self.pmu} counts {' or '.join(PMU_EVENTS)}, not {self.counts}")
+            known = f"{', '.join(PMU_EVENTS[:-1])} or {PMU_EVENTS[-1]}"
+            raise ValueError(f"{self.pmu} counts {known}, not {self.counts}")
         if self.expect:
             see_that_all_kernels_are_covered("expect", self.expect)
         return self

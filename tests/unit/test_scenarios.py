@@ -139,7 +139,7 @@ def test_every_step_is_taken_with_its_words_and_not_without_one(step):
         ({**EVENT, "copies": 0}, "greater than or equal to 1"),
         ({**EVENT, "counts": "two words"}, "String should match pattern"),
         ({**EVENT, "frequenzy": 1000}, "Extra inputs are not permitted"),
-        ({**EVENT, "pmu": "test0"}, "test0 counts clock or work, not cycles"),
+        ({**EVENT, "pmu": "test0"}, "test0 counts clock, work or trace, not cycles"),
         ({**EVENT, "expect": {"refused": "EINVAL"}}, "Field required"),
         ({**EVENT, "expect": {**ANSWER, "refused": "EWRONG"}}, "EWRONG is no error of errno(3)"),
         (
