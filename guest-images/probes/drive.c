@@ -387,7 +387,7 @@ static void measure(const char *what, const char *event, uint64_t number)
 	else if (!strcmp(what, "syscalls"))
 		call_kernel(number);
 	else
-		touch_variable(number);
+		touch_variable(strcmp(what, "touches") ? SECOND_VARIABLE : FIRST_VARIABLE, number);
 	after = read_group(leader);
 	record("{\"kind\":\"work\",\"what\":\"%s\",\"id\":%" PRIu64 ",\"times\":%" PRIu64
 	       ",\"instructions\":%" PRIu64 ",\"time\":%" PRIu64 ",\"before\":[%s],\"after\":[%s]}",
@@ -424,6 +424,16 @@ static const struct {
 	{ "pause", PERF_EVENT_IOC_PAUSE_OUTPUT, 1 },
 	{ "resume", PERF_EVENT_IOC_PAUSE_OUTPUT, 0 },
 };
+
+/* Have a breakpoint watch the first variable, or the second. */
+static bool place_breakpoint(const struct counter *counter, const char *where)
+{
+	struct perf_event_attr attr = counter->attr;
+	int variable = strcmp(where, "first") ? SECOND_VARIABLE : FIRST_VARIABLE;
+
+	attr.bp_addr = (uintptr_t)&watched_variables[variable];
+	return try_control(counter, PERF_EVENT_IOC_MODIFY_ATTRIBUTES, (uintptr_t)&attr);
+}
 
 /* An ioctl on an event: the one that the step says. */
 static void control(const struct step *step, const struct counter *counter)
@@ -484,8 +494,8 @@ static void leave_ring(struct counter *counter)
 	unmap_counter(counter);
 }
 
-/* A step that asks for what the kernel may refuse, and gives it back at once. */
-static bool trial_step(const struct step *step, const struct counter *counter)
+/* A step that asks for what the kernel may refuse. */
+static bool asking_step(const struct step *step, const struct counter *counter)
 {
 	size_t number = strtoull(step->words[2], NULL, 0);
 	bool done;
@@ -494,6 +504,8 @@ static bool trial_step(const struct step *step, const struct counter *counter)
 		done = try_map(counter, number);
 	else if (!strcmp(step->words[0], "fetch"))
 		done = try_read(counter, number);
+	else if (!strcmp(step->words[0], "place"))
+		done = place_breakpoint(counter, step->words[2]);
 	else
 		return false;
 	if (step->may_be_refused)
@@ -535,7 +547,7 @@ static void event_step(const struct step *step)
 		compete(counter, strtoull(step->words[2], NULL, 0) * 1000000);
 	else if (!strcmp(verb, "close"))
 		leave_ring(counter), close_counter(counter);
-	else if (!ring_step(step, counter) && !trial_step(step, counter))
+	else if (!ring_step(step, counter) && !asking_step(step, counter))
 		control(step, counter);
 }
 
@@ -550,7 +562,8 @@ static bool is_one_of(const char *word, const char *const *words)
 static bool work_step(const struct step *step, bool main)
 {
 	static const char *const measured[] = { "loop", "faults", "kernel-faults",
-						"syscalls", "touches", NULL };
+						"syscalls", "touches", "touches-second",
+						NULL };
 	const char *const *words = step->words;
 	uint64_t number = strtoull(words[1], NULL, 0);
 

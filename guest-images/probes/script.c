@@ -15,7 +15,7 @@
 
 #define TRACEPOINT_ID	"/sys/kernel/tracing/events/%s/id"
 
-volatile uint64_t watched_variable;
+volatile uint64_t watched_variables[WATCHED_VARIABLES];
 
 static const struct {
 	const char *name;
@@ -66,7 +66,7 @@ static struct perf_event_attr counting_attr(const char *what)
 		record_die("script: unknown event");
 	attr = new_attr(PERF_TYPE_BREAKPOINT, 0);
 	attr.bp_type = HW_BREAKPOINT_W;
-	attr.bp_addr = (uintptr_t)&watched_variable;
+	attr.bp_addr = (uintptr_t)&watched_variables[FIRST_VARIABLE];
 	attr.bp_len = HW_BREAKPOINT_LEN_8;
 	return attr;
 }

@@ -69,7 +69,8 @@ void answer_step(const struct step *step, int error);
 /* Read the scenario; exits with a record when it is not one. */
 struct script *read_script(const char *path);
 
-/* A variable whose writes a breakpoint event counts. */
-extern volatile uint64_t watched_variable;
+/* Variables whose writes a breakpoint event counts: the first, until it is told otherwise. */
+enum { FIRST_VARIABLE, SECOND_VARIABLE, WATCHED_VARIABLES };
+extern volatile uint64_t watched_variables[WATCHED_VARIABLES];
 
 #endif

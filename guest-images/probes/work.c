@@ -59,10 +59,10 @@ void call_kernel(uint64_t number)
 		syscall(SYS_getppid);
 }
 
-void touch_variable(uint64_t number)
+void touch_variable(int variable, uint64_t number)
 {
 	for (uint64_t i = 0; i < number; i++)
-		watched_variable = i;
+		watched_variables[variable] = i;
 }
 
 static void receive(int signal)

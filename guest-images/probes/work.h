@@ -14,8 +14,8 @@ void fault_pages_in_kernel(uint64_t number);
 /* getppid(2) this many times. */
 void call_kernel(uint64_t number);
 
-/* Write watched_variable this many times. */
-void touch_variable(uint64_t number);
+/* Write one of watched_variables this many times. */
+void touch_variable(int variable, uint64_t number);
 
 /* Deliver this many signals to the calling task. */
 void deliver_signals(uint64_t number);

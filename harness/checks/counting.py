@@ -18,8 +18,8 @@ from harness.checks.base import (
 )
 from harness.checks.kinship import family
 from harness.checks.points import events, groups, points, samples
-from harness.guest.records import Event, Read, Sample, VmResult, VmWord, Work
-from harness.model import Machine, Scenario, Verdict
+from harness.guest.records import Event, Phase, Read, Sample, VmResult, VmWord, Work
+from harness.model import VARIABLES, Scenario, Verdict
 
 EXACT = "counting.exact"
 LEVELS = "counting.levels"
@@ -31,7 +31,20 @@ _CYCLES, _INSTRUCTIONS, _BRANCHES = 0, 1, 4
 _PAGE_FAULTS = 2
 
 
-def _truth(work: Work, event: Event, machine: Machine) -> int | None:
+def _watched(observation: Observation, event: Event, time: int) -> str:
+    """Which of the probe's variables a breakpoint watches: the first, until it is placed."""
+    placed = [
+        phase.name.split()
+        for phase in observation.records.of(Phase)
+        if phase.time <= time and phase.name.startswith(f"place {event.name} ")
+    ]
+    return placed[-1][2] if placed else VARIABLES[0]
+
+
+_TOUCHES = {"touches": VARIABLES[0], "touches-second": VARIABLES[1]}
+
+
+def _truth(work: Work, event: Event, observation: Observation) -> int | None:
     """How many of an event's kind a piece of work is; None where nothing is known.
 
     An instruction takes one tick of the instruction clock, where there is one, and
@@ -42,6 +55,7 @@ def _truth(work: Work, event: Event, machine: Machine) -> int | None:
         in_kernel = work.what in ("kernel-faults", "syscalls")
         if event.exclude_kernel if in_kernel else event.exclude_user:
             return 0
+    machine = observation.machine
     if event.type == _HARDWARE and event.exclude_kernel and work.what == "loop":
         # Each iteration ends with a branch, and so does the loop: the system call.
         truths = {_INSTRUCTIONS: work.instructions, _BRANCHES: work.times + 1}
@@ -49,11 +63,13 @@ def _truth(work: Work, event: Event, machine: Machine) -> int | None:
             truths[_CYCLES] = work.instructions * machine.cycles_per_ns
         return truths.get(event.config)
     counted = {"faults": _SOFTWARE, "kernel-faults": _SOFTWARE}
-    counted |= {"syscalls": _TRACEPOINT, "touches": _BREAKPOINT}
+    counted |= {"syscalls": _TRACEPOINT, **dict.fromkeys(_TOUCHES, _BREAKPOINT)}
     if counted.get(work.what) != event.type:
         return None
     if event.type == _SOFTWARE and event.config != _PAGE_FAULTS:
         return None
+    if work.what in _TOUCHES and _watched(observation, event, work.time) != _TOUCHES[work.what]:
+        return 0
     return work.times
 
 
@@ -65,7 +81,7 @@ def _known(observation: Observation) -> list[tuple[Work, Event, int, int]]:
         before, after = dict(work.before), dict(work.after)
         # An id that nobody opened is for contexts.group to judge.
         for event in (by_id[number] for number in before if number in by_id):
-            truth = _truth(work, event, observation.machine)
+            truth = _truth(work, event, observation)
             if truth is not None:
                 found.append((work, event, after.get(event.id, 0) - before[event.id], truth))
     return found

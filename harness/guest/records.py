@@ -201,7 +201,7 @@ class Work(Frozen):
     """
 
     kind: Literal["work"]
-    what: Literal["loop", "faults", "kernel-faults", "syscalls", "touches"]
+    what: Literal["loop", "faults", "kernel-faults", "syscalls", "touches", "touches-second"]
     id: int
     times: int
     instructions: int

@@ -154,6 +154,8 @@ STEPS: dict[str, tuple[str, ...]] = {
     "syscalls": ("event", "times"),
     "kernel-faults": ("event", "times"),
     "touches": ("event", "times"),
+    "touches-second": ("event", "times"),
+    "place": ("event", "variable"),
     "enable": ("event",),
     "disable": ("event",),
     "enable-group": ("event",),
@@ -171,11 +173,13 @@ STEPS: dict[str, tuple[str, ...]] = {
     "kill": ("task",),
     "exec": (),
 }
+# What a breakpoint may watch: guest-images/probes/script.h.
+VARIABLES = ("first", "second")
 # Those that a kernel may refuse, and the scenario goes on.
 ANSWERED = (
     *("set", "output", "enable", "disable", "reset", "refresh", "period"),
     *("enable-group", "disable-group", "reset-group"),
-    *("pause", "resume", "map", "fetch"),
+    *("pause", "resume", "map", "fetch", "place"),
 )
 
 
@@ -400,6 +404,8 @@ class Scenario(Frozen):
                 raise ValueError(f"{task}: {step}: there is no event {word}")
             if kind == "target" and word not in ("none", *self.event_names):
                 raise ValueError(f"{task}: {step}: there is no event {word}")
+            if kind == "variable" and word not in VARIABLES:
+                raise ValueError(f"{task}: {step}: variables are {' and '.join(VARIABLES)}")
             if kind == "pmu" and word not in (HARDWARE, *self.pmus):
                 known = ", ".join((HARDWARE, *self.pmus))
                 raise ValueError(f"{task}: {step}: there is no PMU {word}; known: {known}")
