@@ -587,6 +587,8 @@ static bool work_step(const struct step *step, bool main)
 		set_online(number, !strcmp(words[0], "online"));
 	else if (!strcmp(words[0], "join"))
 		join_cgroup(words[1]);
+	else if (!strcmp(words[0], "enable-all") || !strcmp(words[0], "disable-all"))
+		switch_own_events(!strcmp(words[0], "enable-all"));
 	else if (is_one_of(words[0], measured))
 		measure(words[0], words[1], strtoull(words[2], NULL, 0));
 	else

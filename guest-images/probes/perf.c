@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -193,6 +194,12 @@ static const char *request_name(unsigned long request)
 	default:
 		return "ioctl";
 	}
+}
+
+void switch_own_events(bool on)
+{
+	if (prctl(on ? PR_TASK_PERF_EVENTS_ENABLE : PR_TASK_PERF_EVENTS_DISABLE, 0, 0, 0, 0))
+		record_die("prctl");
 }
 
 bool redirect_output(const struct counter *counter, const struct counter *to)

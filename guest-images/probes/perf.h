@@ -95,6 +95,9 @@ void control_counter(const struct counter *counter, unsigned long request, unsig
 /* As above; false, errno set, when the kernel refuses. */
 bool try_control(const struct counter *counter, unsigned long request, unsigned long argument);
 
+/* All events that the calling task opened: PR_TASK_PERF_EVENTS_ENABLE, _DISABLE. */
+void switch_own_events(bool on);
+
 /* Have an event's records go into another one's ring, or with NULL into its own;
  * false, errno set, when the kernel refuses. */
 bool redirect_output(const struct counter *counter, const struct counter *to);

@@ -40,6 +40,7 @@ class _Trace:
     looks: list[Aux]
     count: int
     work: int | None
+    unmapped: bool
 
     @property
     def size(self) -> int:
@@ -79,6 +80,7 @@ def _traces(observation: Observation) -> Iterator[_Trace]:
             [r for r in observation.records.of(Aux) if r.id == event.id and r.what == "newest"],
             counts.get(event.id, 0),
             counts.get(siblings[0]) if siblings else None,
+            any(s.words[:2] == ("unmap", event.name) for s in main_steps(observation)),
         )
 
 
@@ -108,7 +110,8 @@ def _written_once(trace: _Trace) -> list[str]:
             faults.append(f"{at} is said to be written over")
         word = words.last + 1 if words.number else word
         end = stretch.offset + stretch.size
-    if word != trace.count:
+    # With the buffer goes what was traced since it was read last.
+    if word != trace.count and not trace.unmapped:
         faults.append(f"{word} words are in the buffer, {trace.count} were counted")
     return faults
 
@@ -217,8 +220,8 @@ def judge_aux(observation: Observation, _: Observation | None) -> Verdict:
             found = [*_written_once(trace), *_truncated(observation, trace)]
             found += _ends(observation, trace)
         found += _begun(observation, trace)
-        truncated = any(stretch.flags & TRUNCATED for stretch in trace.stretches)
-        if trace.work is not None and trace.work != trace.count and not truncated:
+        ended = trace.unmapped or any(s.flags & TRUNCATED for s in trace.stretches)
+        if trace.work is not None and trace.work != trace.count and not ended:
             found.append(f"{trace.count} words of {trace.work} units of work")
         faults += [f"{named(names, trace.event.id)}: {fault}" for fault in found]
     if not judged and not faults:

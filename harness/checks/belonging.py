@@ -170,10 +170,16 @@ def _births(tasks: Tasks, job: Job) -> list[tuple[str, tuple[str, int]]]:
 
 
 def _units(presence: Presence, event: Event, job: Job) -> int:
-    """How much of some work there was room for: all of it, but for a trace that was truncated.
+    """How much of some work there was room for: all of it, but for a trace without a buffer.
 
-    The kernel disables the event then (perf_aux_output_end()), until somebody enables it.
+    One that is full ends it: the kernel disables the event then (perf_aux_output_end()), until
+    somebody enables it.
     """
+    gone = ("unmap", event.name)
+    if presence.specs[event.id].aux and any(
+        words == gone and when.begin <= job.window.begin for words, when in presence.orders
+    ):
+        return 0
     full = [
         stretch
         for stretch in stretches(presence.records, event)

@@ -25,6 +25,8 @@ _UNCOUNTED = ("page-faults", "context-switches", "cpu-clock", "task-clock", "dum
 # Longer than from one call of a burst to the next, shorter than from one burst to another.
 QUIET_NS = 20_000
 _FOREVER = 1 << 62
+# Orders to all events that main opened: perf_event_task_enable() and _disable().
+_OF_ALL = {"enable-all": "enable", "disable-all": "disable"}
 # Orders that open, close, enable or disable an event.
 _CONTROLS = ("enable", "disable", "refresh", "close", "open", "loop")
 
@@ -252,6 +254,9 @@ class Presence:
         for words, window in self.orders:
             if words[0] in _CONTROLS and (event := self.event(words[1])):
                 found.setdefault(event.id, []).append((window, words[0]))
+            elif words[0] in _OF_ALL:
+                for number in self.events:
+                    found.setdefault(number, []).append((window, _OF_ALL[words[0]]))
         return found
 
     def _own_state(self, event: int, window: Window, *, openness: bool) -> bool | None:

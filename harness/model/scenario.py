@@ -160,6 +160,8 @@ STEPS: dict[str, tuple[str, ...]] = {
     "disable": ("event",),
     "enable-group": ("event",),
     "disable-group": ("event",),
+    "enable-all": (),
+    "disable-all": (),
     "reset": ("event",),
     "reset-group": ("event",),
     "close": ("event",),
