@@ -106,7 +106,7 @@ static void set_field(struct perf_event_attr *attr, const char *name, uint64_t v
 	record_die("script: unknown field");
 }
 
-/* Which of the kernel's records an event is to write: mmap,comm,task,switch. */
+/* Which of the kernel's records an event is to write: mmap,comm,task,... */
 static void set_records(struct perf_event_attr *attr, char *names)
 {
 	char *position, *name = strtok_r(names, ",", &position);
@@ -115,12 +115,18 @@ static void set_records(struct perf_event_attr *attr, char *names)
 	for (; name; name = strtok_r(NULL, ",", &position)) {
 		if (!strcmp(name, "mmap"))
 			attr->mmap = 1;
+		else if (!strcmp(name, "mmap2"))
+			attr->mmap = attr->mmap2 = 1;
 		else if (!strcmp(name, "comm"))
 			attr->comm = 1;
 		else if (!strcmp(name, "task"))
 			attr->task = 1;
 		else if (!strcmp(name, "switch"))
 			attr->context_switch = 1;
+		else if (!strcmp(name, "namespaces"))
+			attr->namespaces = 1;
+		else if (!strcmp(name, "cgroup"))
+			attr->cgroup = 1;
 		else
 			record_die("script: unknown records");
 	}

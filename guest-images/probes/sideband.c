@@ -19,6 +19,7 @@ static const struct {
 	size_t text;		/* where the name of a file or of a command is; 0 for none */
 } kinds[] = {
 	{ PERF_RECORD_MMAP, "mmap", 32 },
+	{ PERF_RECORD_MMAP2, "mmap2", 64 },
 	{ PERF_RECORD_COMM, "comm", 8 },
 	{ PERF_RECORD_EXIT, "exit", 0 },
 	{ PERF_RECORD_FORK, "fork", 0 },
@@ -26,6 +27,8 @@ static const struct {
 	{ PERF_RECORD_SWITCH_CPU_WIDE, "switch-cpu", 0 },
 	{ PERF_RECORD_LOST_SAMPLES, "lost-samples", 0 },
 	{ PERF_RECORD_ITRACE_START, "trace-begins", 0 },
+	{ PERF_RECORD_NAMESPACES, "namespaces", 0 },
+	{ PERF_RECORD_CGROUP, "cgroup", 8 },
 };
 
 /* Letters and the like; what JSON would have quoted is a dot. */
@@ -49,7 +52,7 @@ void record_sideband(const struct perf_event_header *entry)
 	const char *name = "other";
 	struct of_task task = { 0 };
 	struct sample_id id;
-	uint64_t lost = 0;
+	uint64_t number = 0;
 	char words[256] = "";
 
 	if (entry->size < sizeof(*entry) + sizeof(id))
@@ -64,22 +67,25 @@ void record_sideband(const struct perf_event_header *entry)
 		memcpy(&task, body, sizeof(task));
 		break;
 	case PERF_RECORD_MMAP:
+	case PERF_RECORD_MMAP2:
 	case PERF_RECORD_COMM:
+	case PERF_RECORD_NAMESPACES:
 	case PERF_RECORD_SWITCH_CPU_WIDE:
 	case PERF_RECORD_ITRACE_START:
 		memcpy(&task.pid, body, sizeof(task.pid));
 		memcpy(&task.tid, body + sizeof(task.pid), sizeof(task.tid));
 		break;
 	case PERF_RECORD_LOST_SAMPLES:
-		memcpy(&lost, body, sizeof(lost));
+	case PERF_RECORD_CGROUP:
+		memcpy(&number, body, sizeof(number));
 		break;
 	}
 	if (text && text < size)
 		copy_text((const char *)body + text, size - text, words, sizeof(words));
 	record("{\"kind\":\"sideband\",\"what\":\"%s\",\"id\":%" PRIu64 ",\"stream\":%" PRIu64
 	       ",\"pid\":%u,\"tid\":%u,\"cpu\":%u,\"time\":%" PRIu64 ",\"who\":[%u,%u],"
-	       "\"parent\":[%u,%u],\"out\":%s,\"lost\":%" PRIu64 ",\"text\":\"%s\"}",
+	       "\"parent\":[%u,%u],\"out\":%s,\"number\":%" PRIu64 ",\"text\":\"%s\"}",
 	       name, id.identifier, id.stream, id.pid, id.tid, id.cpu, id.time,
 	       task.pid, task.tid, task.parent_pid, task.parent_tid,
-	       entry->misc & PERF_RECORD_MISC_SWITCH_OUT ? "true" : "false", lost, words);
+	       entry->misc & PERF_RECORD_MISC_SWITCH_OUT ? "true" : "false", number, words);
 }

@@ -27,6 +27,7 @@ from harness.checks.points import (
     main_steps,
     number_in,
     points,
+    read_windows,
     reset_events,
     samples,
 )
@@ -257,13 +258,21 @@ def judge_inherit(observation: Observation, _: Observation | None) -> Verdict:
     )
 
 
+def _counted_until(observation: Observation, event: Event) -> int:
+    """The moment until which reads, or samples that have counts, tell all that was counted."""
+    begins = [begin for begin, read in read_windows(observation) if read.id == event.leader]
+    sampled = [p.time for p in points(observation, event.leader) if p.sampled]
+    return max([*begins, *sampled], default=0)
+
+
 def _ended(observation: Observation, event: Event) -> int:
-    """The sum of the periods that the samples say have ended.
+    """The sum of the periods that the samples say have ended, by the last count that is known.
 
     A software event's sample names the period that begins: perf_swevent_event()
     takes last_period, which perf_swevent_set_period() set an overflow earlier.
     """
-    taken = samples(observation, event.id)
+    until = _counted_until(observation, event)
+    taken = [sample for sample in samples(observation, event.id) if sample.time <= until]
     ended = taken if event.type in _HARDWARE_TYPES else taken[:-1]
     return sum(sample.period for sample in ended)
 

@@ -17,6 +17,7 @@ from harness.checks.base import (
 )
 from harness.checks.kinship import family, made
 from harness.checks.points import events
+from harness.guest.pmu_records import Cgroup
 from harness.guest.records import Phase, Sideband, TaskStart
 from harness.model import Verdict
 
@@ -24,6 +25,8 @@ TASKS = "records.tasks"
 
 # The probe that performs a task, as the kernel calls it (guest-images/probes/drive.c).
 _PROGRAM = "drive"
+# What perf_event_tid() calls a thread that has ended.
+_ENDED = 2**32 - 1
 
 
 def _wrong_number(what: str, found: int, wanted: int) -> list[str]:
@@ -67,7 +70,7 @@ def _programs(
             maps = [
                 r
                 for r in told
-                if r.what == "mmap" and r.who[1] == tids[task] and _PROGRAM in r.text
+                if r.what in ("mmap", "mmap2") and r.who[1] == tids[task] and _PROGRAM in r.text
                 and begin.time <= r.time <= end.time
             ]  # fmt: skip
             if not maps:
@@ -78,7 +81,7 @@ def _programs(
             f"a {record.what} of thread {record.who[1]} at {milliseconds(record.time)} is told by "
             f"thread {record.tid}"
             for record in told
-            if record.what in ("comm", "mmap") and record.tid != record.who[1]
+            if record.what in ("comm", "mmap", "mmap2") and record.tid != record.who[1]
         ),
     ]
 
@@ -99,11 +102,58 @@ def _switches(told: list[Sideband]) -> list[str]:
     ]
 
 
+def _handovers(told: list[Sideband]) -> list[str]:
+    """On a CPU, who goes says who comes, and who comes says who went."""
+    switches = sorted((r for r in told if r.what == "switch-cpu"), key=lambda record: record.time)
+    said = {True: "went", False: "came"}
+    faults = [] if switches else ["no switch was told of"]
+    for before, after in pairwise(switches):
+        pairs = [(after.tid, before.tid)]
+        if before.out:
+            pairs = [(after.tid, before.who[1]), (after.who[1], before.tid)]
+        if before.out == after.out or any(a != b and _ENDED not in (a, b) for a, b in pairs):
+            faults.append(
+                f"thread {before.tid} {said[before.out]}, with {before.who[1]}, at "
+                f"{milliseconds(before.time)}; then {after.tid} {said[after.out]}, with "
+                f"{after.who[1]}"
+            )
+    return faults
+
+
+def _namespaces(
+    observation: Observation, told: list[Sideband], kin: set[str], tids: dict[str, int]
+) -> list[str]:
+    """NAMESPACES of each new task, which who made it tells (perf_event_fork())."""
+    faults = []
+    for task, child in made(observation):
+        if task not in kin or not {task, child} <= tids.keys():
+            continue
+        mine = [r for r in told if r.what == "namespaces" and r.who[1] == tids[child]]
+        faults += _wrong_number(f"the namespaces of {child}", len(mine), 1)
+        faults += [
+            f"the namespaces of {child} are told by thread {record.tid}, not by {tids[task]}"
+            for record in mine
+            if record.tid != tids[task]
+        ]
+    return faults
+
+
+def _cgroups(observation: Observation, told: list[Sideband]) -> list[str]:
+    """CGROUP of each cgroup that is made, with its path and its id (perf_event_cgroup())."""
+    said = {record.text: record.number for record in told if record.what == "cgroup"}
+    return [
+        f"cgroup {cgroup.name} has the id {cgroup.id}, not {said.get(f'/{cgroup.name}', 'none')}"
+        for cgroup in observation.records.of(Cgroup)
+        if said.get(f"/{cgroup.name}") != cgroup.id
+    ]
+
+
 def judge_tasks(observation: Observation, _: Observation | None) -> Verdict:
     """Each fork, thread, exec and end of a task is told once, of whom it is, by who did it.
 
-    perf_event_task(), perf_event_comm(), perf_event_mmap() and perf_event_switch() in
-    kernel/events/core.c; an inherited event writes into the ring of the one that was opened.
+    perf_event_task(), perf_event_comm(), perf_event_mmap(), perf_event_switch(),
+    perf_event_namespaces() and perf_event_cgroup() in kernel/events/core.c; an inherited event
+    writes into the ring of the one that was opened.
     """
     expected = "one record for each fork, exec, end; switches by turns"
     specs = observation.scenario.specs
@@ -120,10 +170,14 @@ def judge_tasks(observation: Observation, _: Observation | None) -> Verdict:
         found = []
         if "task" in kinds:
             found += _forks_and_exits(observation, told, kin, tids)
-        if "comm" in kinds and "mmap" in kinds:
+        if "comm" in kinds and {"mmap", "mmap2"} & set(kinds):
             found += _programs(observation, told, kin, tids)
-        if "switch" in kinds and event.task:
-            found += _switches(told)
+        if "switch" in kinds:
+            found += _switches(told) if event.task else _handovers(told)
+        if "namespaces" in kinds:
+            found += _namespaces(observation, told, kin, tids)
+        if "cgroup" in kinds and not event.task:
+            found += _cgroups(observation, told)
         faults += [f"{named(names, event.id)}: {fault}" for fault in found]
     if not judged and not faults:
         return inconclusive(TASKS, "no event was to tell of tasks", expected)

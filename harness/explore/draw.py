@@ -22,6 +22,8 @@ _SOFTWARE = (
     *("cpu-clock", "task-clock", "page-faults", "context-switches", "breakpoint"),
     "tracepoint:syscalls:sys_enter_getppid",
 )
+# A trace needs a buffer of its own: it is in no draft.
+_OF_PMUS = tuple(kind for kind in PMU_EVENTS if kind != "trace")
 _CGROUPS = ("inside", "outside")
 _PERIODS = (1, 3, 100, 5_000, 30_000, 200_000, 1_000_000, 40_000_000)
 _FREQUENCIES = (50, 1_000, 4_000, 20_000)
@@ -111,7 +113,7 @@ def _event(draw: DrawFn, draft: Draft) -> Draft:
     kind = draw(st.sampled_from(("hardware", "hardware", "software", *(["pmu"] if pmus else []))))
     if kind == "pmu":
         event["pmu"] = draw(st.sampled_from(pmus))
-        event["counts"] = draw(st.sampled_from(PMU_EVENTS))
+        event["counts"] = draw(st.sampled_from(_OF_PMUS))
     else:
         counts = _HARDWARE if kind == "hardware" else _SOFTWARE
         event["counts"] = draw(st.sampled_from(counts))

@@ -24,14 +24,15 @@ FIELDS = ("cpus", "pmus", "sysctl", "observe", "events", "tasks", "steps", "quie
 _MOST = {
     **{"user": 60, "kernel": 20, "sleep": 60, "compete": 20, "vm": 0},
     **{"spin": 20_000_000, "loop": 2_000_000, "random": 1 << 16, "work": 5_000, "signals": 200},
-    **{"faults": 200, "kernel-faults": 200, "syscalls": 2_000, "touches": 2_000},
+    **{"faults": 200, "kernel-faults": 200, "syscalls": 2_000},
+    **{"touches": 2_000, "touches-second": 2_000},
     **{"refresh": 100, "map": 64, "fetch": 4_096},
 }
 _MS_IN_ALL = 250
 _STEPS_IN_ALL = 40
 _EVENTS, _TASKS, _COPIES = 24, 6, 8
 _SCOPE = ("task", "cpu", "cgroup")
-_MEASURED = ("loop", "faults", "kernel-faults", "syscalls", "touches")
+_MEASURED = ("loop", "faults", "kernel-faults", "syscalls", "touches", "touches-second")
 _CONTROLS = {"enable", "disable", "reset", "refresh", "period"}
 _CONTROLS |= {"enable-group", "disable-group", "reset-group"}
 _RING = ("drain", "poll", "unmap", "pause", "resume", "map", "fetch")
@@ -45,8 +46,9 @@ def draft_of(scenario: Scenario) -> Draft | None:
     """A scenario as a draft; None where it is more than events, tasks and steps."""
     verbs = {step.split()[0] for steps in _lists(scenario) for step in steps}
     special = scenario.trace or scenario.registers or "vm" in verbs or not scenario.steps
-    expects = scenario.answers or any(event.expect for event in scenario.events.values())
-    if special or expects:
+    events = scenario.events.values()
+    expects = scenario.answers or any(event.expect for event in events)
+    if special or expects or any(event.aux for event in events):
         return None
     return dict(scenario.model_dump(mode="json", include=set(FIELDS), exclude_defaults=True))
 

@@ -237,16 +237,18 @@ class Lost(Frozen):
 
 
 class Sideband(Frozen):
-    """What the kernel tells of tasks beside samples: PERF_RECORD_MMAP, _COMM, _FORK ...
+    """What the kernel tells of tasks and cgroups beside samples: PERF_RECORD_MMAP, _COMM ...
 
     `id`, `stream`, `tid`, `cpu` and `time` stand behind each such record (sample_id_all); `who`
     and `parent` are (pid, tid) in the record itself, as far as it has them; `text` is the name
-    of a command or of a file; `out` is true of a switch that takes the task off its CPU.
+    of a command, a file or a cgroup; `out` is true of a switch that takes the task off its CPU;
+    `number` is a cgroup's id, or how many samples were lost.
     """
 
     kind: Literal["sideband"]
     what: Literal[
         "mmap",
+        "mmap2",
         "comm",
         "exit",
         "fork",
@@ -254,6 +256,8 @@ class Sideband(Frozen):
         "switch-cpu",
         "lost-samples",
         "trace-begins",
+        "namespaces",
+        "cgroup",
         "other",
     ]
     id: int
@@ -265,7 +269,7 @@ class Sideband(Frozen):
     who: tuple[int, int] = (0, 0)
     parent: tuple[int, int] = (0, 0)
     out: bool = False
-    lost: int = 0
+    number: int = 0
     text: str = ""
 
 

@@ -67,7 +67,9 @@ class EventSpec(Frozen):
     watched: bool = False
     paged: bool = False
     signals: bool = False
-    records: tuple[Literal["mmap", "comm", "task", "switch"], ...] = ()
+    records: tuple[
+        Literal["mmap", "mmap2", "comm", "task", "switch", "namespaces", "cgroup"], ...
+    ] = ()
     sample: tuple[SamplePart, ...] = ()
     sigtrap: bool = False
     ring: int | None = Field(default=None, ge=1)

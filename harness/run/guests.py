@@ -25,10 +25,11 @@ from harness.model.coverage import Span
 from harness.run import observations
 from harness.run.folder import RunFolder
 
-# An end that depends on the host is asked for again; any other is the guest's own.
+# An end that depends on the host, or on who reads what was left, is asked for again; any other
+# is the guest's own.
 _HOSTS_OWN = (
     *(GuestEnd.HANG, GuestEnd.FLOOD, GuestEnd.NOT_STARTED),
-    *(GuestEnd.QEMU_FAILED, GuestEnd.HARNESS_FAILED),
+    *(GuestEnd.QEMU_FAILED, GuestEnd.HARNESS_FAILED, GuestEnd.STOPPED_EARLY),
 )
 _ERROR_LINES = 10
 

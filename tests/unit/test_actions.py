@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""What steps do to events, as checks know it: captures, falsified."""
+
+from harness.guest.records import Phase, Read, Sideband
+from harness.model import Status
+from tests.unit.changes import a, every, fault, judge, nth, without
+
+# --- breakpoints that move, and all events at once ---------------------------
+
+
+def test_touches_are_counted_where_a_breakpoint_is(observe):
+    assert judge("counting.exact", observe("6.12/breakpoint-slots")).status is Status.PASS
+
+
+def test_a_breakpoint_that_stays_where_it_was(observe):
+    """It counts the touches of the variable that it left, and none of the other one's."""
+    here = without(a(Phase, name="place four2 second"))
+    said = fault("counting.exact", observe("6.12/breakpoint-slots", here))
+    assert "four2 (id 3) counted 0 for 5 touches, which are 5: -5" in said
+    assert "four2 (id 3) counted 3 for 3 touches-second, which are 0: +3" in said
+
+
+def test_work_is_known_to_count_when_all_events_are_enabled(observe):
+    assert judge("contexts.work", observe("6.12/all-at-once")).status is Status.PASS
+    never = without(a(Phase, name="enable-all"), 1)
+    assert "units of work were its own" in fault(
+        "contexts.work", observe("6.12/all-at-once", never)
+    )
+
+
+def test_closed_events_leave_the_others_theirs(observe):
+    assert judge("contexts.work", observe("6.12/close-inherited")).status is Status.PASS
+    less = nth(-1, a(Read, id=3), counts=lambda r: ((3, dict(r.counts)[3] - 17),))
+    assert "kept (id 3)" in fault("contexts.work", observe("6.12/close-inherited", less))
+
+
+# --- records of a CPU --------------------------------------------------------
+
+WIDE = "6.12/cpu-records"
+
+
+def _tasks(observe, change):
+    return fault("records.tasks", observe(WIDE, change))
+
+
+def test_a_cpu_tells_who_comes_and_goes(observe):
+    assert judge("records.tasks", observe(WIDE)).status is Status.PASS
+    going = a(Sideband, what="switch-cpu", out=True)
+    assert "; then" in _tasks(observe, nth(3, going, who=(7, 7)))
+    assert "; then" in _tasks(observe, without(going, 3))
+    assert "no switch was told of" in _tasks(observe, without(a(Sideband, what="switch-cpu")))
+
+
+def test_namespaces_of_each_new_task(observe):
+    told = a(Sideband, what="namespaces", id=3)
+    assert "records of the namespaces of first, 1 were due" in _tasks(observe, without(told, 0))
+    assert "are told by thread" in _tasks(observe, nth(0, told, tid=1))
+
+
+def test_cgroups_that_are_made(observe):
+    told = a(Sideband, what="cgroup")
+    assert "cgroup two has the id" in _tasks(observe, without(told, 1))
+    assert "cgroup one has the id" in _tasks(observe, every(told, number=1))
