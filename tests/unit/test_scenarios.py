@@ -88,6 +88,7 @@ def test_a_scenario_that_is_right_is_taken():
         ),
         ({"steps": ("work test0 5",)}, "there is no PMU test0; known: hardware"),
         ({"steps": ("output target nobody",)}, "output target nobody: there is no event nobody"),
+        ({"steps": ("place target third",)}, "place target third: variables are first and second"),
         ({"answers": {"enable target": ANSWER}, "steps": ("user 5",)}, "answers: there is no step"),
         (
             {"answers": {"wait worker": ANSWER}},
@@ -107,7 +108,7 @@ def test_a_scenario_that_is_wrong_says_what_is(row, said):
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_is_taken_with_its_words_and_not_without_one(step):
     right = {"event": "many2", "task": "worker", "cgroup": "inside", "cpu": "0"}
-    right |= {"pmu": "hardware", "target": "none"}
+    right |= {"pmu": "hardware", "target": "none", "variable": "second"}
     words = [right.get(kind, "7") for kind in STEPS[step]]
     needs = ("virtualization",)
     assert scenario(steps=(" ".join([step, *words]),), needs=needs).steps
