@@ -10,13 +10,14 @@
  * writes a word into it for each unit of work: its count until then.
  *
  * The attributes fail_* make a callback fail: a number N the Nth call from now,
- * once.  Their calls are logged by pmu_observer, which finds a PMU by the
+ * once; delay_* make each call take so many microseconds more.  Their calls are logged by pmu_observer, which finds a PMU by the
  * symbol of its name (also=test0).
  *
  * docs/contexts.md tells how scenarios use them.
  */
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
+#include <linux/delay.h>
 #include <linux/hrtimer.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
@@ -35,6 +36,8 @@
 #define MAX_COUNTERS	16
 /* As for the software clocks: perf_swevent_start_hrtimer() in kernel/events/core.c. */
 #define SHORTEST_NS	10000
+/* Of a delay: callbacks run with interrupts off, and udelay() is for short times. */
+#define LONGEST_US	1000
 
 #define PER_PMU(name, what)						\
 	static unsigned int name[MAX_PMUS];				\
@@ -55,7 +58,8 @@ PER_PMU(aux, "1: it traces work into an AUX buffer; PERF_PMU_CAP_ITRACE");
 
 enum what { CLOCK = 1, WORK = 2, TRACE = 3 };
 
-enum failing { FAIL_EVENT_INIT, FAIL_ADD, FAIL_START, FAIL_COMMIT, FAILINGS };
+/* Callbacks that may be told to fail, or to take their time. */
+enum switched { EVENT_INIT, ADD, START, COMMIT, SWITCHED };
 
 /* What a trace is written to, as setup_aux() is given it. */
 struct trace_buffer {
@@ -91,7 +95,7 @@ struct test_pmu {
 	bool uncore, registered;
 	int cpu;		/* of an uncore PMU */
 	atomic64_t work;	/* likewise */
-	atomic_t failing[FAILINGS];
+	atomic_t failing[SWITCHED], delay_us[SWITCHED];
 };
 
 static struct test_pmu test0, test1, test2, test3;
@@ -112,9 +116,13 @@ static struct instance *here(struct test_pmu *test)
 	return raw_cpu_ptr(test->instances);
 }
 
-/* True for the call that was to fail. */
-static bool fails(struct test_pmu *test, enum failing what)
+/* True for the call that was to fail; each takes as long as it is to. */
+static bool fails(struct test_pmu *test, enum switched what)
 {
+	int us = atomic_read(&test->delay_us[what]);
+
+	if (us)
+		udelay(us);
 	return atomic_dec_if_positive(&test->failing[what]) == 0;
 }
 
@@ -291,7 +299,7 @@ static void test_start(struct perf_event *event, int flags)
 {
 	struct hw_perf_event *hwc = &event->hw;
 
-	if (!is_stopped(event) || fails(test_pmu_of(event->pmu), FAIL_START))
+	if (!is_stopped(event) || fails(test_pmu_of(event->pmu), START))
 		return;
 	if (event->attr.config == TRACE && !begin_trace(event))
 		return;
@@ -413,7 +421,7 @@ static int test_add(struct perf_event *event, int flags)
 	struct counter *counter = here(test)->counters;
 	unsigned int idx = 0;
 
-	if (fails(test, FAIL_ADD))
+	if (fails(test, ADD))
 		return -EAGAIN;
 	while (idx < test->counters && counter[idx].event)
 		idx++;
@@ -450,7 +458,7 @@ static int test_commit_txn(struct pmu *pmu)
 {
 	struct test_pmu *test = test_pmu_of(pmu);
 
-	if (here(test)->txn_flags == PERF_PMU_TXN_ADD && fails(test, FAIL_COMMIT))
+	if (here(test)->txn_flags == PERF_PMU_TXN_ADD && fails(test, COMMIT))
 		return -EAGAIN;
 	here(test)->txn_flags = 0;
 	return 0;
@@ -482,7 +490,7 @@ static int test_event_init(struct perf_event *event)
 
 	if (event->attr.type != event->pmu->type)
 		return -ENOENT;
-	if (fails(test, FAIL_EVENT_INIT))
+	if (fails(test, EVENT_INIT))
 		return -EBUSY;
 	if (event->attr.config < CLOCK || event->attr.config > TRACE)
 		return -EINVAL;
@@ -574,23 +582,30 @@ static ssize_t work_store(struct device *device, struct device_attribute *attrib
 }
 static DEVICE_ATTR_WO(work);
 
-#define FAIL_ATTRIBUTE(name, what)							\
+#define SWITCH(name, values, what, most)						\
 static ssize_t name##_store(struct device *device, struct device_attribute *attribute,	\
 			    const char *text, size_t size)				\
 {											\
-	int value, ret = kstrtoint(text, 0, &value);					\
+	unsigned int value;								\
+	int ret = kstrtouint(text, 0, &value);						\
 											\
 	if (ret)									\
 		return ret;								\
-	atomic_set(&test_pmu_of_device(device)->failing[what], value);			\
+	if (value > (most))								\
+		return -EINVAL;								\
+	atomic_set(&test_pmu_of_device(device)->values[what], value);			\
 	return size;									\
 }											\
 static DEVICE_ATTR_WO(name)
 
-FAIL_ATTRIBUTE(fail_event_init, FAIL_EVENT_INIT);
-FAIL_ATTRIBUTE(fail_add, FAIL_ADD);
-FAIL_ATTRIBUTE(fail_start, FAIL_START);
-FAIL_ATTRIBUTE(fail_commit, FAIL_COMMIT);
+SWITCH(fail_event_init, failing, EVENT_INIT, INT_MAX);
+SWITCH(fail_add, failing, ADD, INT_MAX);
+SWITCH(fail_start, failing, START, INT_MAX);
+SWITCH(fail_commit, failing, COMMIT, INT_MAX);
+SWITCH(delay_event_init, delay_us, EVENT_INIT, LONGEST_US);
+SWITCH(delay_add, delay_us, ADD, LONGEST_US);
+SWITCH(delay_start, delay_us, START, LONGEST_US);
+SWITCH(delay_commit, delay_us, COMMIT, LONGEST_US);
 
 static struct attribute *test_attributes[] = {
 	&dev_attr_cpumask.attr,
@@ -599,6 +614,10 @@ static struct attribute *test_attributes[] = {
 	&dev_attr_fail_add.attr,
 	&dev_attr_fail_start.attr,
 	&dev_attr_fail_commit.attr,
+	&dev_attr_delay_event_init.attr,
+	&dev_attr_delay_add.attr,
+	&dev_attr_delay_start.attr,
+	&dev_attr_delay_commit.attr,
 	NULL,
 };
 

@@ -19,6 +19,7 @@ from harness.checks.base import (
 )
 from harness.checks.points import (
     GATHERING,
+    delay_ns,
     events,
     exact,
     gathers,
@@ -220,7 +221,7 @@ def _off_log(observation: Observation, values: Sequence[Value], name: str) -> li
     for value in values:
         (_, least), (number, most) = by(value.begin), by(value.end)
         number += bisect_left(enabled, value.end)
-        slack = (_CALL_NS + observation.machine.pause_ns) * (1 + number)
+        slack = (_CALL_NS + observation.machine.pause_ns + delay_ns(observation)) * (1 + number)
         if not least - slack <= value.running <= most + slack:
             faults.append(
                 f"{name} at {milliseconds(value.end)}: running {value.running} ns; the log has it "

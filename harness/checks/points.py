@@ -222,6 +222,19 @@ def gathers(observation: Observation) -> bool:
     return any(spec.sample for spec in observation.scenario.specs.values())
 
 
+def delay_ns(observation: Observation) -> int:
+    """By how much longer a test PMU's add may take than it would: the longest of each delay.
+
+    The step `set PMU delay_add US` and its like (guest-images/modules/pmu_test.c).
+    """
+    longest: dict[str, int] = {}
+    for step in observation.scenario.steps:
+        words = step.split()
+        if words[0] == "set" and words[2].startswith("delay_") and words[3].isdigit():
+            longest[words[2]] = max(longest.get(words[2], 0), int(words[3]))
+    return 1000 * sum(longest.values())
+
+
 def slack_ns(observation: Observation) -> int:
     """From what a record says to the time that stands beside it, at the most.
 

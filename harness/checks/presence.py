@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from harness.checks.adjustments import SOFTWARE
 from harness.checks.base import Observation
-from harness.checks.points import groups, main_phases, read_windows
+from harness.checks.points import delay_ns, groups, main_phases, read_windows
 from harness.guest.callback_records import Callback
 from harness.guest.pmu_records import Answered, EndOfFile, Page
 from harness.guest.records import Event, Phase, Read
@@ -135,7 +135,7 @@ class Presence:
             cpu: [
                 (before + after) // 2
                 for before, after in pairwise(seen)
-                if after - before > QUIET_NS and before > self.begin
+                if after - before > QUIET_NS + delay_ns(self.observation) and before > self.begin
             ]
             for cpu, seen in times.items()
         }
