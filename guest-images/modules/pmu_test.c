@@ -13,6 +13,10 @@
  * once; delay_* make each call take so many microseconds more.  Their calls are logged by pmu_observer, which finds a PMU by the
  * symbol of its name (also=test0).
  *
+ * The attribute kernel_counter has the module count for itself, as KVM does
+ * (perf_event_create_kernel_counter()): a number N written to it N work events of
+ * its own, on CPU 0; what they counted is read from it.
+ *
  * docs/contexts.md tells how scenarios use them.
  */
 #include <linux/cpuhotplug.h>
@@ -21,6 +25,7 @@
 #include <linux/hrtimer.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/perf_event.h>
 #include <linux/sched/task_stack.h>
@@ -96,8 +101,12 @@ struct test_pmu {
 	int cpu;		/* of an uncore PMU */
 	atomic64_t work;	/* likewise */
 	atomic_t failing[SWITCHED], delay_us[SWITCHED];
+	struct perf_event *own[MAX_COUNTERS];
+	unsigned int own_number;
 };
 
+/* Of the counters that PMUs have for themselves. */
+static DEFINE_MUTEX(own_lock);
 static struct test_pmu test0, test1, test2, test3;
 static struct test_pmu * const pmus[MAX_PMUS] = { &test0, &test1, &test2, &test3 };
 static const char * const names[MAX_PMUS] = { "test0", "test1", "test2", "test3" };
@@ -607,7 +616,66 @@ SWITCH(delay_add, delay_us, ADD, LONGEST_US);
 SWITCH(delay_start, delay_us, START, LONGEST_US);
 SWITCH(delay_commit, delay_us, COMMIT, LONGEST_US);
 
+/* --- counters of the kernel's own ------------------------------------------ */
+
+static void release_own(struct test_pmu *test)
+{
+	while (test->own_number)
+		perf_event_release_kernel(test->own[--test->own_number]);
+}
+
+static int create_own(struct test_pmu *test, unsigned int wanted)
+{
+	struct perf_event_attr attr = {
+		.type = test->pmu.type, .size = sizeof(attr), .config = WORK,
+	};
+
+	release_own(test);
+	while (test->own_number < wanted) {
+		struct perf_event *event =
+			perf_event_create_kernel_counter(&attr, 0, NULL, NULL, NULL);
+
+		if (IS_ERR(event))
+			return PTR_ERR(event);
+		test->own[test->own_number++] = event;
+	}
+	return 0;
+}
+
+static ssize_t kernel_counter_store(struct device *device, struct device_attribute *attribute,
+				    const char *text, size_t size)
+{
+	unsigned int wanted;
+	int ret = kstrtouint(text, 0, &wanted);
+
+	if (ret)
+		return ret;
+	if (wanted > MAX_COUNTERS)
+		return -EINVAL;
+	mutex_lock(&own_lock);
+	ret = create_own(test_pmu_of_device(device), wanted);
+	mutex_unlock(&own_lock);
+	return ret ?: size;
+}
+
+static ssize_t kernel_counter_show(struct device *device, struct device_attribute *attribute,
+				   char *text)
+{
+	struct test_pmu *test = test_pmu_of_device(device);
+	u64 enabled, running;
+	int used = 0;
+
+	mutex_lock(&own_lock);
+	for (unsigned int i = 0; i < test->own_number; i++)
+		used += sysfs_emit_at(text, used, "%s%llu", i ? " " : "",
+				      perf_event_read_value(test->own[i], &enabled, &running));
+	mutex_unlock(&own_lock);
+	return used + sysfs_emit_at(text, used, "\n");
+}
+static DEVICE_ATTR_RW(kernel_counter);
+
 static struct attribute *test_attributes[] = {
+	&dev_attr_kernel_counter.attr,
 	&dev_attr_cpumask.attr,
 	&dev_attr_work.attr,
 	&dev_attr_fail_event_init.attr,

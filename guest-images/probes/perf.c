@@ -226,12 +226,38 @@ void control_counter(const struct counter *counter, unsigned long request, unsig
 	record_die(what);
 }
 
+/* Without PERF_FORMAT_GROUP: the value, the times, the id, with PERF_FORMAT_LOST what was lost. */
+static void parse_single(const uint64_t *words, bool lost, struct group_values *values)
+{
+	*values = (struct group_values) {
+		.number = 1, .enabled = words[1], .running = words[2],
+	};
+	values->counts[0].value = words[0];
+	values->counts[0].id = words[3];
+	values->lost[0] = lost ? words[4] : 0;
+}
+
+size_t words_of_group(const struct counter *counter, uint64_t first)
+{
+	bool lost = counter->attr.read_format & PERF_FORMAT_LOST;
+
+	if (!(counter->attr.read_format & PERF_FORMAT_GROUP))
+		return lost ? 5 : 4;
+	if (first > MAX_GROUP)
+		record_die("a group of an impossible size");
+	return 3 + first * (lost ? 3 : 2);
+}
+
 /* With PERF_FORMAT_LOST a third word stands behind each value and id. */
 void parse_group(const struct counter *counter, const uint64_t *words,
 		 struct group_values *values)
 {
 	size_t step = counter->attr.read_format & PERF_FORMAT_LOST ? 3 : 2;
 
+	if (!(counter->attr.read_format & PERF_FORMAT_GROUP)) {
+		parse_single(words, step == 3, values);
+		return;
+	}
 	*values = (struct group_values) {
 		.number = words[0], .enabled = words[1], .running = words[2],
 	};

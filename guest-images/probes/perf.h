@@ -107,6 +107,9 @@ struct group_values read_group(const struct counter *leader);
 /* As above; false at the end of the file: a pinned event that found no place. */
 bool read_group_if_any(const struct counter *leader, struct group_values *values);
 
+/* How many words read(2), or a sample, has of a group of which this is the first. */
+size_t words_of_group(const struct counter *counter, uint64_t first);
+
 /* What read(2) of a leader, or a sample, has of a group as it lies there. */
 void parse_group(const struct counter *counter, const uint64_t *words,
 		 struct group_values *values);

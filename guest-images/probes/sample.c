@@ -170,10 +170,8 @@ void record_sample(const struct counter *counter, const struct perf_event_header
 	cpu = take(&position);
 	period = type & PERF_SAMPLE_PERIOD ? take(&position) : counter->attr.sample_period;
 	if (type & PERF_SAMPLE_READ) {
-		number = position.next < position.end ? *position.next : 0;
-		if (number > MAX_GROUP)
-			record_die("a group of an impossible size");
-		number = 3 + number * (counter->attr.read_format & PERF_FORMAT_LOST ? 3 : 2);
+		number = words_of_group(counter,
+					position.next < position.end ? *position.next : 0);
 		for (uint64_t i = 0; i < number; i++)
 			words[i] = take(&position);
 		parse_group(counter, words, &values);

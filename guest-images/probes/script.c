@@ -199,6 +199,8 @@ static void set_key(struct event_spec *event, const char *key, char *value)
 		set_sample(attr, value);
 	else if (!strcmp(key, "sigtrap"))
 		attr->sigtrap = attr->remove_on_exec = 1;
+	else if (!strcmp(key, "single"))
+		attr->read_format &= ~PERF_FORMAT_GROUP;
 	else if (!strcmp(key, "lost"))
 		attr->read_format |= PERF_FORMAT_LOST;
 	else if (!strcmp(key, "backward"))

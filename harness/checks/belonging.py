@@ -23,12 +23,14 @@ from harness.checks.base import (
 from harness.checks.points import samples
 from harness.checks.presence import Presence, Window
 from harness.guest.aux_records import TRUNCATED
-from harness.guest.pmu_records import EndOfFile
+from harness.guest.pmu_records import Attribute, EndOfFile
 from harness.guest.records import Ended, Event, Phase, Read, TaskStart
 from harness.model import Verdict
 
 WORK = "contexts.work"
 PERIODS = "contexts.periods"
+# The attribute of a test PMU that counts for itself.
+OWN = "kernel_counter"
 MAIN = "main"
 # From a task's last piece of work to its end.
 _ENDED_NS = 300_000
@@ -320,6 +322,34 @@ def _last_counts(presence: Presence) -> list[tuple[int, str, int]]:
     return found
 
 
+def _own_counters(presence: Presence, done: list[Job]) -> tuple[int, list[str]]:
+    """(counts, faults) of what PMUs counted for themselves on CPU 0, as their attribute has it."""
+    faults, judged = [], 0
+    for shown in presence.records.of(Attribute):
+        orders = [
+            (words, when)
+            for words, when in presence.orders
+            if words[:3] == ("set", shown.pmu, OWN) and when.begin < shown.time
+        ]
+        if shown.name != OWN or not orders:
+            continue
+        (*_, wanted), since = orders[-1][0], orders[-1][1].end
+        units = sum(
+            job.units
+            for job in done
+            if job.pmu == shown.pmu and job.cpu == 0 and since <= job.window.begin < shown.time
+        )
+        values = [int(word) for word in shown.value.split()]
+        judged += len(values)
+        least = 0 if shown.pmu in presence.full else units
+        if len(values) != int(wanted) or not all(least <= value <= units for value in values):
+            faults.append(
+                f"{shown.pmu} had counted {shown.value or 'nothing'} for itself by "
+                f"{milliseconds(shown.time)}, with {wanted} events; {units} units of work were done"
+            )
+    return judged, faults
+
+
 def judge_work(observation: Observation, _: Observation | None) -> Verdict:
     """What an event counts is the work that is its own, to the unit.
 
@@ -330,6 +360,8 @@ def judge_work(observation: Observation, _: Observation | None) -> Verdict:
     presence = Presence(observation)
     done = jobs(observation)
     judged, faults = _wrong_ends(presence, done)
+    own, wrong = _own_counters(presence, done)
+    judged, faults = judged + own, faults + wrong
     for event in presence.events.values():
         if presence.specs[event.id].counts not in ("work", "trace"):
             continue

@@ -34,6 +34,7 @@ class EventSpec(Frozen):
     named NAME1, NAME2, ..., or as many as take the rest of the machine's counters;
     `watched` lets user space see the counter's index
     in the event's mmap page; `paged` has the times there noted beside each read;
+    with `single` it is read without PERF_FORMAT_GROUP, and is in no group;
     `inherit_stat` has the kernel tell what each inherited event counted; `signals` has
     each overflow deliver one; with `exclude_host` it counts in virtual machines only.
     `sample` is what its samples have more; with `sigtrap` each overflow is a signal to the task.
@@ -76,6 +77,7 @@ class EventSpec(Frozen):
     aux: int | None = Field(default=None, ge=1)
     overwrite: bool = False
     backward: bool = False
+    single: bool = False
     wakeup: int | None = Field(default=None, ge=1)
     lost: bool = False
     flags: int = 0
@@ -296,6 +298,11 @@ class Scenario(Frozen):
             for step in steps:
                 self._check_step(task, step)
         self._check_answers()
+        self._check_events()
+        return self
+
+    def _check_events(self) -> None:
+        """Each is of tasks, PMUs, CPUs and leaders that there are."""
         earlier: list[str] = []
         for name, event in self.events.items():
             if event.task not in (None, "self", *self.tasks):
@@ -303,12 +310,14 @@ class Scenario(Frozen):
             if event.pmu not in (None, *self.pmus):
                 known = ", ".join(self.pmus) or "none"
                 raise ValueError(f"event {name}: there is no PMU {event.pmu}; pmus has {known}")
+            leader = self.events.get(event.leader or "")
+            if leader and (event.single or leader.single):
+                raise ValueError(f"event {name}: one that is single is in no group")
             if event.leader not in (None, *earlier):
                 raise ValueError(f"event {name}: there is no leader {event.leader} before it")
             if event.cpu is not None and event.cpu >= self.cpus:
                 raise ValueError(f"event {name}: there is no CPU {event.cpu} of {self.cpus}")
             earlier += copies(name, event)
-        return self
 
     def for_kernel(self, version: str, architecture: str) -> "Scenario":
         """The scenario with what is known of one kernel, and of no other."""
