@@ -341,7 +341,9 @@ def _own_counters(presence: Presence, done: list[Job]) -> tuple[int, list[str]]:
         )
         values = [int(word) for word in shown.value.split()]
         judged += len(values)
-        least = 0 if shown.pmu in presence.full else units
+        others = sum(presence.pmu(event) == shown.pmu for event in presence.events)
+        counters = presence.observation.scenario.pmus[shown.pmu].counters
+        least = units if others + int(wanted) <= counters else 0
         if len(values) != int(wanted) or not all(least <= value <= units for value in values):
             faults.append(
                 f"{shown.pmu} had counted {shown.value or 'nothing'} for itself by "

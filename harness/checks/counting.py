@@ -29,6 +29,7 @@ VM = "counting.vm"
 _HARDWARE, _SOFTWARE, _TRACEPOINT, _BREAKPOINT = 0, 1, 2, 5
 _CYCLES, _INSTRUCTIONS, _BRANCHES = 0, 1, 4
 _PAGE_FAULTS = 2
+_WAKEUP = "tracepoint:sched:sched_wakeup"
 
 
 def _watched(observation: Observation, event: Event, time: int) -> str:
@@ -88,10 +89,10 @@ def _known(observation: Observation) -> list[tuple[Work, Event, int, int]]:
 
 
 def judge_exact(observation: Observation, _: Observation | None) -> Verdict:
-    """Known work is counted exactly, adjusted or not; see _truth() and _shares()."""
+    """Known work is counted exactly, adjusted or not; see _truth(), _shares() and _wakeups()."""
     expected = "each count == what was done"
     names = event_names(observation.records)
-    judged, faults = 0, []
+    judged, faults = _wakeups(observation)
     for share in _shares(observation):
         judged += 1
         faults += [share.fault] if share.excess else []
@@ -111,6 +112,34 @@ def judge_exact(observation: Observation, _: Observation | None) -> Verdict:
         expected=expected,
         metrics={"counts": judged, "wrong": len(faults)},
     )
+
+
+# Beside its sleeps a task may be woken to begin, and wake others as it ends.
+_OTHER_WAKEUPS = 3
+
+
+def _wakeups(observation: Observation) -> tuple[int, list[str]]:
+    """(events, faults) of the tracepoint that tells a task's events on a CPU who is woken.
+
+    Each sleep of the task is one, though another one is on the CPU then: perf_tp_event() goes
+    through the events of the task that is woken, too.
+    """
+    scenario = observation.scenario
+    faults, judged = [], 0
+    for event in events(observation).values():
+        spec = scenario.specs.get(event.name)
+        if spec is None or spec.counts != _WAKEUP or event.task not in scenario.tasks:
+            continue
+        judged += 1
+        sleeps = sum(step.startswith("sleep ") for step in scenario.tasks[event.task])
+        least, most = (0, 0) if spec.disabled else (sleeps, sleeps + _OTHER_WAKEUPS)
+        counted = points(observation, event.leader)[-1].counts.get(event.id, 0)
+        if not least <= counted <= most:
+            why = "and is disabled" if spec.disabled else f"which slept {sleeps} times"
+            faults.append(
+                f"{event.name} (id {event.id}) counted {counted} wakeups of {event.task}, {why}"
+            )
+    return judged, faults
 
 
 def _spins(scenario: Scenario, task: str) -> list[int]:

@@ -110,11 +110,16 @@ def _was_there(found: list[Stay], sample: Sample, slack: int) -> bool:
     return any(stay.cpu == sample.cpu for stay in near)
 
 
+_SCHEDULER = "tracepoint:sched:"
+
+
 def _strange_tasks(observation: Observation, taken: list[Sample]) -> list[str]:
     """Samples of a task's event that are from another task.
 
     A task says which thread it is when it begins; of guests that did not say so yet, it is one.
+    Tracepoints of the scheduler are about a task, whoever is on the CPU (perf_tp_event()).
     """
+    specs = observation.scenario.specs
     names = event_names(observation.records)
     known = events(observation)
     threads = {task.name: task.tid for task in observation.records.of(TaskStart)}
@@ -125,7 +130,8 @@ def _strange_tasks(observation: Observation, taken: list[Sample]) -> list[str]:
     }
     for sample in taken:
         event = known[sample.id]
-        if not event.task or sample.tid == _DEAD:
+        about = event.name in specs and specs[event.name].counts.startswith(_SCHEDULER)
+        if not event.task or sample.tid == _DEAD or about:
             continue
         if event.inherit:
             if kin[event.id] and sample.tid not in kin[event.id]:

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: MIT
 """What steps do to events, as checks know it: captures, falsified."""
 
+from dataclasses import replace
+
+import pytest
+
+from harness.guest.pmu_records import Attribute
 from harness.guest.records import Phase, Read, Sideband
 from harness.model import Status
 from tests.unit.changes import a, every, fault, judge, nth, without
@@ -61,3 +66,47 @@ def test_cgroups_that_are_made(observe):
     told = a(Sideband, what="cgroup")
     assert "cgroup two has the id" in _tasks(observe, without(told, 1))
     assert "cgroup one has the id" in _tasks(observe, every(told, number=1))
+
+
+# --- who is woken ------------------------------------------------------------
+
+
+def test_wakeups_are_counted_for_who_sleeps(observe):
+    """6.12 has three defects: errata woken-without-samples, -while-disabled, -in-another-group."""
+    wakeups = "6.12/wakeups"
+    said = fault("counting.exact", observe(wakeups))
+    assert "still (id 9) counted 7 wakeups of sleeper, and is disabled" in said
+    assert "sibling (id 5) counted 1 wakeups of sleeper, which slept 6 times" in said
+    assert "8 periods of 1: 1 samples, 0 lost" in fault("sampling.account", observe(wakeups))
+    lost = every(a(Read, id=8), counts=((8, 1),))
+    assert "others (id 8) counted 1 wakeups of other" in fault(
+        "counting.exact", observe(wakeups, lost)
+    )
+
+
+# --- events of the kernel's own, and those that are read alone ----------------
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("40 39", "counted 40 39 for itself"), ("40", "with 2 events"), ("", "counted nothing")],
+)
+def test_what_the_kernel_counts_for_itself(observe, value, said):
+    assert judge("contexts.work", observe("6.12/kernel-counters")).status is Status.PASS
+    shown = nth(0, a(Attribute, name="kernel_counter"), value=value)
+    assert said in fault("contexts.work", observe("6.12/kernel-counters", shown))
+
+
+def test_an_event_that_is_read_alone(observe):
+    assert judge("contexts.work", observe("6.12/read-alone")).status is Status.PASS
+    children = nth(-1, a(Read, id=2), counts=lambda r: ((2, dict(r.counts)[2] - 100),))
+    assert "family (id 2)" in fault("contexts.work", observe("6.12/read-alone", children))
+
+
+def test_callbacks_that_take_their_time_are_given_it(observe):
+    """As the scenario says; otherwise the log and the times would not agree."""
+    assert judge("agreement.times", observe("6.12/slow-pmu")).status is Status.PASS
+    found = observe("6.12/slow-pmu")
+    steps = tuple(step for step in found.scenario.steps if "delay_" not in step)
+    quick = found.scenario.model_copy(update={"steps": steps})
+    assert "running" in fault("agreement.times", replace(found, scenario=quick))
