@@ -1,22 +1,43 @@
 # SPDX-License-Identifier: MIT
 """Which lines of a patch guests executed."""
 
+from fnmatch import fnmatchcase
+
+from pydantic import Field
+
 from harness.model.base import Frozen, VersionRange
 
 # From an address to one behind the last, both of the running kernel.
 Span = tuple[int, int]
 
 
-class MeasuredSource(Frozen):
-    """A source file that the suite is measured by: a row of configs/coverage.yaml.
+class Unreachable(Frozen):
+    """Functions that no guest can enter, by patterns of their names, and why.
 
-    `unreachable` has functions that no guest can enter, and why.
+    On one `architecture` only, where it names one.
     """
+
+    functions: tuple[str, ...] = Field(min_length=1)
+    why: str
+    architecture: str | None = None
+
+
+class MeasuredSource(Frozen):
+    """A source file that the suite is measured by: a row of configs/coverage.yaml."""
 
     name: str
     architecture: str | None = None
     versions: VersionRange = VersionRange()
-    unreachable: dict[str, str] = {}
+    unreachable: tuple[Unreachable, ...] = ()
+
+    def why_unreachable(self, function: str, architecture: str) -> str:
+        """Why no guest can enter a function; empty where one may."""
+        for row in self.unreachable:
+            if row.architecture in (None, architecture) and any(
+                fnmatchcase(function, pattern) for pattern in row.functions
+            ):
+                return row.why
+        return ""
 
     def is_for(self, version: str, architecture: str) -> bool:
         """True if a kernel release has it in its image for an architecture."""

@@ -55,6 +55,7 @@ class Watch:
             sources,
             kernel=subject.version,
             machine=plan.machine.name,
+            architecture=plan.machine.architecture,
         )
 
 

@@ -149,12 +149,16 @@ def of_suite(
     *,
     kernel: str,
     machine: str,
+    architecture: str,
 ) -> SuiteCoverage:
-    """What scenarios execute of some sources; `executed` is as for `covered`."""
+    """What scenarios execute of some sources; `executed` is as for `covered`.
+
+    A function that ran can be entered, whatever is said of it.
+    """
     pieces = list(_pieces(executed))
     rows = {source.name: source for source in sources}
     functions = [
-        _covered_function(path, function, pieces, rows)
+        _covered_function(path, function, pieces, rows, architecture)
         for path, found in table.functions.items()
         for function in found
     ]
@@ -209,15 +213,19 @@ def _covered_function(
     function: Function,
     pieces: Sequence[tuple[Span, frozenset[str]]],
     sources: Mapping[str, MeasuredSource],
+    architecture: str,
 ) -> CoveredFunction:
     found = list(_within(function.span, pieces))
+    source = sources.get(path)
     return CoveredFunction(
         path=path,
         name=function.name,
         size=function.span[1] - function.span[0],
         ran=sum(length for length, _ in found),
         scenarios=tuple(sorted({name for _, names in found for name in names})),
-        unreachable=sources[path].unreachable.get(function.name, "") if path in sources else "",
+        unreachable=(
+            source.why_unreachable(function.name, architecture) if source and not found else ""
+        ),
     )
 
 

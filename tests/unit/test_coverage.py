@@ -13,14 +13,16 @@ from harness.model import (
     Function,
     GuestEnd,
     LineTable,
+    MeasuredSource,
     Outcome,
     Status,
     Subject,
     Verdict,
 )
+from harness.model.coverage import Unreachable
 from harness.report.coverage import shown
 from harness.source.patches import changed_lines, shown_lines
-from harness.verdict.coverage import covered, in_any, summary, unseen
+from harness.verdict.coverage import covered, in_any, of_suite, summary, unseen
 from harness.verdict.status import judge_run
 
 CORE = "kernel/events/core.c"
@@ -238,3 +240,31 @@ def test_what_nobody_knows_is_not_as_much_as_was_asked_for(judged, coverage, sai
     assert judged(coverage, None, BARE).status is Status.PASS
     # A kernel as it is has no patch of which anything could run.
     assert judged(coverage, 1).status is Status.PASS
+
+
+# --- the suite ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("architecture", "percent", "left_out"),
+    [("arm64", 100 * 6 / 18, {"armv8_other_init": "another CPU's"}), ("x86_64", 100 * 6 / 28, {})],
+)
+def test_what_no_guest_can_enter_is_not_counted(architecture, percent, left_out):
+    """On the architecture that it is said of; and what ran could be entered."""
+    names = ("used", "armv8_this_init", "armv8_other_init", "rest")
+    sizes = ((0, 4), (4, 8), (8, 18), (18, 28))
+    table = LineTable(
+        functions={CORE: tuple(map(lambda n, s: Function(name=n, span=s), names, sizes))}
+    )
+    row = {"functions": ("armv8_*_init",), "why": "another CPU's", "architecture": "arm64"}
+    rows = [MeasuredSource(name=CORE, unreachable=(Unreachable(**row),))]
+    found = of_suite(
+        table,
+        {"one": [(0, 4), (4, 6)]},
+        rows,
+        kernel="6.12",
+        machine="m",
+        architecture=architecture,
+    )
+    assert {one.name: one.unreachable for one in found.functions if one.unreachable} == left_out
+    assert found.percent(CORE) == pytest.approx(percent)
