@@ -260,7 +260,7 @@ def test_what_no_guest_can_enter_is_not_counted(architecture, percent, left_out)
     rows = [MeasuredSource(name=CORE, unreachable=(Unreachable(**row),))]
     found = of_suite(
         table,
-        {"one": [(0, 4), (4, 6)]},
+        {"one": [(0, 6)]},
         rows,
         kernel="6.12",
         machine="m",
