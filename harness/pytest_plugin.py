@@ -23,13 +23,12 @@ from harness.cli.results import remember, write_reports
 from harness.errors import HarnessError
 from harness.host.progress import Progress
 from harness.host.store import Cache, new_run_folder
-from harness.model import RunResult, Scenario, Status
+from harness.model import HEALTH, RunResult, Scenario, Status
 from harness.report.blame import Case, cases
 from harness.run.folder import RunFolder
 from harness.run.pipeline import Settings
 from harness.run.reproducers import scenario_name
 from harness.run.request import Asked, prepare
-from harness.verdict.judge import HEALTH
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,6 +2,7 @@
 """The data in configs/ and kernel-patches/, read from YAML and checked."""
 
 import difflib
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import PlanError
+from harness.host.memory import Memory, code
+from harness.host.store import Cache, digest
 from harness.model import (
     Accelerator,
     Architecture,
@@ -84,6 +87,26 @@ def load_yaml(path: Path) -> Any:
         raise PlanError(f"cannot read {path}", why=str(error)) from error
     except yaml.YAMLError as error:
         raise PlanError(f"{path} is not YAML", why=str(error), evidence=path) from error
+
+
+def load_all(paths: Sequence[Path]) -> dict[Path, Any]:
+    """The documents of many files, which are remembered for as long as the files are the same.
+
+    Raises PlanError as `load_yaml` does.
+    """
+
+    def find() -> list[Any]:
+        return [load_yaml(path) for path in paths]
+
+    key = digest(code("ask/catalog.py"), *map(_content, paths))
+    return dict(zip(paths, Memory(Cache()).known("yaml", key, "configs", find), strict=True))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PlanError(f"cannot read {path}", why=str(error)) from error
 
 
 def as_yaml(data: Any) -> str:
@@ -193,7 +216,8 @@ class Catalog:
         """One file each in configs/scenarios."""
         paths = sorted((self.configs / "scenarios").glob("*.yaml"))
         return {
-            path.stem: parse_row(Scenario, load_yaml(path), path, name=path.stem) for path in paths
+            path.stem: parse_row(Scenario, data, path, name=path.stem)
+            for path, data in load_all(paths).items()
         }
 
     def scenario(self, name: str) -> Scenario:
@@ -208,9 +232,9 @@ class Catalog:
     def series(self) -> dict[str, Series]:
         """One series.yaml in each folder of kernel-patches, saboteurs included."""
         found = {}
-        for path in sorted(self.patches.glob("**/series.yaml")):
+        for path, data in load_all(sorted(self.patches.glob("**/series.yaml"))).items():
             name = path.parent.relative_to(self.patches).as_posix()
-            row = parse_row(Series, load_yaml(path), path, name=name)
+            row = parse_row(Series, data, path, name=name)
             found[name] = row.model_copy(
                 update={
                     "patches": tuple(

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from harness.build import kbuild, kconfig
 from harness.build.compile import LOG, prepare, run_step
@@ -15,6 +17,7 @@ from harness.build.recipe import MODULES
 from harness.errors import BuildError, HostError, OwnPartError
 from harness.host import sandbox, stranger
 from harness.host.bounds import Bounds
+from harness.host.memory import Memory, code
 from harness.host.process import version
 from harness.host.store import Cache, digest, file_digest, update_files, write_json, write_text
 from harness.model import Architecture, Fragment, Subject, Variant
@@ -47,12 +50,12 @@ class Kernel:
     folder: Path
     digest: str
 
-    @property
+    @cached_property
     def facts(self) -> dict[str, str]:
         """`image_sha256`, `pmu_observer.ko_sha256`, `toolchain`, `sandbox`, ..."""
         return dict(json.loads((self.folder / "build.json").read_text(encoding="utf-8")))
 
-    @property
+    @cached_property
     def inputs(self) -> frozenset[str]:
         """Paths below the tree of the files that it was made of."""
         text = (self.folder / INPUTS).read_text(encoding="utf-8", errors="surrogateescape")
@@ -97,6 +100,11 @@ class Configuration:
 _PLAIN = Configuration()
 
 
+def _content(subject: Subject) -> list[bytes]:
+    """All of a subject's patches that decides what they make of a source."""
+    return [b"%d" % patch.flowed + patch.data for patch in subject.patches]
+
+
 class Builder:
     """Builds the subjects of one source for one architecture, one after the other."""
 
@@ -112,6 +120,7 @@ class Builder:
         configuration: Configuration = _PLAIN,
     ) -> None:
         self.cache = cache
+        self.memory = Memory(cache)
         self.configuration = configuration
         self.bounds = Bounds()
         self.source = source
@@ -130,8 +139,24 @@ class Builder:
 
     def check(self, subject: Subject) -> None:
         """See that the patches apply, before anything is built; raises PatchError."""
-        with self.source.locked(self.cache, self.say):
-            self._patched(subject)
+        self.difference_of(subject)
+
+    def difference_of(self, subject: Subject, below: tuple[str, ...] = ()) -> str:
+        """Digest of what a subject's patches change of its source, or of folders of it.
+
+        Raises PatchError.
+        """
+
+        def find() -> str:
+            with self.trees(subject) as (pristine, tree):
+                return self.source.tree.difference(pristine, tree, below)
+
+        return str(self._known("difference", find, *_content(subject), *below))
+
+    def _known(self, kind: str, find: Callable[[], Any], *parts: str | bytes) -> Any:
+        """What git says of the source, which is asked once: it follows from what is in `parts`."""
+        key = digest(code(), self.source.digest, *parts)
+        return self.memory.known(kind, key, self.source.spec, find)
 
     def _patched(self, subject: Subject) -> tuple[str, str]:
         """(pristine tree, patched tree) of a subject, as git knows them by now.
@@ -146,13 +171,14 @@ class Builder:
 
         Raises PatchError, BuildError or OwnPartError, with the log as evidence.
         """
-        with self.source.locked(self.cache, self.say):
-            pristine, tree = self._patched(subject)
-            kernel = self._kernel(subject, pristine, tree)
-            self.cache.use(kernel.folder, self.source.spec)
-            if not (kernel.folder / "build.json").exists():
-                self.source.tree.checkout(tree)
-                self._make(kernel, tree)
+        kernel = self._kernel(subject, self.difference_of(subject))
+        self.cache.use(kernel.folder, self.source.spec)
+        made = kernel.folder / "build.json"
+        if not made.exists():
+            with self.trees(subject) as (_, tree):
+                if not made.exists():
+                    self.source.tree.checkout(tree)
+                    self._make(kernel, tree)
         return kernel
 
     def changes(self, reference: Subject, candidate: Subject) -> tuple[Change, ...]:
@@ -162,8 +188,13 @@ class Builder:
 
     def difference(self, reference: Subject, candidate: Subject, paths: Sequence[str]) -> str:
         """What the candidate's source changes in some files, as `diff -u` has it."""
-        with self._both(reference, candidate) as (before, after):
-            return self.source.tree.diff(before, after, paths)
+
+        def find() -> str:
+            with self._both(reference, candidate) as (before, after):
+                return self.source.tree.diff(before, after, paths)
+
+        both = digest(*_content(reference)), digest(*_content(candidate))
+        return str(self._known("diff", find, *both, *paths))
 
     @contextmanager
     def _both(self, reference: Subject, candidate: Subject) -> Iterator[tuple[str, str]]:
@@ -192,11 +223,11 @@ class Builder:
         with self.source.locked(self.cache, self.say):
             yield self._patched(subject)
 
-    def _kernel(self, subject: Subject, pristine: str, tree: str) -> Kernel:
+    def _kernel(self, subject: Subject, difference: str) -> Kernel:
         modules = [path.read_bytes() for path in sorted(self.modules.iterdir())]
         name = digest(
             self.source.digest,
-            self.source.tree.difference(pristine, tree),
+            difference,
             self.architecture.model_dump_json(),
             self.fragment,
             self.toolchain,

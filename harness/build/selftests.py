@@ -34,20 +34,20 @@ def build(builder: Builder, subject: Subject) -> Path:
     alone = [f"{PERF_TESTS}/{name}.c" for name in ALONE]
     below = (SELFTESTS, "include/uapi", f"arch/{architecture.kernel}/include/uapi", *alone)
     headers = [path.read_bytes() for path in sorted(_headers(builder).iterdir())]
-    with builder.trees(subject) as (pristine, tree):
-        name = digest(
-            builder.source.digest,
-            builder.source.tree.difference(pristine, tree, below),
-            architecture.model_dump_json(),
-            builder.toolchain,
-            CFLAGS,
-            *headers,
-        )
-        place = builder.cache.artifacts / f"selftests-{name}"
-        builder.cache.use(place, builder.source.spec)
-        if not place.exists():
-            builder.source.tree.checkout(tree)
-            _make(builder, place)
+    name = digest(
+        builder.source.digest,
+        builder.difference_of(subject, below),
+        architecture.model_dump_json(),
+        builder.toolchain,
+        CFLAGS,
+        *headers,
+    )
+    place = builder.cache.use(builder.cache.artifacts / f"selftests-{name}", builder.source.spec)
+    if not place.exists():
+        with builder.trees(subject) as (_, tree):
+            if not place.exists():
+                builder.source.tree.checkout(tree)
+                _make(builder, place)
     return place
 
 

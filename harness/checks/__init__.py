@@ -31,6 +31,7 @@ from harness.checks import (
     trace,
 )
 from harness.checks.base import Check, Observation
+from harness.model import CALLS
 
 _FAMILIES = (
     calls,
@@ -66,7 +67,7 @@ CHECKS: dict[str, Check] = {check.name: check for module in _FAMILIES for check 
 
 # What every scenario with a probe is asked: none names it.
 ALWAYS = (
-    calls.CALLS,
+    CALLS,
     identity.SOURCE,
     identity.MEMBERS,
     identity.TURNS,

@@ -107,10 +107,6 @@ class Check:
     test: Test
 
 
-# How a verdict begins that says nothing of the kernel: the guest did not get so far.
-NOT_MEASURED = "not measured: "
-
-
 def milliseconds(ns: int) -> str:
     """A time of the guest's as a person reads it."""
     return f"{ns / 1e6:.3f} ms"

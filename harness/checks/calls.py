@@ -6,9 +6,8 @@ from errno import errorcode
 from harness.checks.base import FEW, Check, Observation, Property, inconclusive, verdict
 from harness.guest.pmu_records import Answered
 from harness.guest.records import Event, Interruption, Phase, ProbeError, Records, Refused
-from harness.model import Answer, Scenario, Status, Verdict, answer_for
+from harness.model import CALLS, Answer, Scenario, Status, Verdict, answer_for
 
-CALLS = "kernel.calls"
 ANSWERS = "contexts.answers"
 _EXPECTED = "each call answered as the reference, or what is known of the kernel, has it"
 

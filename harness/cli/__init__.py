@@ -1,30 +1,21 @@
 # SPDX-License-Identifier: MIT
 """The command line: the one place that exits."""
 
+import os
 import signal
 import sys
+from importlib import import_module
 from typing import NoReturn
 
 import click
 
-from harness import __version__
-from harness.cli import (
-    bisect,
-    cache,
-    compare,
-    coverage,
-    explore,
-    guests,
-    host,
-    ladder,
-    mutants,
-    results,
-    steps,
-    streams,
-)
+from harness import PROGRAM, __version__
+from harness.cli import streams
 from harness.errors import Exit, HarnessError, HostError
 from harness.host import process
-from harness.run.request import PROGRAM
+
+# We have no plugin of pydantic's, and to look for one it reads what each package is.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
 
 HELP = """Does a Linux kernel keep its perf counters while it adjusts the sampling period?
 
@@ -60,37 +51,62 @@ Exit status:
 """
 
 
-@click.group(cls=streams.Group, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+# Each command's module in harness.cli, what it is called there, and its line in the list of
+# commands: a command imports what itself needs, and the list nothing.
+_COMMANDS = {
+    "baseline": ("compare", "baseline", "Runs that others are compared with."),
+    "bisect": ("bisect", "bisect", "Find the first commit, or patch, that breaks what GOOD has."),
+    "bisect-step": ("bisect", "bisect_step", ""),
+    "cache": ("cache", "cache", "What is kept between runs: how large, last used when."),
+    "ci": ("steps", "ci", "Judge a series patch by patch, each against the step before."),
+    "compare": ("compare", "compare_", "What moved from one stored run's candidate to another's."),
+    "coverage": (
+        "coverage",
+        "coverage",
+        "Measure what the suite executes of perf's sources.",
+    ),
+    "doctor": ("host", "doctor_", "What this host can do, why not more, and what to do about it."),
+    "emulator": ("host", "emulator", "QEMUs of the harness's own."),
+    "explore": ("explore", "explore", "Draw scenarios by chance, and look for a fault."),
+    "history": ("compare", "history_", "What became of a check over all runs."),
+    "judge": ("results", "judge", "Judge a stored run again, with the checks of today."),
+    "ladder": ("ladder", "ladder", "Run the whole suite on each kernel that is kept green."),
+    "list": ("host", "list_", "The series, machines, scenarios, checks, and what else has a name."),
+    "mutants": ("mutants", "mutants", "Put bugs into clean kernels, and see which check says so."),
+    "report": ("results", "report", "Show a stored run's results, and write its reports anew."),
+    "run": ("guests", "run", "Build, boot and judge a kernel with a patch, against one without."),
+    "schema": ("results", "schema", "Print the JSON Schema of a file that this writes."),
+    "setup": ("host", "setup", "Install what the host lacks."),
+    "shell": ("shell", "shell", "A shell in a guest of the kernel under test, with perf."),
+    "test": ("host", "test", "Run the project's own tests through tox."),
+}
+
+
+class _Commands(streams.Group):
+    """The commands, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One by its name."""
+        if cmd_name not in _COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, name, _ = _COMMANDS[cmd_name]
+        found: click.Command = getattr(import_module(f"harness.cli.{module}"), name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list, but for what is for programs."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in _COMMANDS.items() if line])
+
+
+@click.group(cls=_Commands, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="pmu-harness")
 def cli() -> None:
     """The group that holds the commands."""
-
-
-_COMMANDS = (
-    guests.run,
-    mutants.mutants,
-    guests.shell,
-    steps.ci,
-    bisect.bisect,
-    bisect.bisect_step,
-    compare.compare_,
-    compare.baseline,
-    compare.history_,
-    ladder.ladder,
-    coverage.coverage,
-    explore.explore,
-    results.judge,
-    results.report,
-    results.schema,
-    host.doctor_,
-    host.emulator,
-    host.list_,
-    host.setup,
-    host.test,
-    cache.cache,
-)
-for _command in _COMMANDS:
-    cli.add_command(_command)
 
 
 def _interrupt(*_: object) -> NoReturn:

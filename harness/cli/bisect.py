@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
+from harness import PROGRAM
 from harness.ask.catalog import Catalog
 from harness.build.emulator import provide_for
 from harness.cli.guests import TakesSeveral, choose, run, run_of
@@ -24,7 +25,7 @@ from harness.run import bisect as bisecting
 from harness.run.bisect import ABORT, STATUSES, STEP, Repository, State
 from harness.run.folder import RunFolder, write_patches
 from harness.run.pipeline import Settings
-from harness.run.request import PROGRAM, Asked, Prepared, command_line, planned, prepare, settle
+from harness.run.request import Asked, Prepared, command_line, planned, prepare, settle
 from harness.source.clone import Clone
 from harness.source.kernel import local_repository
 from harness.verdict.bisect import taken, unbuilt, wanted

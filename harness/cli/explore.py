@@ -13,14 +13,13 @@ from rich.console import Console
 from harness.ask.catalog import SCENARIO_FILE, Catalog, as_yaml
 from harness.build.emulator import provide_for
 from harness.checks import CHECKS
-from harness.checks.calls import CALLS
 from harness.cli.guests import TakesSeveral, choose, run, run_of
 from harness.cli.options import carried_out, completes
 from harness.errors import Exit, PlanError
 from harness.explore.possible import Draft, draft_of
 from harness.host.progress import Progress
 from harness.host.store import Cache, new_run_folder, write_text
-from harness.model import Cell, Exploration, Plan, Regime, Role
+from harness.model import CALLS, Cell, Exploration, Plan, Regime, Role
 from harness.report import exploration as report
 from harness.run.explore import Budget, Explorer
 from harness.run.folder import RunFolder

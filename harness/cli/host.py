@@ -3,7 +3,6 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,42 +12,16 @@ from rich.console import Console
 from harness.ask.catalog import ROOT, Catalog
 from harness.build.emulator import provide
 from harness.checks import CHECKS
+from harness.cli.needs import ensure_packages
 from harness.cli.options import completes, yes_option
-from harness.doctor.gather import Examination, accelerator_of
+from harness.doctor.gather import Examination
 from harness.doctor.trial import Doctor
 from harness.errors import Exit
-from harness.host import setup as host_setup
 from harness.host.progress import Progress
 from harness.host.store import Cache
-from harness.model import LLVM, PLAIN, Package
+from harness.model import LLVM, PLAIN
 from harness.report import examination
 from harness.run.request import DEFAULT_MACHINE
-
-
-def ensure_machine(catalog: Catalog, name: str, *, yes: bool) -> None:
-    """What the machine of that name needs of the host."""
-    machine = catalog.find("machines", name)
-    played = accelerator_of(machine, catalog)
-    emulator = catalog.on_host(machine).emulator
-    names = (machine.architecture, emulator, played.name if played else None)
-    ensure_packages([row for row in catalog.packages if row.needed_for(*names)], yes=yes)
-
-
-def ensure_compilers(catalog: Catalog, variants: Sequence[str], *, yes: bool) -> None:
-    """What variants of these names are built with beside what all are."""
-    rows = [catalog.variants[name] for name in variants if name in catalog.variants]
-    if any(row.llvm for row in rows):
-        ensure_packages([row for row in catalog.packages if row.needed_for(LLVM)], yes=yes)
-
-
-def ensure_packages(packages: Sequence[Package], *, yes: bool) -> None:
-    """Have these packages, or raise HostError."""
-    host_setup.ensure(
-        packages,
-        yes=yes,
-        say=lambda text: click.echo(text, err=True),
-        ask=lambda question: click.confirm(question, default=True, err=True),
-    )
 
 
 @click.command(name="doctor")

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import click
 
 from harness.ask.catalog import Catalog
-from harness.checks import CHECKS
 from harness.doctor.findings import AUTO
 from harness.host.store import default_runs
 from harness.model import PLAIN
@@ -45,6 +44,8 @@ def completes(kind: str, *also: str) -> Any:
 
 def complete_checks(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Completion for the names of checks and their families."""
+    from harness.checks import CHECKS  # noqa: PLC0415 (takes long)
+
     families = dict.fromkeys(check.partition(".")[0] for check in CHECKS)
     return [name for name in (*families, *CHECKS) if name.startswith(incomplete)]
 

@@ -4,7 +4,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,9 +12,11 @@ import click
 from pydantic import ValidationError
 from rich.console import Console
 
+from harness import PROGRAM
 from harness.cli.options import chosen_detail, detail_options, known_option
 from harness.errors import Exit, HostError, PlanError
-from harness.host.store import write_bytes, write_json, write_text
+from harness.host.memory import Memory, code
+from harness.host.store import Cache, as_json, digest, write_bytes, write_json, write_text
 from harness.model import (
     Bisection,
     Change,
@@ -27,15 +29,18 @@ from harness.model import (
     SeriesResult,
     Status,
 )
-from harness.report import html, junit, kcidb, ktap, mail, steps, summary, text
-from harness.run.conclusion import rejudge
-from harness.run.folder import RunFolder
+from harness.report import steps, summary, terminal, text
+from harness.report.stamp import stamped, unstamped
+from harness.report.terminal import plain, written
+from harness.run.folder import PLAN, RunFolder
 from harness.run.history import History
 from harness.run.known import known_issues
-from harness.run.request import PROGRAM, command_line
+from harness.run.request import command_line
 from harness.run.steps import SERIES_RESULT
 
-KCIDB, REPLY = "kcidb.json", "reply.eml"
+KCIDB, REPLY, SUMMARY, HTML = "kcidb.json", "reply.eml", "summary.md", "report.html"
+# A mail may have bytes that are no UTF-8.
+_BYTES = "surrogateescape"
 # What docs/schema/ has a file of.
 SCHEMAS: dict[str, type[Frozen]] = {
     "bisection": Bisection,
@@ -63,6 +68,8 @@ def judge(run_folder: Path, known: tuple[Path, ...], brief: bool, full: bool) ->
     """Judge a stored run again, with the checks of today; no kernel, no QEMU."""
     detail = chosen_detail(brief=brief, full=full)
     issues = known_issues(known, lambda text: click.echo(text, err=True))
+    from harness.run.conclusion import rejudge  # noqa: PLC0415 (takes long)
+
     finish((rejudge(RunFolder(run_folder), issues), run_folder), detail)
 
 
@@ -125,9 +132,22 @@ def finish(outcome: tuple[RunResult, Path], detail: text.Detail) -> NoReturn:
     """Write the reports, show the text, exit with the run's status."""
     result, path = outcome
     write_reports(result, path)
-    text.show(Console(), result, str(path), detail)
-    tell_github(path / "summary.md", summary.annotations(result))
+    show(Console(), result, path, detail)
+    tell_github(path / SUMMARY, summary.annotations(result))
     sys.exit(EXITS[result.status])
+
+
+def show(console: Console, result: RunResult, path: Path, detail: text.Detail) -> None:
+    """Print the report; what was found is laid out once for consoles of a kind."""
+    out = plain(console)
+    kind = (out.width, out.color_system, out.encoding, out.legacy_windows, out.no_color)
+    key = digest(code(), unstamped(result).model_dump_json(), detail.value, repr(kind))
+
+    def laid_out() -> str:
+        return written(console, text.found(result, detail))
+
+    console.file.write(Memory(Cache()).known("text", key, result.plan, laid_out))
+    terminal.show(console, text.around(result, str(path)))
 
 
 def remember(result: RunResult, path: Path) -> None:
@@ -151,32 +171,61 @@ def finish_series(result: SeriesResult, path: Path) -> NoReturn:
     """Write a series' reports, show its table, exit with its status."""
     write_series_reports(result, path)
     steps.show(Console(), result, str(path))
-    tell_github(path / "summary.md", summary.annotations_of_series(result))
+    tell_github(path / SUMMARY, summary.annotations_of_series(result))
     sys.exit(EXITS[result.status])
 
 
 def write_reports(result: RunResult, path: Path) -> None:
-    """Put the reports for a CI, for a browser and for a list into a run's folder."""
+    """Put the reports for a CI, for a browser and for a list into a run's folder.
+
+    They are made once of what is found, whichever run finds it.
+    """
     folder = RunFolder(path)
+    plain, names = unstamped(result), {cell.cell.subject for cell in result.cells}
+    facts = {name: folder.facts(name) for name in sorted(names)}
+    key = digest(
+        code(),
+        plain.model_dump_json(),
+        (path / PLAN).read_bytes(),
+        json.dumps(facts),
+        *(folder.digest(cell.shown) for cell in result.cells),
+    )
+    memory = Memory(Cache())
+    made = memory.known("reports", key, result.plan, lambda: _reports(plain, folder, facts))
+    for name, content in made.items():
+        write_bytes(path / name, stamped(content.encode(errors=_BYTES), result))
+
+
+def _reports(
+    result: RunResult, folder: RunFolder, facts: Mapping[str, Mapping[str, str]]
+) -> dict[str, str]:
+    """The reports by the names of their files."""
+    # They take long, and are made when something is found that no run found before.
+    from harness.report import html, junit, kcidb, ktap, mail  # noqa: PLC0415
+
     plan = folder.read_plan()
     records = {cell.cell.id: folder.observed(cell.shown).records for cell in result.cells}
-    subjects = {cell.cell.subject: folder.facts(cell.cell.subject) for cell in result.cells}
-    write_text(path / "junit.xml", junit.render(result))
-    write_text(path / "results.ktap", ktap.render(result))
-    write_text(path / "summary.md", summary.render(result))
-    facts = folder.facts(plan.subjects[Role.CANDIDATE].name)
-    write_json(path / KCIDB, kcidb.document(result, plan, facts))
-    if result.patches:
-        write_bytes(path / REPLY, mail.render(result, _again(plan, result)))
     scenarios = {scenario.name: scenario for scenario in plan.scenarios}
-    write_text(path / "report.html", html.render(result, records, subjects, scenarios))
+    candidate = folder.facts(plan.subjects[Role.CANDIDATE].name)
+    made = {
+        "junit.xml": junit.render(result),
+        "results.ktap": ktap.render(result),
+        SUMMARY: summary.render(result),
+        KCIDB: as_json(kcidb.document(result, plan, candidate)),
+        HTML: html.render(result, records, facts, scenarios),
+    }
+    if result.patches:
+        made[REPLY] = mail.render(result, _again(plan, result)).decode(errors=_BYTES)
+    return made
 
 
 def write_series_reports(result: SeriesResult, path: Path) -> None:
     """The same for a series, of whose steps each has its own in its folder."""
+    from harness.report import html, junit, kcidb, mail  # noqa: PLC0415 (takes long)
+
     write_text(path / "junit.xml", junit.render_series(result))
-    write_text(path / "summary.md", summary.render_series(result))
-    write_text(path / "report.html", html.render_series(result))
+    write_text(path / SUMMARY, summary.render_series(result))
+    write_text(path / HTML, html.render_series(result))
     write_bytes(path / REPLY, mail.render_series(result))
     files = [path / step.folder / KCIDB for step in result.steps if step.folder]
     write_json(path / KCIDB, kcidb.merged([json.loads(file.read_bytes()) for file in files]))

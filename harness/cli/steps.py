@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
+from harness import PROGRAM
 from harness.ask.catalog import Catalog
 from harness.build.emulator import provide_for
 from harness.cli.guests import choose, run, run_of
@@ -27,7 +28,7 @@ from harness.model import RunResult, SeriesResult
 from harness.report.table import repeats
 from harness.run.folder import RunFolder
 from harness.run.pipeline import Settings
-from harness.run.request import PROGRAM, Asked, Prepared, command_line, settle
+from harness.run.request import Asked, Prepared, command_line, settle
 from harness.run.steps import SERIES_RESULT, Walk, begin
 from harness.source.paths import short
 

@@ -12,6 +12,7 @@ from harness.build import recipe
 from harness.build.image import GuestImage, overlay
 from harness.guest import outer
 from harness.guest.blocks import executed, written
+from harness.guest.files import CONSOLE, EXECUTED, OUTCOME, RECORDS, REGISTERS, TRACE
 from harness.guest.records import HEADER, RecordsError, channel_bytes, parse
 from harness.guest.saved import Saved
 from harness.guest.trace import accesses
@@ -21,13 +22,6 @@ from harness.machine.console import Watch, watch
 from harness.machine.crash import locate, recognize, step_failed
 from harness.model import GuestEnd, Machine, Outcome, Scenario
 from harness.model.coverage import Span
-
-CONSOLE = "console.log"
-RECORDS = "records.jsonl"
-TRACE = "trace.log"
-EXECUTED = "executed.txt"
-OUTCOME = "outcome.json"
-REGISTERS = "registers.txt"
 
 _BLOCKS = "blocks.log"
 

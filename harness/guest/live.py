@@ -9,7 +9,8 @@ from pathlib import Path
 
 from harness.build.image import GuestImage
 from harness.build.recipe import BATCH
-from harness.guest.batch import CONSOLE, laid_out
+from harness.guest.batch import laid_out
+from harness.guest.files import CONSOLE
 from harness.guest.ssh import Keys, LostError, Session, TimeLimitError, make_keys
 from harness.host import process
 from harness.machine import qemu

@@ -6,7 +6,8 @@ record is an error that shows it.
 """
 
 import struct
-from functools import cached_property
+from contextlib import suppress
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -16,7 +17,7 @@ from harness.guest.callback_records import Callback, Observer, State, with_count
 from harness.guest.pmu_records import Answered, Attribute, Cgroup, EndOfFile, Page, Timers
 from harness.guest.tool_records import Command, Count, Period, Subtest, Totals
 from harness.guest.trace_records import Access, Interrupt, Overflow, Rdpmc
-from harness.model import Frozen
+from harness.model.base import Frozen
 
 # "PMUREC1", as in guest-images/probes/record.c.
 MAGIC = 0x31434552554D50
@@ -398,7 +399,18 @@ Record = Annotated[
     | Subtest,
     Field(discriminator="kind"),
 ]
-_RECORD: TypeAdapter[Record] = TypeAdapter(Record)
+
+
+@cache
+def _record() -> TypeAdapter[Record]:
+    """What checks a line; it takes long to make."""
+    return TypeAdapter(Record)
+
+
+@cache
+def _records() -> TypeAdapter[list[Record]]:
+    return TypeAdapter(list[Record])
+
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -463,12 +475,22 @@ def channel_bytes(channel: bytes) -> bytes:
 
 def parse(lines: bytes) -> Records:
     """JSON lines as records; raises RecordsError that shows the first bad line."""
+    rows = lines.splitlines()
+    # All at once takes half as long as one by one.
+    with suppress(ValidationError):
+        records = _records().validate_json(b"[%s]" % b",".join(rows))
+        if len(records) == len(rows):
+            return Records(records)
+    return Records(_one_by_one(rows))
+
+
+def _one_by_one(rows: list[bytes]) -> list[Record]:
     records = []
-    for number, line in enumerate(lines.splitlines(), 1):
+    for number, line in enumerate(rows, 1):
         try:
-            records.append(_RECORD.validate_json(line))
+            records.append(_record().validate_json(line))
         except ValidationError as error:
             shown = line[:200].decode(errors="replace")
             reason = error.errors()[0]["msg"]
             raise RecordsError(f"record {number} is not one: {reason}: {shown!r}") from error
-    return Records(records)
+    return records

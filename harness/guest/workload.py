@@ -9,14 +9,14 @@ from pydantic import BaseModel
 
 from harness.build import recipe
 from harness.guest import batch, tool
-from harness.guest.batch import CONSOLE, Guest
+from harness.guest.batch import Guest
+from harness.guest.files import CONSOLE, EVIDENCE
 from harness.guest.live import FINISH_S, Boot, Live, booted
 from harness.guest.ssh import Finished, LostError, Session, SessionError, TimeLimitError
 from harness.guest.tool_records import Command, Subtest
 from harness.machine.crash import recognize
 from harness.model import GuestEnd, Outcome, Tool
 
-EVIDENCE = "tool"
 _PLACE = "/root"
 
 

@@ -2,10 +2,7 @@
 """Files from URLs."""
 
 import shutil
-import urllib.request
-from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError
 
 from harness.errors import HostError
 
@@ -19,6 +16,11 @@ class NotThere(HostError):
 
 def download(url: str, target: Path) -> None:
     """Fetch a file; raises HostError, NotThere by the server's own word."""
+    # They take long, and a run that fetches nothing needs none.
+    import urllib.request  # noqa: PLC0415
+    from http.client import HTTPException  # noqa: PLC0415
+    from urllib.error import HTTPError  # noqa: PLC0415
+
     try:
         with urllib.request.urlopen(url, timeout=SILENCE_S) as answer, target.open("wb") as file:
             shutil.copyfileobj(answer, file)

@@ -12,6 +12,7 @@ _FOLDERS = {
     BUILDS: "build",
     "observations": "observation",
     "trials": "trial",
+    "memories": "memory",
     "debian": "packages",
 }
 _ARTIFACTS = {
@@ -27,7 +28,7 @@ _ARTIFACTS = {
 FOLDERS = (*_FOLDERS, ARTIFACTS)
 KINDS = tuple(dict.fromkeys((*_FOLDERS.values(), *_ARTIFACTS.values())))
 # What is whole when it is published, and does not change.
-_FINAL = {"kernel", "selftests", "image", "disk", "emulator", "outer", "observation"}
+_FINAL = {"kernel", "selftests", "image", "disk", "emulator", "outer", "observation", "memory"}
 
 
 def kind_of(name: str) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -244,7 +245,17 @@ def capture(
 
 
 def version(command: str) -> str:
-    """The first line of what a command says with --version; raises HostError for none."""
+    """The first line of what a command says with --version; raises HostError for none.
+
+    It is asked once for each file.
+    """
+    found = where(command)
+    about = Path(found).stat() if found else None
+    return _version(command, about and (about.st_ino, about.st_size, about.st_mtime_ns))
+
+
+@cache
+def _version(command: str, _: tuple[int, int, int] | None) -> str:
     try:
         lines = capture([command, "--version"], seconds=VERSION_S).splitlines()
     except CommandError as error:

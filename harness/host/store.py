@@ -2,6 +2,7 @@
 """Where things are kept: the cache, artifacts by digest, and the folder of a run."""
 
 import errno
+import fcntl
 import filecmp
 import hashlib
 import json
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from filelock import FileLock, Timeout
 
 from harness.host.register import Register, in_use
 
@@ -56,9 +56,14 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise
 
 
+def as_json(data: Any) -> str:
+    """JSON for people and programs: indented, keys in the order given."""
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON for people and programs: indented, keys in the order given."""
-    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    """Write it."""
+    write_text(path, as_json(data))
 
 
 class Cache:
@@ -72,6 +77,7 @@ class Cache:
         self.artifacts = self.root / "artifacts"
         self.observations = self.root / "observations"
         self.trials = self.root / "trials"
+        self.memories = self.root / "memories"
         self._register: Register | None = None
 
     def use(self, place: Path, of: str) -> Path:
@@ -133,17 +139,14 @@ class Cache:
         """
         path = self.root / "locks" / f"{name}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            if waiting:
-                waiting()
-            lock.acquire()
-        try:
+        with path.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting:
+                    waiting()
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
-        finally:
-            lock.release()
 
     def _memory(self, name: str) -> Path:
         return self.sources / f"{name}.json"

@@ -81,12 +81,25 @@ from harness.model.scenario import (
 from harness.model.series import Claim, Series, SeriesPatch
 from harness.model.steps import SeriesResult, Step, StepState, Turn
 from harness.model.variant import LLVM, PLAIN, Fragment, Variant
-from harness.model.verdict import Erratum, GuestEnd, KnownIssue, Outcome, Status, Verdict
+from harness.model.verdict import (
+    CALLS,
+    HEALTH,
+    NOT_MEASURED,
+    Erratum,
+    GuestEnd,
+    KnownIssue,
+    Outcome,
+    Status,
+    Verdict,
+)
 
 __all__ = [
     "ANSWERED",
+    "CALLS",
     "HARDWARE",
+    "HEALTH",
     "LLVM",
+    "NOT_MEASURED",
     "PLAIN",
     "PMU_EVENTS",
     "PMU_NAMES",

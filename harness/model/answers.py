@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.model.base import Frozen, VersionRange, parse_version
+from harness.model.base import ALL_VERSIONS, Frozen, VersionRange, parse_version
 
 
 class Answer(Frozen):
@@ -17,7 +17,7 @@ class Answer(Frozen):
     """
 
     refused: str | None = None
-    versions: VersionRange = VersionRange()
+    versions: VersionRange = ALL_VERSIONS
     source: str = Field(min_length=1)
 
     @model_validator(mode="after")

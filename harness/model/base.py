@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 class Frozen(BaseModel):
     """A value: immutable, and strict about keys that it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 def parse_version(text: str) -> tuple[int, ...]:
@@ -48,3 +48,7 @@ class VersionRange(Frozen):
         if self.before is None:
             return f"{self.since} and newer"
         return f"{self.since} up to, not including, {self.before}"
+
+
+# Made without looking at it: that takes long, and each command that starts would wait for it.
+ALL_VERSIONS = VersionRange.model_construct()

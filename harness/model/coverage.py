@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 from pydantic import Field
 
-from harness.model.base import Frozen, VersionRange
+from harness.model.base import ALL_VERSIONS, Frozen, VersionRange
 
 # From an address to one behind the last, both of the running kernel.
 Span = tuple[int, int]
@@ -27,7 +27,7 @@ class MeasuredSource(Frozen):
 
     name: str
     architecture: str | None = None
-    versions: VersionRange = VersionRange()
+    versions: VersionRange = ALL_VERSIONS
     unreachable: tuple[Unreachable, ...] = ()
 
     def why_unreachable(self, function: str, architecture: str) -> str:

@@ -3,7 +3,7 @@
 
 from pydantic import Field
 
-from harness.model.base import Frozen, VersionRange
+from harness.model.base import ALL_VERSIONS, Frozen, VersionRange
 from harness.model.verdict import Status
 
 
@@ -16,7 +16,7 @@ class Promise(Frozen):
     says: str = Field(min_length=1)
     checks: tuple[str, ...] = Field(min_length=1)
     scenarios: tuple[str, ...] = Field(min_length=1)
-    versions: VersionRange = VersionRange()
+    versions: VersionRange = ALL_VERSIONS
 
 
 class Promises(Frozen):

@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from harness.model.base import Frozen, Version, VersionRange
+from harness.model.base import ALL_VERSIONS, Frozen, Version, VersionRange
 
 
 class KconfigFragment(Frozen):
     """A file of CONFIG_ lines and the kernels that it is for."""
 
     file: str
-    versions: VersionRange = VersionRange()
+    versions: VersionRange = ALL_VERSIONS
 
 
 class Architecture(Frozen):

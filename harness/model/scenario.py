@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from harness.model.answers import Answers, see_that_all_kernels_are_covered
-from harness.model.base import Frozen, VersionRange
+from harness.model.base import ALL_VERSIONS, Frozen, VersionRange
 from harness.model.rows import Feature, Machine, Traced
 
 # The fields of struct perf_event_attr that a scenario may set: guest-images/probes/script.c.
@@ -201,7 +201,7 @@ class KnownFailure(Frozen):
 
     name: str
     why: str
-    versions: VersionRange = VersionRange()
+    versions: VersionRange = ALL_VERSIONS
     architecture: str | None = None
 
     def concerns(self, version: str, architecture: str) -> bool:

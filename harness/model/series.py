@@ -3,14 +3,14 @@
 
 from pydantic import Field
 
-from harness.model.base import Frozen, VersionRange
+from harness.model.base import ALL_VERSIONS, Frozen, VersionRange
 
 
 class SeriesPatch(Frozen):
     """One patch file, the kernels that it is for, and the architecture where not all."""
 
     file: str
-    versions: VersionRange = VersionRange()
+    versions: VersionRange = ALL_VERSIONS
     architecture: str | None = None
 
 
@@ -53,7 +53,7 @@ class Series(Frozen):
     stands_on: str | None = None
     mends: tuple[str, ...] = ()
     patches: tuple[SeriesPatch, ...] = Field(min_length=1)
-    claim: Claim = Claim()
+    claim: Claim = Claim.model_construct()
 
     def patches_for(self, version: str, architecture: str) -> tuple[str, ...]:
         """Files, in order, for one kernel release; empty when the series has none for it."""

@@ -3,7 +3,7 @@
 
 from pydantic import Field
 
-from harness.model.base import Frozen, VersionRange
+from harness.model.base import ALL_VERSIONS, Frozen, VersionRange
 from harness.model.rows import Feature, KconfigFragment, Machine
 from harness.model.scenario import Scenario
 
@@ -34,7 +34,7 @@ class Variant(Frozen):
     title: str
     kconfig: tuple[KconfigFragment, ...] = ()
     llvm: bool = False
-    versions: VersionRange = VersionRange()
+    versions: VersionRange = ALL_VERSIONS
     architectures: tuple[str, ...] = ()
     only: str = ""
     memory_mib: int = Field(default=0, ge=0)

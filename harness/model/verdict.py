@@ -8,8 +8,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.model.base import Frozen, VersionRange
+from harness.model.base import ALL_VERSIONS, Frozen, VersionRange
 from harness.model.rows import Machine
+
+# Whether a guest got through, and whether its calls were taken: what all others stand upon.
+HEALTH = "kernel.health"
+CALLS = "kernel.calls"
+# How a verdict begins that says nothing of the kernel: the guest did not get so far.
+NOT_MEASURED = "not measured: "
 
 
 class Status(Enum):
@@ -83,7 +89,7 @@ class Erratum(Frozen):
     name: str
     what: str
     source: str
-    versions: VersionRange = VersionRange()
+    versions: VersionRange = ALL_VERSIONS
     architecture: str | None = None
     machine: str | None = None
     excuses: dict[str, tuple[str, ...]]
@@ -114,7 +120,7 @@ class KnownIssue(Frozen):
     reason: str = Field(min_length=1)
     link: str = Field(pattern=r"^https?://\S+$")
     expires: date
-    versions: VersionRange = VersionRange()
+    versions: VersionRange = ALL_VERSIONS
     architecture: str | None = None
     machine: str | None = None
     excuses: dict[str, tuple[str, ...]] = Field(min_length=1)

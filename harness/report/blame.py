@@ -7,9 +7,8 @@ What fails on both is no failure there, and so is what was not measured, where a
 from dataclasses import dataclass
 
 from harness.checks import ALWAYS
-from harness.model import Change, RunResult, Status
+from harness.model import HEALTH, Change, RunResult, Status
 from harness.report.table import Row, by_scenario, rows
-from harness.verdict.judge import HEALTH
 
 # What a guest is asked whatever its scenario: these say why the rest was not measured.
 _GIVEN = (HEALTH, *ALWAYS)

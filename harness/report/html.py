@@ -4,8 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-
-from jinja2 import Environment, Template
+from typing import TYPE_CHECKING
 
 from harness.guest.records import Records
 from harness.model import Change, Repetition, Role, RunResult, Scenario, SeriesResult, Status
@@ -16,6 +15,9 @@ from harness.report.steps import title_of, upon, where
 from harness.report.table import Row, by_scenario, counts, rows, subject_names, times
 from harness.report.timeline import Timeline, timeline
 from harness.verdict.coverage import summary
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,9 @@ def render_series(result: SeriesResult) -> str:
     return _template("series.html").render(result=result, title_of=title_of, upon=upon, where=where)
 
 
-def _template(name: str) -> Template:
+def _template(name: str) -> "Template":
+    from jinja2 import Environment  # noqa: PLC0415 (takes long)
+
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(
         files("harness.report").joinpath(name).read_text(encoding="utf-8")

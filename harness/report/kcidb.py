@@ -13,6 +13,7 @@ from typing import Any
 from harness.machine.crash import clean
 from harness.model import PatchFile, Plan, Role, RunResult, Status, Subject
 from harness.report.blame import Case, cases
+from harness.report.stamp import digits
 
 VERSION = {"major": 5, "minor": 3}
 ORIGIN = "pmu_harness"
@@ -127,7 +128,7 @@ def _test(case: Case, plan: Plan, build: str, started: str) -> dict[str, Any]:
         "repeat": row.repeat,
     }
     found: dict[str, Any] = {
-        "id": _name(build, plan.machine.name, row.scenario, row.check, started),
+        "id": f"{_name(build, plan.machine.name, row.scenario, row.check)}-{digits(started)}",
         "build_id": build,
         "origin": ORIGIN,
         "path": _PATH.sub("-", f"{ORIGIN}.{row.scenario}.{row.check}"),

@@ -27,6 +27,7 @@ from harness.model import (
     StepState,
 )
 from harness.report.outline import changed, remarks, some, unbuilt
+from harness.report.stamp import digits
 from harness.report.steps import did, title_of, where
 from harness.report.table import rows
 
@@ -200,7 +201,7 @@ def _reported(own: str) -> list[str]:
 
 def _own_id(started: str, headline: str) -> str:
     """The reply's own message-id, the same each time that it is made of a run."""
-    return f"{hashlib.sha256(f'{started}{headline}'.encode()).hexdigest()[:24]}@{_DOMAIN}"
+    return f"{hashlib.sha256(headline.encode()).hexdigest()[:10]}.{digits(started)}@{_DOMAIN}"
 
 
 def _message(patch: PatchInfo, body: Sequence[str], started: str, headline: str) -> bytes:

@@ -4,8 +4,16 @@
 import re
 from dataclasses import dataclass
 
-from harness.checks.base import NOT_MEASURED
-from harness.model import CellResult, Change, GuestEnd, Role, RunResult, Status, Verdict
+from harness.model import (
+    NOT_MEASURED,
+    CellResult,
+    Change,
+    GuestEnd,
+    Role,
+    RunResult,
+    Status,
+    Verdict,
+)
 from harness.verdict.blame import change
 
 # A word as shlex.quote() and bash's $'' have it.

@@ -43,6 +43,14 @@ def plain(console: Console) -> Console:
     return Console(file=console.file, width=_WIDTH, no_color=True, highlight=False)
 
 
+def written(console: Console, part: ConsoleRenderable) -> str:
+    """What printing it would write."""
+    out = plain(console)
+    with out.capture() as captured:
+        out.print(part, highlight=False)
+    return captured.get()
+
+
 def show(console: Console, *parts: ConsoleRenderable, fold: bool = True) -> None:
     """Print them; what does not `fold` stays on its line, to be copied."""
     for part in parts:

@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleRenderable, Group
 from rich.table import Table
 from rich.text import Text
 
-from harness.model import Cell, Change, Role, RunResult, Status, Verdict
+from harness.model import HEALTH, Cell, Change, Role, RunResult, Status, Verdict
 from harness.report import terminal
 from harness.report.outline import changed, moved, numbers, patches, remarks, some, unbuilt
 from harness.report.table import (
@@ -22,7 +22,6 @@ from harness.report.table import (
 )
 from harness.report.terminal import CHANGE_STYLES, STYLES, line
 from harness.verdict.coverage import summary
-from harness.verdict.judge import HEALTH
 
 _EVIDENCE_LINES = 4
 _REMARKS = 12
@@ -213,8 +212,8 @@ def _headline(result: RunResult) -> Text:
     return line((word, STYLES[result.status]), f"  {result.headline}")
 
 
-def render(result: RunResult, folder: str, detail: Detail = Detail.NORMAL) -> ConsoleRenderable:
-    """What changed, the scenarios, evidence, the headline, and where the rest is."""
+def found(result: RunResult, detail: Detail) -> ConsoleRenderable:
+    """What changed, the scenarios, evidence and the headline: alike for all that find the same."""
     return Group(
         *_outline(result),
         *_unbuilt(result),
@@ -222,6 +221,12 @@ def render(result: RunResult, folder: str, detail: Detail = Detail.NORMAL) -> Co
         *_evidence(result),
         *(line(failure) for failure in result.failures),
         _headline(result),
+    )
+
+
+def around(result: RunResult, folder: str) -> ConsoleRenderable:
+    """What was done with the patches, how long it took, and where the rest is."""
+    return Group(
         *_patches(result),
         *_coverage(result),
         line(("time:", "dim"), f"     {_total(result)}"),
@@ -229,6 +234,11 @@ def render(result: RunResult, folder: str, detail: Detail = Detail.NORMAL) -> Co
         line(("evidence:", "dim"), f" {folder}"),
         *(line(("repeat:", "dim"), f"   {command}") for command in repeats(result)),
     )
+
+
+def render(result: RunResult, folder: str, detail: Detail = Detail.NORMAL) -> ConsoleRenderable:
+    """The whole report."""
+    return Group(found(result, detail), around(result, folder))
 
 
 def show(console: Console, result: RunResult, folder: str, detail: Detail = Detail.NORMAL) -> None:

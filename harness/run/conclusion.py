@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """From what lies in a run's folder to its result: judged, and written beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.errors import Blame, HarnessError
 from harness.model import (
@@ -21,27 +21,29 @@ from harness.model import (
     TouchedFile,
 )
 from harness.run.folder import RunFolder
+from harness.run.judged import Judge
 from harness.verdict.exercise import exercised
-from harness.verdict.judge import Observed, judge_all, judge_repetitions, noisy
+from harness.verdict.judge import judge_repetitions, noisy
 from harness.verdict.status import judge_run
 
 
 def _results(
-    plan: Plan, observed: dict[str, Observed], cells: dict[str, tuple[str, bool, float]]
+    judge: Judge, plan: Plan, cells: Mapping[str, tuple[str, bool, float]]
 ) -> tuple[CellResult, ...]:
     """Each guest judged, and the repetitions of a cell together."""
-    verdicts = judge_all(plan, observed)
+    said = judge.all()
+    noises = {cell.id: judge.folder.noise(cell) for cell in plan.cells}
     guests: dict[Cell, list[Repetition]] = {}
     for cell in plan.cells:
         _, reused, seconds = cells[cell.id]
         guest = Repetition(
             cell=cell,
-            outcome=observed[cell.id].outcome,
-            verdicts=verdicts[cell.id],
+            outcome=said[cell.id].outcome,
+            verdicts=said[cell.id].verdicts,
             reused=reused,
             seconds=seconds,
-            noise=observed[cell.id].noise,
-            noisy=noisy(plan, observed[cell.id]),
+            noise=noises[cell.id],
+            noisy=noisy(plan, noises[cell.id]),
         )
         guests.setdefault(cell.whole, []).append(guest)
     several = guests if plan.machine.regime is Regime.STATISTICAL else {}
@@ -74,18 +76,18 @@ def conclude(
     command: str,
     started: str,
     seconds: float,
-    cells: dict[str, tuple[str, bool, float]],
+    cells: Mapping[str, tuple[str, bool, float]],
     touched: tuple[TouchedFile, ...] | None = None,
     coverage: Coverage | None = None,
+    judge: Judge | None = None,
 ) -> RunResult:
-    """Judge what lies on disk and write results.json.
+    """Judge what lies on disk and write results.json; by a `judge` that knows of earlier runs.
 
     `cells` has for each guest the command that repeats it, whether it was stored, its seconds;
     `touched` the files that the candidate changes of its reference, `coverage` what ran of
     them, None where nobody knows.
     """
-    observed = {cell.id: folder.observed(cell) for cell in plan.cells}
-    results = _results(plan, observed, cells)
+    results = _results(judge or Judge(plan, folder), plan, cells)
     found = judge_run(plan, results, touched, coverage)
     status, headline, changes = found.status, found.headline, found.changes
     if failures:

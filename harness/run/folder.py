@@ -5,19 +5,20 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from harness.errors import PlanError
-from harness.guest.batch import EXECUTED, OUTCOME, RECORDS
 from harness.guest.blocks import read
-from harness.guest.records import Records, RecordsError, parse
-from harness.host.store import write_bytes, write_json, write_text
+from harness.guest.files import EXECUTED, OUTCOME, RECORDS
+from harness.host.store import as_json, digest, write_bytes, write_json, write_text
 from harness.model import Cell, GuestEnd, Noise, Outcome, PatchFile, Plan, Role, RunResult
 from harness.model.coverage import Span
 from harness.source.mail import SERIES, as_mail
-from harness.verdict.judge import Observed
+
+if TYPE_CHECKING:
+    from harness.verdict.judge import Observed
 
 PLAN = "plan.json"
 HOST = "host.json"
@@ -27,7 +28,8 @@ SUBJECTS = "subjects"
 PATCHES = "patches"
 REPRODUCERS = "reproducers"
 NOISE = "noise.json"
-NOT_STARTED = Outcome(end=GuestEnd.NOT_STARTED, stage="none", summary="not started")
+_JUDGED = (OUTCOME, RECORDS, NOISE, EXECUTED)
+NOT_STARTED = Outcome.model_construct(end=GuestEnd.NOT_STARTED, stage="none", summary="not started")
 
 
 class RunFolder:
@@ -49,11 +51,14 @@ class RunFolder:
         for name in (CELLS, SUBJECTS, PATCHES, REPRODUCERS):
             shutil.rmtree(self.path / name, ignore_errors=True)
         (self.path / RESULTS).unlink(missing_ok=True)
-        write_json(self.path / PLAN, plan.model_dump(mode="json"))
+        write_text(self.path / PLAN, plan.model_dump_json(indent=2) + "\n")
         write_json(self.path / HOST, host)
         write_patches(self.patches, plan.subjects[Role.CANDIDATE].patches)
+        text = _as_text(NOT_STARTED)
         for cell in plan.cells:
-            self.write_outcome(cell, NOT_STARTED)
+            place = self.cell(cell)
+            place.mkdir(parents=True)
+            (place / OUTCOME).write_text(text, encoding="utf-8")
 
     @property
     def patches(self) -> Path:
@@ -74,7 +79,7 @@ class RunFolder:
 
     def write_outcome(self, cell: Cell, outcome: Outcome) -> None:
         """Say how a cell ended."""
-        write_json(self.cell(cell) / OUTCOME, outcome.model_dump(mode="json"))
+        write_text(self.cell(cell) / OUTCOME, _as_text(outcome))
 
     def read_plan(self) -> Plan:
         """The stored plan; raises PlanError where the folder holds no run."""
@@ -85,10 +90,18 @@ class RunFolder:
                 f"{self.path} holds no run that this version reads", why=str(error)
             ) from error
 
-    def observed(self, cell: Cell) -> Observed:
+    def outcome(self, cell: Cell) -> Outcome:
+        """How a cell ended, as the guest's host has it."""
+        return Outcome.model_validate_json((self.cell(cell) / OUTCOME).read_bytes())
+
+    def observed(self, cell: Cell) -> "Observed":
         """One cell as it lies on disk; records that cannot be read make an outcome of it."""
+        # They take long, and what is known already needs neither.
+        from harness.guest.records import Records, RecordsError, parse  # noqa: PLC0415
+        from harness.verdict.judge import Observed  # noqa: PLC0415
+
         folder = self.cell(cell)
-        outcome = Outcome.model_validate_json((folder / OUTCOME).read_bytes())
+        outcome = self.outcome(cell)
         try:
             records = parse((folder / RECORDS).read_bytes())
         except FileNotFoundError:
@@ -96,7 +109,12 @@ class RunFolder:
         except RecordsError as error:
             records = Records([])
             outcome = Outcome(end=GuestEnd.STOPPED_EARLY, stage="batch", summary=str(error))
-        return Observed(outcome, records, self._noise(folder))
+        return Observed(outcome, records, self.noise(cell))
+
+    def digest(self, cell: Cell) -> str:
+        """Of all that is judged, counted or drawn of a cell."""
+        folder = self.cell(cell)
+        return digest(*(_content(folder / name) for name in _JUDGED))
 
     def executed(self, cell: Cell) -> list[Span] | None:
         """Where the code lies that a cell's guest executed; None where nobody looked."""
@@ -107,8 +125,9 @@ class RunFolder:
         """Say what the host did while a cell's guest ran."""
         write_json(self.cell(cell) / NOISE, noise.model_dump(mode="json"))
 
-    def _noise(self, folder: Path) -> Noise | None:
-        path = folder / NOISE
+    def noise(self, cell: Cell) -> Noise | None:
+        """What the host did meanwhile, where that was noted."""
+        path = self.cell(cell) / NOISE
         return Noise.model_validate_json(path.read_bytes()) if path.exists() else None
 
     def write_results(self, result: RunResult) -> None:
@@ -126,6 +145,18 @@ class RunFolder:
         """What a subject was built from; empty for one that was not built."""
         path = self.subject(subject) / "build.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _as_text(outcome: Outcome) -> str:
+    return as_json(outcome.model_dump(mode="json"))
+
+
+def _content(path: Path) -> bytes:
+    """What is in a file, and whether it is there."""
+    try:
+        return b"+" + path.read_bytes()
+    except FileNotFoundError:
+        return b"-"
 
 
 def write_patches(folder: Path, patches: Sequence[PatchFile]) -> None:

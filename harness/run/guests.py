@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The guests of a run: each cell observed, or what the same machine did before taken for it."""
 
+import os
+import shutil
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.build.emulator import Built
 from harness.build.image import GuestImage
@@ -13,17 +17,20 @@ from harness.build.kernel import IMAGE, SYMBOLS, Kernel
 from harness.build.outer import OuterImage
 from harness.build.reproducer import Made
 from harness.errors import HarnessError, HostError
-from harness.guest import batch, workload
-from harness.guest.batch import Guest
-from harness.guest.saved import Saved, saved
-from harness.guest.workload import Provided
 from harness.host import noise
 from harness.host.progress import Progress
-from harness.host.store import Cache, update_files
+from harness.host.store import Cache
 from harness.model import Cell, GuestEnd, LineTable, Outcome, Plan, Regime, Role, Scenario
 from harness.model.coverage import Span
-from harness.run import observations
 from harness.run.folder import RunFolder
+from harness.run.judged import JUDGED
+from harness.run.names import Names
+
+# What boots a guest takes long to import, and a run in which nothing changed boots none.
+if TYPE_CHECKING:
+    from harness.guest.batch import Guest
+    from harness.guest.saved import Saved
+    from harness.guest.workload import Provided
 
 # An end that depends on the host, or on who reads what was left, is asked for again; any other
 # is the guest's own.
@@ -45,8 +52,10 @@ class Parts:
     outer: "Future[OuterImage] | None"
     lines: "Future[LineTable] | None" = None
 
-    def provided(self, scenario: Scenario) -> Provided | None:
+    def provided(self, scenario: Scenario) -> "Provided | None":
         """What a scenario over SSH needs; None for any other."""
+        from harness.guest.workload import Provided  # noqa: PLC0415 (takes long)
+
         if scenario.tool is None or self.disk is None:
             return None
         return Provided(self.disk.result(), self.selftests)
@@ -92,22 +101,23 @@ class Guests:
     # How a kernel's guest ended that did not get through its boot, by subject and variant.
     unbootable: dict[tuple[str, str], Outcome] = field(default_factory=dict)
     failures: list[HarnessError] = field(default_factory=list)
+    # Where the observations of cells are stored, by cell.
+    stored: dict[str, Path] = field(default_factory=dict)
+
+    @cached_property
+    def names(self) -> Names:
+        """What observations are called."""
+        return Names(self.cache, self.plan, self.qemu, self.emulator)
 
     def observe(self, cell: Cell, scenario: Scenario, kernel: Kernel, parts: Parts) -> None:
         """Observe one cell, or reuse what the same machine did before."""
-        guest = self._guest(scenario, kernel, parts)
-        provided = parts.provided(scenario)
-        name = observations.name_of(
-            guest,
-            kernel,
-            qemu=self.qemu,
-            emulator=self.emulator,
-            provided=provided,
-            repetition=cell.repetition,
+        name = self.names.of(cell, scenario, kernel, parts) or self._name(
+            cell, scenario, kernel, parts
         )
         stored = self.cache.use(self.cache.observations / name, self.plan.machine.name)
+        self.stored[cell.id] = stored
         if self.stores and stored.exists() and not self._again(cell):
-            update_files(stored, self.folder.cell(cell))
+            take(stored, self.folder.cell(cell))
             self.reused.add(cell.id)
             return
         kernels = (cell.subject, scenario.variant)
@@ -117,6 +127,7 @@ class Guests:
         began = time.monotonic()
         place = self.folder.cell(cell)
         before = noise.read()
+        guest, provided = self._guest(scenario, kernel, parts), parts.provided(scenario)
         try:
             with self.progress.stage(f"guest {cell.id}"):
                 outcome = self._observe_guest(guest, provided, place)
@@ -134,12 +145,29 @@ class Guests:
         if self.stores and outcome.end not in _HOSTS_OWN:
             self._keep(cell, place, stored, exact=exact and not scenario.takes_disk)
 
+    def _name(self, cell: Cell, scenario: Scenario, kernel: Kernel, parts: Parts) -> str:
+        """What a cell's observation is called, which is known from now on."""
+        from harness.run import observations  # noqa: PLC0415 (takes long)
+
+        name = observations.name_of(
+            self._guest(scenario, kernel, parts),
+            kernel,
+            qemu=self.qemu,
+            emulator=self.emulator,
+            provided=parts.provided(scenario),
+            repetition=cell.repetition,
+        )
+        self.names.learn(name, cell, scenario, kernel, parts)
+        return name
+
     def _again(self, cell: Cell) -> bool:
         """True if a cell is to be booted, though the same machine did it before."""
         return self.rerun and not (self.keep_reference and cell.role is Role.REFERENCE)
 
-    def _guest(self, scenario: Scenario, kernel: Kernel, parts: Parts) -> Guest:
+    def _guest(self, scenario: Scenario, kernel: Kernel, parts: Parts) -> "Guest":
         """What a cell boots, as soon as that is there."""
+        from harness.guest.batch import Guest  # noqa: PLC0415 (takes long)
+
         return Guest(
             kernel=kernel.folder / IMAGE,
             modules=kernel.folder,
@@ -154,8 +182,10 @@ class Guests:
             watched=parts.watched(scenario),
         )
 
-    def _saved(self, image: OuterImage, scenario: Scenario) -> Saved:
+    def _saved(self, image: OuterImage, scenario: Scenario) -> "Saved":
         """The outer system around a scenario's guest, booted as far as that."""
+        from harness.guest.saved import saved  # noqa: PLC0415 (takes long)
+
         machine = self.plan.machine_for(scenario).with_cpus(scenario.cpus)
         program = self.emulator.program if self.emulator else None
         version = self.emulator.digest if self.emulator else self.qemu
@@ -163,7 +193,9 @@ class Guests:
             image, machine, program, version=version, cache=self.cache, say=self.progress.say
         )
 
-    def _observe_guest(self, guest: Guest, provided: Provided | None, place: Path) -> Outcome:
+    def _observe_guest(self, guest: "Guest", provided: "Provided | None", place: Path) -> Outcome:
+        from harness.guest import batch, workload  # noqa: PLC0415 (takes long)
+
         tool = guest.scenario.tool
         if tool is None or provided is None:
             return batch.run(guest, place, self.patience)
@@ -171,6 +203,8 @@ class Guests:
 
     def _keep(self, cell: Cell, place: Path, stored: Path, *, exact: bool) -> None:
         """Store an observation; an exact one that differs from an earlier one is an error."""
+        from harness.run import observations  # noqa: PLC0415 (takes long)
+
         differing = observations.keep(self.cache, place, stored, exact=exact)
         if differing:
             self.failures.append(
@@ -182,6 +216,17 @@ class Guests:
                     advice="report it: something outside reached into the guest",
                 )
             )
+
+
+def take(stored: Path, place: Path) -> None:
+    """Have a cell's new folder hold a stored observation; what is known of it stays behind."""
+    place.mkdir(parents=True, exist_ok=True)
+    with os.scandir(stored) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                take(stored / entry.name, place / entry.name)
+            elif not entry.name.startswith(JUDGED):
+                shutil.copyfile(entry.path, place / entry.name)
 
 
 def _host_failed(error: Exception) -> Outcome:

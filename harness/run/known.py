@@ -7,7 +7,6 @@ from datetime import date
 from pathlib import Path
 
 from harness.ask.catalog import load_yaml, nearest, parse_row
-from harness.checks import CHECKS
 from harness.errors import PlanError
 from harness.model import Erratum, KnownIssue
 
@@ -43,6 +42,8 @@ def known_issues(
 
 def _see_that_it_can_match(issue: KnownIssue, name: str, path: Path) -> None:
     """Raise PlanError for a check that there is not, or what is no regular expression."""
+    from harness.checks import CHECKS  # noqa: PLC0415 (takes long)
+
     try:
         re.compile(issue.matching)
     except re.error as error:

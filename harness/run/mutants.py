@@ -9,9 +9,8 @@ from harness.ask.catalog import Catalog
 from harness.ask.plan import fits
 from harness.checks import ALWAYS
 from harness.errors import PlanError
-from harness.model import Kill, KillMatrix, Machine, Role, RunResult, Series, Status
+from harness.model import HEALTH, Kill, KillMatrix, Machine, Role, RunResult, Series, Status
 from harness.verdict.blame import by_check
-from harness.verdict.judge import HEALTH
 
 SABOTEURS = "saboteurs/"
 

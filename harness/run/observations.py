@@ -9,8 +9,9 @@ from harness.build import recipe
 from harness.build.emulator import Built
 from harness.build.kernel import Kernel
 from harness.guest import batch, outer
-from harness.guest.batch import CONSOLE, EXECUTED, OUTCOME, RECORDS, TRACE, Guest
-from harness.guest.workload import EVIDENCE, Provided
+from harness.guest.batch import Guest
+from harness.guest.files import CONSOLE, EVIDENCE, EXECUTED, OUTCOME, RECORDS, TRACE
+from harness.guest.workload import Provided
 from harness.host.store import Cache, digest
 from harness.machine.argv import Descriptors, Files, Program, build_argv, inner_argv
 from harness.run.folder import NOISE

@@ -41,10 +41,11 @@ from harness.model import (
     TouchedFile,
 )
 from harness.run.builders import Builders, builders_for
-from harness.run.conclusion import conclude
+from harness.run.concluded import concluded
 from harness.run.coverage import Watch, tolerant
 from harness.run.folder import RunFolder
 from harness.run.guests import Guests, Parts, is_watched
+from harness.run.judged import Judge
 from harness.run.request import Prepared
 from harness.run.touched import Own, machines_elsewhere, touched_files
 from harness.verdict.exercise import exercised, in_any
@@ -133,10 +134,11 @@ class Run:
         return self._conclude(started)
 
     def _conclude(self, started: str) -> RunResult:
+        self.guests.names.keep()
         reused, seconds = self.guests.reused, self.guests.seconds
-        return conclude(
-            self.folder,
-            self.plan,
+        return concluded(
+            Judge(self.plan, self.folder, self.guests.stored),
+            self.cache,
             failures=[*self.failures, *self.guests.failures],
             command=self.command,
             started=started,

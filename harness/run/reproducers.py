@@ -6,7 +6,6 @@ from pathlib import Path
 
 from harness.ask.catalog import Catalog
 from harness.build.reproducer import Made, make
-from harness.checks.reproducer import END
 from harness.errors import HostError, PlanError
 from harness.host.store import Cache
 from harness.model import Architecture, Machine, Reproducer, Scenario
@@ -31,6 +30,9 @@ def scenarios_of(
     """
     found: dict[str, tuple[Scenario, Path]] = {}
     for path in files:
+        # The checks take long to import.
+        from harness.checks.reproducer import END  # noqa: PLC0415
+
         name = scenario_name(path)
         if name in found:
             raise PlanError(

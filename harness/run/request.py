@@ -11,7 +11,6 @@ from harness.ask.plan import make_plan, newest_fitting, stack, subject_of_series
 from harness.ask.variants import under, variants_for
 from harness.build import kconfig
 from harness.build.reproducer import Made
-from harness.checks import ALWAYS, CHECKS
 from harness.errors import PatchError, PlanError
 from harness.host.debian import Archive
 from harness.host.store import Cache
@@ -41,7 +40,6 @@ from harness.source.patches import LIMIT, read_patch
 from harness.source.paths import printable, short
 from harness.source.tree import Source
 
-PROGRAM = "./pmu-harness"
 # In a command that is run again from any folder.
 LAUNCHER = str(ROOT / "pmu-harness")
 DEFAULT_SERIES = "start-stop-callbacks"
@@ -297,13 +295,22 @@ def scenarios_for(catalog: Catalog, asked: Asked, machine: Machine) -> tuple[Sce
         return tuple(map(catalog.scenario, asked.scenarios))
     if asked.reproducers and not asked.checks:
         return ()
-    wanted = {name for check in asked.checks for name in _family(check)}
-    able = [row for row in catalog.scenarios.values() if not row.lacks(machine)]
-    return tuple(row for row in able if not asked.checks or wanted & {*ALWAYS, *row.checks})
+    able = tuple(row for row in catalog.scenarios.values() if not row.lacks(machine))
+    return _asking(able, asked.checks) if asked.checks else able
+
+
+def _asking(rows: Sequence[Scenario], checks: Sequence[str]) -> tuple[Scenario, ...]:
+    """Those that ask one of these checks, or of their families."""
+    from harness.checks import ALWAYS  # noqa: PLC0415 (takes long)
+
+    wanted = {name for check in checks for name in _family(check)}
+    return tuple(row for row in rows if wanted & {*ALWAYS, *row.checks})
 
 
 def _family(name: str) -> list[str]:
     """The check of a name, or all of a family's; raises PlanError where there is none."""
+    from harness.checks import CHECKS  # noqa: PLC0415 (takes long)
+
     found = [check for check in CHECKS if check == name or check.startswith(f"{name}.")]
     if not found:
         known = [*CHECKS, *dict.fromkeys(check.partition(".")[0] for check in CHECKS)]

@@ -16,7 +16,7 @@ from harness.build.emulator import provide_for
 from harness.build.kernel import IMAGE, VMLINUX, Kernel
 from harness.build.recipe import SHELL_BATCH
 from harness.errors import Exit, HarnessError, HostError, PlanError, SubjectError, advice_on
-from harness.guest.batch import CONSOLE
+from harness.guest.files import CONSOLE
 from harness.guest.live import Boot, Live, booted
 from harness.guest.sftp import Files
 from harness.guest.ssh import Session, SessionError

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
+from harness import PROGRAM
 from harness.ask.catalog import Catalog
 from harness.errors import PatchError, PlanError
 from harness.host.store import Cache
 from harness.model import PatchFile, Role, RunResult, SeriesResult, Step
 from harness.run.folder import PLAN, RunFolder
-from harness.run.request import LAUNCHER, PROGRAM, Asked, Ground, Prepared, command_line, planned
+from harness.run.request import LAUNCHER, Asked, Ground, Prepared, command_line, planned
 from harness.source.apply import apply_all
 from harness.source.paths import short
 from harness.verdict.steps import (

@@ -4,11 +4,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from harness.ask.catalog import Catalog
 from harness.build import kbuild, kconfig
 from harness.build.alone import compile_alone
 from harness.build.kernel import Builder, Kernel
+from harness.host.memory import code
+from harness.host.store import digest
 from harness.model import Machine, TouchedFile
 from harness.verdict.exercise import Builds, left_out, touched
 
@@ -29,6 +32,19 @@ def touched_files(
     `elsewhere` has a machine of each other architecture.  What the config leaves out is compiled
     by itself; raises BuildError where that fails.
     """
+
+    def find() -> list[Any]:
+        return [file.model_dump(mode="json") for file in _found(builder, before, after, elsewhere)]
+
+    kernels = before.kernel.digest, after.kernel.digest
+    key = digest(code(), *kernels, str(before.selftests), str(after.selftests), repr(elsewhere))
+    rows = builder.memory.known("touched", key, builder.source.spec, find)
+    return tuple(TouchedFile(**row) for row in rows)
+
+
+def _found(
+    builder: Builder, before: Own, after: Own, elsewhere: Mapping[str, str]
+) -> tuple[TouchedFile, ...]:
     reference, candidate = before.kernel, after.kernel
     changes = builder.changes(reference.subject, candidate.subject)
     builds = Builds(

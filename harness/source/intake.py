@@ -9,8 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from email.parser import BytesHeaderParser
-from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path, PurePath
 
 from harness.errors import PlanError
@@ -255,13 +253,14 @@ def _mails(name: str, box: Path, *, keep_returns: bool = True) -> list[Letter]:
 
 def _letter(name: str, mail: Path) -> Letter:
     """One mail, taken apart by git."""
+    from email.parser import BytesHeaderParser  # noqa: PLC0415 (takes long)
+
     data = mail.read_bytes()
     info, raw = _mailinfo(mail, data)
     diff = with_unix_line_ends(raw)
     subject = info.get("Subject", "")
     headers = BytesHeaderParser().parsebytes(data[:_HEAD])
     refers = f"{headers.get('References', '')} {headers.get('In-Reply-To', '')}"
-    date = parsedate_tz(str(headers.get("Date", "")))
     base = _BASE.search(data)
     return Letter(
         name=f"{name}: {subject or mail.name}",
@@ -273,11 +272,19 @@ def _letter(name: str, mail: Path) -> Letter:
         sender=printable(str(headers.get("From", ""))),
         message_id=printable(str(headers.get("Message-Id", "")).strip(" \t\r\n<>")),
         refers=tuple(re.findall(r"<([^<>\s]+)>", refers)),
-        date=mktime_tz(date) if date else None,
+        date=_date(str(headers.get("Date", ""))),
         base_commit=base[1].decode() if base else "",
         flowed=_FLOWED.search(data[:_HEAD]) is not None,
         notes=() if diff == raw else (_RETURNS,),
     )
+
+
+def _date(text: str) -> int | None:
+    """Seconds since 1970 of a mail's date; None for none."""
+    from email.utils import mktime_tz, parsedate_tz  # noqa: PLC0415 (takes long)
+
+    parsed = parsedate_tz(text)
+    return mktime_tz(parsed) if parsed else None
 
 
 def _mailinfo(mail: Path, data: bytes) -> tuple[dict[str, str], bytes]:
@@ -378,11 +385,10 @@ def _change(name: str, piece: bytes, export: _Export) -> Letter:
         found[1] if (found := pattern.search(head)) else ""
         for pattern in (export.author, export.subject, export.date)
     )
-    parsed = parsedate_tz(date)
     return replace(
         _plain(f"{name}: {printable(subject)}", piece),
         stem=stem(printable(subject)),
         subject=printable(subject),
         author=printable(author),
-        date=mktime_tz(parsed) if parsed else None,
+        date=_date(date),
     )

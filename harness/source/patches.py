@@ -8,12 +8,13 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
-
-from unidiff.errors import UnidiffParseError
-from unidiff.patch import Hunk, PatchSet
+from typing import TYPE_CHECKING
 
 from harness.errors import PlanError
 from harness.model import PatchFile
+
+if TYPE_CHECKING:
+    from unidiff.patch import Hunk, PatchSet
 
 # Larger than the difference of two releases of the kernel; plan.json holds it all.
 LIMIT = 128 << 20
@@ -146,23 +147,19 @@ def is_list(data: bytes) -> bool:
     return bool(data.strip()) and all(_SERIES_LINE.fullmatch(line) for line in lines)
 
 
-def _hunks(patch: PatchFile) -> Iterator[tuple[str, Hunk]]:
+def _hunks(patch: PatchFile) -> Iterator[tuple[str, "Hunk"]]:
     """Each hunk, and the file that it is for as the patch names it; none where it is damaged.
 
     None of a patch that is too large to be looked at for the sake of a message.
     """
     if len(patch.text) > _LOOKED_AT:
         return
-    try:
-        parsed = PatchSet(patch.text)
-    except UnidiffParseError:
-        return
-    for file in parsed:
+    for file in _parsed(patch.text):
         for hunk in file:
             yield file.source_file, hunk
 
 
-def _context(hunk: Hunk) -> tuple[int, int]:
+def _context(hunk: "Hunk") -> tuple[int, int]:
     """How many lines of context a hunk begins with, and ends with."""
     kept = [line.is_context for line in hunk if line.line_type in " +-"]
     changed = [number for number, is_context in enumerate(kept) if not is_context]
@@ -196,7 +193,7 @@ def lacks_context(patch: PatchFile) -> bool:
     return bool(lines) and not any(line.is_context for line in lines)
 
 
-def _of_file(patch: PatchFile, path: str, level: int, below: str) -> list[Hunk]:
+def _of_file(patch: PatchFile, path: str, level: int, below: str) -> "list[Hunk]":
     """The hunks for a file, by the path that git makes of it."""
     wanted = path.removeprefix(f"{below}/") if below else path
     found = []
@@ -259,15 +256,18 @@ def changed_lines(diff: str) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _parsed(diff: str) -> PatchSet:
-    """A diff of git's; an empty one where it cannot be read: no verdict depends on it."""
+def _parsed(diff: str) -> "PatchSet":
+    """A diff; an empty one where it cannot be read: no verdict depends on it."""
+    from unidiff.errors import UnidiffParseError  # noqa: PLC0415 (takes long)
+    from unidiff.patch import PatchSet  # noqa: PLC0415
+
     try:
         return PatchSet(diff)
     except UnidiffParseError:
         return PatchSet("")
 
 
-def _changed_of(hunk: Hunk) -> Iterator[int]:
+def _changed_of(hunk: "Hunk") -> Iterator[int]:
     lines = list(hunk)
     for line, behind in zip(lines, [*lines[1:], None], strict=True):
         number = None

@@ -3,11 +3,19 @@
 
 from collections.abc import Iterator
 
-from harness.checks.base import NOT_MEASURED
-from harness.checks.calls import CALLS
-from harness.model import CellResult, Change, Changed, Plan, Role, Status, Verdict
+from harness.model import (
+    CALLS,
+    HEALTH,
+    NOT_MEASURED,
+    CellResult,
+    Change,
+    Changed,
+    Plan,
+    Role,
+    Status,
+    Verdict,
+)
 from harness.verdict.faults import worse
-from harness.verdict.judge import HEALTH
 
 _UNDECIDED = (Status.ERROR, Status.INCONCLUSIVE)
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.checks import ALWAYS, CHECKS
-from harness.model import Status, Verdict
-from harness.verdict.judge import HEALTH
+from harness.model import HEALTH, Status, Verdict
 
 # What holds for every scenario.
 HOLDS = (HEALTH, *ALWAYS)

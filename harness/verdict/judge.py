@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.checks import ALWAYS, CHECKS, Observation
-from harness.checks.base import NOT_MEASURED
-from harness.checks.calls import CALLS, failed_call, refused_event
+from harness.checks.calls import failed_call, refused_event
 from harness.guest.callback_records import Observer
 from harness.guest.records import Event, Lost, Records, Refused
 from harness.model import (
+    CALLS,
+    HEALTH,
+    NOT_MEASURED,
     Cell,
     Erratum,
     GuestEnd,
@@ -26,7 +28,6 @@ from harness.model import (
 from harness.verdict.faults import is_more, kind, kinds
 from harness.verdict.repetitions import Said, combine, combine_health, excess, judge_one
 
-HEALTH = "kernel.health"
 EVIDENCE_LINES = 5
 _ALWAYS_OTHERS = tuple(check for check in ALWAYS if check != CALLS)
 _HOST_ENDS = (GuestEnd.QEMU_FAILED, GuestEnd.HARNESS_FAILED, GuestEnd.NOT_STARTED)
@@ -317,9 +318,9 @@ def judge_repetitions(
     }
 
 
-def noisy(plan: Plan, observed: Observed) -> tuple[str, ...]:
+def noisy(plan: Plan, noise: Noise | None) -> tuple[str, ...]:
     """What of the host's noise was beyond the plan's limits while a guest ran."""
-    return excess(observed.noise, plan.noise_limits)
+    return excess(noise, plan.noise_limits)
 
 
 def _decide(

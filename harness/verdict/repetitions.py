@@ -14,7 +14,6 @@ from statistics import median
 
 from harness.checks.base import (
     ANY,
-    NOT_MEASURED,
     Check,
     Equivalence,
     NoMore,
@@ -24,7 +23,7 @@ from harness.checks.base import (
     Test,
     inconclusive,
 )
-from harness.model import GuestEnd, Noise, NoiseLimit, Status, Verdict
+from harness.model import NOT_MEASURED, GuestEnd, Noise, NoiseLimit, Status, Verdict
 from harness.verdict.statistics import (
     CONFIDENCE,
     LEAST_VALUES,

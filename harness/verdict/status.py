@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.model import (
+    HEALTH,
     CellResult,
     Change,
     Changed,
@@ -26,7 +27,6 @@ from harness.verdict.blame import (
 )
 from harness.verdict.coverage import short_of, unseen
 from harness.verdict.exercise import exercised, unexercised, unjudged
-from harness.verdict.judge import HEALTH
 
 # Of so many checks the headline names each.
 _NAMED = 6

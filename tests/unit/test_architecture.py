@@ -42,7 +42,7 @@ PURE = (
     "report",
 )
 OUTSIDE = {"subprocess", "socket", "os", "shutil", "tempfile", "time", "signal", "threading"}
-OUTSIDE |= {"yaml", "pexpect", "paramiko", "qemu", "filelock", "click", "platformdirs"}
+OUTSIDE |= {"yaml", "pexpect", "paramiko", "qemu", "click", "platformdirs"}
 OWNERS = {
     "subprocess": {"host.process", "host.setup", "machine.qemu"},
     "yaml": {"ask.catalog"},
@@ -50,7 +50,7 @@ OWNERS = {
     "paramiko": {"guest.sftp", "guest.ssh"},
     "cryptography": {"guest.ssh"},
     "qemu": {"machine.qemu"},
-    "filelock": {"host.store"},
+    "fcntl": {"doctor.device", "host.register", "host.store"},
     "click": {
         "cli",
         "cli.bisect",
@@ -62,15 +62,17 @@ OWNERS = {
         "cli.host",
         "cli.ladder",
         "cli.mutants",
+        "cli.needs",
         "cli.options",
         "cli.results",
+        "cli.shell",
         "cli.steps",
         "cli.streams",
     },
     "platformdirs": {"host.store"},
     "unidiff": {"source.patches"},
     "hypothesis": {"explore.draw"},
-    "elftools": {"build.linetable"},
+    "elftools": {"build.dwarf"},
     "email": {"report.mail", "source.intake"},
     "perfetto": {"report.perfetto"},
     "junitparser": {"report.junit"},

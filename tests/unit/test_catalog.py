@@ -10,8 +10,7 @@ import pytest
 from harness.ask.catalog import Catalog
 from harness.checks import ALWAYS, CHECKS
 from harness.errors import PlanError
-from harness.model import LLVM, VM_COUNTERS
-from harness.verdict.judge import HEALTH
+from harness.model import HEALTH, LLVM, VM_COUNTERS
 
 
 def test_every_scenario_asks_known_checks_and_probes(catalog):

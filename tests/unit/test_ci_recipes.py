@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
@@ -41,7 +42,7 @@ def test_a_recipe_names_what_there_is(name):
     found = list(commands((CI / name).read_text()))
     assert found or name == "README.md"
     for command, options in found:
-        known = cli.commands[command]
+        known = cli.get_command(click.Context(cli), command)
         subs = getattr(known, "commands", {}).values()
         given = {opt for one in (known, *subs) for param in one.params for opt in param.opts}
         assert set(options) <= given, (command, options)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from harness.errors import HostError, PlanError
 from harness.model import (
+    HEALTH,
     Cell,
     CellResult,
     Change,
@@ -28,7 +29,6 @@ from harness.run.history import Baseline, History
 from harness.run.known import known_issues
 from harness.verdict.bisect import taken, wanted
 from harness.verdict.compare import compare
-from harness.verdict.judge import HEALTH
 from harness.verdict.steps import BUILDS
 
 DONE = Outcome(end=GuestEnd.DONE, stage="batch", summary="done")

@@ -10,6 +10,7 @@ from harness.errors import Blame, BuildError, HostError, PatchError, PlanError
 from harness.guest.callback_records import Callback, Observer
 from harness.guest.records import End, Event, Lost, Phase, ProbeError, Records, Refused
 from harness.model import (
+    HEALTH,
     Cell,
     CellResult,
     Change,
@@ -29,7 +30,6 @@ from harness.verdict.blame import by_check, change
 from harness.verdict.faults import kind
 from harness.verdict.judge import (
     EVIDENCE_LINES,
-    HEALTH,
     Observed,
     judge_all,
     judge_health,
@@ -783,7 +783,7 @@ def repeated(catalog, load):
                 cell=cell,
                 outcome=observed[cell.id].outcome,
                 verdicts=verdicts[cell.id],
-                noisy=noisy(plan, observed[cell.id]),
+                noisy=noisy(plan, observed[cell.id].noise),
             )
             guests.setdefault(cell.whole, []).append(one)
         found = judge_repetitions(plan, guests)
@@ -858,8 +858,8 @@ def test_a_claim_is_not_refuted_by_a_reference_that_does_not_decide(repeated):
 
 def test_what_of_the_noise_is_too_much_is_the_plans(repeated, plan):
     seen = Observed(DONE, Records([]), LOUD)
-    assert noisy(plan(), seen) == ()
-    assert noisy(plan().model_copy(update={"noise_limits": LIMITS}), seen) == (
+    assert noisy(plan(), seen.noise) == ()
+    assert noisy(plan().model_copy(update={"noise_limits": LIMITS}), seen.noise) == (
         "steal 0.5, more than 0.02",
     )
 

@@ -11,7 +11,6 @@ import pytest
 from harness.checks import CHECKS
 from harness.checks.base import (
     ANY,
-    NOT_MEASURED,
     Check,
     Equivalence,
     NoMore,
@@ -21,7 +20,7 @@ from harness.checks.base import (
 from harness.guest.callback_records import Callback
 from harness.guest.records import Read, Records, Sample, Work
 from harness.guest.tool_records import Command, Period, Totals
-from harness.model import GuestEnd, Noise, NoiseLimit, Regime, Status, Verdict
+from harness.model import NOT_MEASURED, GuestEnd, Noise, NoiseLimit, Regime, Status, Verdict
 from harness.verdict.repetitions import Said, combine, combine_health, excess, judge_one
 from tests.unit.changes import a, every, without
 

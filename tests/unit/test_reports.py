@@ -9,10 +9,11 @@ import pytest
 from junitparser import JUnitXml
 from rich.console import Console
 
-from harness.checks.base import NOT_MEASURED
 from harness.guest.records import Records
 from harness.guest.tool_records import Period
 from harness.model import (
+    HEALTH,
+    NOT_MEASURED,
     Cell,
     CellResult,
     Change,
@@ -32,7 +33,6 @@ from harness.report import html, junit, text
 from harness.report.periods import HEIGHT, WIDTH, chart
 from harness.report.text import Detail
 from harness.report.timeline import timeline
-from harness.verdict.judge import HEALTH
 
 BEFORE, AFTER = "6.12+pre-callbacks/cycles-task", "6.12/cycles-task"
 EVIL = "<script>alert(1)</script> \x1b[2J [bold]x[/bold]"

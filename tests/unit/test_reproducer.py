@@ -11,6 +11,7 @@ from harness.checks.reproducer import END, judge_end
 from harness.errors import PlanError
 from harness.guest.records import End, Records, Reproduced, Said
 from harness.model import (
+    HEALTH,
     CellResult,
     Change,
     Claim,
@@ -23,7 +24,7 @@ from harness.model import (
 )
 from harness.run.reproducers import scenarios_of
 from harness.run.request import Asked, repeat_command
-from harness.verdict.judge import HEALTH, Observed, judge_all
+from harness.verdict.judge import Observed, judge_all
 from harness.verdict.status import judge_run
 
 CLEAN = "6.12/reproducer"
