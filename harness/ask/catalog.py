@@ -138,7 +138,7 @@ class Catalog:
 
     def _table(self, file: str, model: type[Row]) -> dict[str, Row]:
         path = self.configs / file
-        rows = load_yaml(path)
+        rows = load_all([path])[path]
         if not isinstance(rows, dict):
             raise PlanError(f"{path} holds no mapping", evidence=path)
         return {name: parse_row(model, row, path, name=name) for name, row in rows.items()}
@@ -265,7 +265,7 @@ class Catalog:
     def packages(self) -> tuple[Package, ...]:
         """Rows of packages.yaml: what the host needs."""
         path = self.configs / "packages.yaml"
-        return tuple(parse_row(Package, row, path) for row in load_yaml(path))
+        return tuple(parse_row(Package, row, path) for row in load_all([path])[path])
 
     @cached_property
     def triaged(self) -> tuple[Triaged, ...]:

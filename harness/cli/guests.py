@@ -208,7 +208,14 @@ def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
         run_folder = RunFolder(path)
         noted = examined.noted(choice)
         result = run_of(
-            prepared, asked, run_folder, progress, settings, emulator=emulator, noted=noted
+            prepared,
+            asked,
+            run_folder,
+            progress,
+            settings,
+            emulator=emulator,
+            noted=noted,
+            catalog=catalog,
         ).execute()
         say_if_large(catalog, cache, progress.say)
     return result, path
@@ -242,6 +249,7 @@ def run_of(
     *,
     emulator: Built | None,
     noted: dict[str, Any],
+    catalog: Catalog | None = None,
 ) -> Run:
     """What carries a plan out into a run folder, whose host.json has what was `noted`."""
     again = repeatable(asked, prepared, folder.patches)
@@ -249,7 +257,7 @@ def run_of(
         prepared=prepared,
         emulator=emulator,
         noted=noted,
-        catalog=Catalog(),
+        catalog=catalog or Catalog(),
         cache=Cache(),
         folder=folder,
         progress=progress,

@@ -8,7 +8,8 @@ from contextlib import suppress
 from harness.errors import HarnessError
 from harness.host.memory import Memory, code
 from harness.host.store import Cache, digest
-from harness.model import Coverage, RunResult, TouchedFile
+from harness.model import RunResult, TouchedFile
+from harness.run.coverage import Watch
 from harness.run.judged import Judge
 
 _KIND = "conclusion"
@@ -26,7 +27,7 @@ def concluded(
     seconds: float,
     cells: Mapping[str, tuple[str, bool, float]],
     touched: tuple[TouchedFile, ...] | None,
-    coverage: Coverage | None,
+    watch: Watch | None,
 ) -> RunResult:
     """Judge what lies in a run's folder, as `conclude` does, unless it is known."""
     mine = {"started": started, "seconds": round(seconds, 2)}
@@ -37,7 +38,7 @@ def concluded(
         judge.plan.model_dump_json(),
         json.dumps([command, cells]),
         "unknown" if touched is None else "".join(file.model_dump_json() for file in touched),
-        coverage.model_dump_json() if coverage else "",
+        *(watch.parts() if watch else ()),
         *judge.digests().values(),
     )
     if stored:
@@ -59,7 +60,7 @@ def concluded(
         seconds=seconds,
         cells=cells,
         touched=touched,
-        coverage=coverage,
+        coverage=watch.of_patch(judge.plan, judge.folder) if watch else None,
         judge=judge,
     )
     if stored:

@@ -30,6 +30,11 @@ class Watch:
     diff: str
     tables: "Mapping[str, Future[LineTable]]"
 
+    def parts(self) -> list[str]:
+        """All that what is known follows from, beside what lies in the run's folder."""
+        known = [table.result() for table in self.tables.values() if table.done()]
+        return [self.diff, str(len(self.tables)), *(one.model_dump_json() for one in known)]
+
     def of_patch(self, plan: Plan, folder: RunFolder) -> Coverage | None:
         """What ran of the patch, by what lies in the run's folder; None where no guest ran."""
         if not self.diff:

@@ -4,6 +4,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,7 @@ class RunFolder:
     def digest(self, cell: Cell) -> str:
         """Of all that is judged, counted or drawn of a cell."""
         folder = self.cell(cell)
-        return digest(*(_content(folder / name) for name in _JUDGED))
+        return _digest(str(folder), tuple(_state(folder / name) for name in _JUDGED))
 
     def executed(self, cell: Cell) -> list[Span] | None:
         """Where the code lies that a cell's guest executed; None where nobody looked."""
@@ -149,6 +150,21 @@ class RunFolder:
 
 def _as_text(outcome: Outcome) -> str:
     return as_json(outcome.model_dump(mode="json"))
+
+
+@cache
+def _digest(folder: str, _: tuple[object, ...]) -> str:
+    """Of files in this state, which are read once."""
+    return digest(*(_content(Path(folder) / name) for name in _JUDGED))
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What changes when a file does."""
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        return ()
+    return about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 def _content(path: Path) -> bytes:

@@ -8,7 +8,7 @@ the bytes of the observation itself and of its reference's.
 
 import os
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -44,12 +44,14 @@ class Said(Frozen):
 class Judge:
     """Judges the cells of a plan that lie in a run's folder.
 
-    `stored` has where the observations of cells are stored, of those that are.
+    `stored` has where the observations of cells are stored, `reused` which of the cells were
+    taken from there: what was booted is judged anew.
     """
 
     plan: Plan
     folder: RunFolder
     stored: Mapping[str, Path] = field(default_factory=dict)
+    reused: Container[str] = ()
     _digests: dict[str, str] = field(default_factory=dict)
     _said: dict[str, Said] = field(default_factory=dict)
 
@@ -114,7 +116,7 @@ class Judge:
         """What is known under a key: of this run, or beside the stored observation."""
         if key in self._said:
             return self._said[key]
-        place = self.stored.get(cell.id)
+        place = self.stored.get(cell.id) if cell.id in self.reused else None
         value = kept(place / f"{JUDGED}{key}", key) if place else None
         with suppress(ValueError):
             return Said.model_validate_json(value) if value is not None else None
@@ -132,7 +134,7 @@ class Judge:
 
 def _forget_oldest(place: Path) -> None:
     known = sorted(place.glob(f"{JUDGED}*"), key=lambda path: path.stat().st_mtime)
-    for path in known[: len(known) - _KEPT + 1]:
+    for path in known[: max(0, len(known) - _KEPT + 1)]:
         path.unlink(missing_ok=True)
 
 

@@ -137,7 +137,7 @@ class Run:
         self.guests.names.keep()
         reused, seconds = self.guests.reused, self.guests.seconds
         return concluded(
-            Judge(self.plan, self.folder, self.guests.stored),
+            Judge(self.plan, self.folder, self.guests.stored, reused),
             self.cache,
             failures=[*self.failures, *self.guests.failures],
             command=self.command,
@@ -148,7 +148,7 @@ class Run:
                 for cell in self.plan.cells
             },
             touched=self.touched,
-            coverage=self.watch.of_patch(self.plan, self.folder) if self.watch else None,
+            watch=self.watch,
         )
 
     def _observe(self) -> None:
