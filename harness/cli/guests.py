@@ -29,9 +29,10 @@ from harness.cli.results import finish, remember
 from harness.doctor.findings import AUTO
 from harness.doctor.gather import Examination
 from harness.doctor.trial import Doctor
+from harness.errors import PlanError
 from harness.host.progress import Progress
 from harness.host.store import Cache, new_run_folder
-from harness.model import Choice, Role, RunResult
+from harness.model import Choice, Regime, Role, RunResult
 from harness.run.folder import RunFolder
 from harness.run.pipeline import Run, Settings
 from harness.run.reproducers import DEFAULT_SECONDS
@@ -166,6 +167,11 @@ def _is_option(word: str) -> bool:
     metavar="N",
     help="The first N of the patches are the reference's as well: judge the others against them.",
 )
+@click.option(
+    "--fail-fast",
+    is_flag=True,
+    help="End at the first check that the candidate fails; what was not run is said.",
+)
 @click.option("--rerun", is_flag=True, help="Boot again what an identical machine did before.")
 @click.option(
     "--repetitions",
@@ -198,12 +204,22 @@ def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
     with Progress(console) as progress:
         prepared = prepare(catalog, cache, asked, progress.say)
         plan = prepared.plan
+        if options["fail_fast"] and plan.machine.regime is Regime.STATISTICAL:
+            raise PlanError(
+                f"--fail-fast is not for {plan.machine.name}",
+                why="its guests differ, and one by itself decides nothing",
+                advice="leave it out, or choose a machine in the exact regime",
+            )
         emulator = provide_for(plan.machine, catalog, cache, progress)
         name = plan.subjects[Role.CANDIDATE].name
         path = new_run_folder(options["output"], time.strftime("%Y%m%d-%H%M%S"), name)
         progress.say(f"{name} on {plan.machine.name}, {len(plan.cells)} guests; results in {path}")
         settings = Settings(
-            rerun=options["rerun"], jobs=options["jobs"], timeout_scale=options["timeout_scale"]
+            rerun=options["rerun"],
+            jobs=options["jobs"],
+            timeout_scale=options["timeout_scale"],
+            live=True,
+            fail_fast=options["fail_fast"],
         )
         run_folder = RunFolder(path)
         noted = examined.noted(choice)

@@ -105,6 +105,7 @@ class RunResult(Frozen):
     files that the candidate changes of it, where both were built; `exercised` is False where
     nothing of them is in a guest, so that nothing was judged; `strict` is the plan's.
     `coverage` says which of their lines ran, where that is known.
+    `ended` says how much of it was not run, where it was ended at the first fault, and which.
     `patches` are the candidate's, `title` is their `cover` letter's, `notes` what was left out.
     """
 
@@ -127,6 +128,7 @@ class RunResult(Frozen):
     notes: tuple[str, ...] = ()
     cells: tuple[CellResult, ...]
     failures: tuple[str, ...] = ()
+    ended: str = ""
 
 
 class Kill(Frozen):

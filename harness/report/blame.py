@@ -34,7 +34,7 @@ class Case:
 
 def cases(result: RunResult) -> list[Case]:
     """A case for each row, in the order of the scenarios."""
-    explained = bool(result.failures) or not result.exercised
+    explained = bool(result.failures or result.ended) or not result.exercised
     found = []
     for scenario in by_scenario(rows(result)).values():
         # A guest that the kernel ended, or stopped: its own case says so.

@@ -90,7 +90,8 @@ def _shown(result: RunResult, detail: Detail) -> dict[str, list[Row]]:
     """
     found = {}
     for scenario, all_rows in by_scenario(rows(result)).items():
-        if (result.failures or not result.exercised) and not all_rows[0].started:
+        explained = result.failures or result.ended or not result.exercised
+        if explained and not all_rows[0].started:
             continue
         # Where one cost moved, the scenario's others stand beside it.
         moving = any(row.is_cost and not row.quiet for row in all_rows)

@@ -28,10 +28,11 @@ def concluded(
     cells: Mapping[str, tuple[str, bool, float]],
     touched: tuple[TouchedFile, ...] | None,
     watch: Watch | None,
+    ended: str = "",
 ) -> RunResult:
     """Judge what lies in a run's folder, as `conclude` does, unless it is known."""
     mine = {"started": started, "seconds": round(seconds, 2)}
-    stored = not failures and all(reused for _, reused, _ in cells.values())
+    stored = not (failures or ended) and all(reused for _, reused, _ in cells.values())
     memory = Memory(cache)
     key = digest(
         code(),
@@ -62,6 +63,7 @@ def concluded(
         touched=touched,
         coverage=watch.of_patch(judge.plan, judge.folder) if watch else None,
         judge=judge,
+        ended=ended,
     )
     if stored:
         own = result.model_copy(update=_ITS_OWN)

@@ -62,6 +62,10 @@ def _results(
     )
 
 
+def _was_run(cell: CellResult) -> bool:
+    return cell.outcome.end is not GuestEnd.NOT_STARTED
+
+
 def _first_trouble(outcomes: list[Outcome]) -> Outcome:
     """The first outcome that is not as it should be; else the first."""
     troubled = (outcome for outcome in outcomes if outcome.end is not GuestEnd.DONE)
@@ -80,21 +84,25 @@ def conclude(
     touched: tuple[TouchedFile, ...] | None = None,
     coverage: Coverage | None = None,
     judge: Judge | None = None,
+    ended: str = "",
 ) -> RunResult:
     """Judge what lies on disk and write results.json; by a `judge` that knows of earlier runs.
 
     `cells` has for each guest the command that repeats it, whether it was stored, its seconds;
     `touched` the files that the candidate changes of its reference, `coverage` what ran of
-    them, None where nobody knows.
+    them, None where nobody knows; `ended` why not all was run.
     """
     results = _results(judge or Judge(plan, folder), plan, cells)
-    found = judge_run(plan, results, touched, coverage)
+    ran = tuple(cell for cell in results if not ended or _was_run(cell))
+    found = judge_run(plan, ran, touched, coverage)
     status, headline, changes = found.status, found.headline, found.changes
     if failures:
         changes = tuple(one for one in changes if one.change is not Change.UNDECIDED)
         subject = any(failure.blame is Blame.SUBJECT for failure in failures)
         status = Status.FAIL if subject else Status.ERROR
         headline = failures[0].what
+    elif ended:
+        headline += f"; {ended}"
     candidate = plan.subjects[Role.CANDIDATE]
     result = RunResult(
         command=command,
@@ -103,7 +111,7 @@ def conclude(
         seconds=round(seconds, 2),
         status=status,
         headline=headline,
-        claim=found.claim,
+        claim={} if ended else found.claim,
         changes=changes,
         touched=touched or (),
         exercised=touched is None or exercised(touched),
@@ -114,6 +122,7 @@ def conclude(
         patches=tuple(patch.info for patch in candidate.patches),
         notes=candidate.notes,
         cells=results,
+        ended=ended,
         failures=tuple("\n".join(failure.lines()) for failure in failures),
     )
     folder.write_results(result)
@@ -141,6 +150,7 @@ def rejudge(folder: RunFolder, known: Sequence[Erratum] = ()) -> RunResult:
         },
         touched=before.touched if before.touched or not before.exercised else None,
         coverage=before.coverage,
+        ended=before.ended,
     )
     if before.failures:
         names = ("status", "headline", "failures", "changes")

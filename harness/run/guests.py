@@ -22,7 +22,7 @@ from harness.host.progress import Progress
 from harness.host.store import Cache
 from harness.model import Cell, GuestEnd, LineTable, Outcome, Plan, Regime, Role, Scenario
 from harness.model.coverage import Span
-from harness.run.folder import RunFolder
+from harness.run.folder import NOT_STARTED, RunFolder
 from harness.run.judged import JUDGED
 from harness.run.names import Names
 
@@ -103,6 +103,8 @@ class Guests:
     failures: list[HarnessError] = field(default_factory=list)
     # Where the observations of cells are stored, by cell.
     stored: dict[str, Path] = field(default_factory=dict)
+    # What was not run, because the run was ended.
+    left: set[str] = field(default_factory=set)
 
     @cached_property
     def names(self) -> Names:
@@ -111,6 +113,11 @@ class Guests:
 
     def observe(self, cell: Cell, scenario: Scenario, kernel: Kernel, parts: Parts) -> None:
         """Observe one cell, or reuse what the same machine did before."""
+        if not self.look(cell, scenario, kernel, parts):
+            self.boot(cell, scenario, kernel, parts)
+
+    def look(self, cell: Cell, scenario: Scenario, kernel: Kernel, parts: Parts) -> bool:
+        """Reuse what the same machine did before; False where it is to be booted."""
         name = self.names.of(cell, scenario, kernel, parts) or self._name(
             cell, scenario, kernel, parts
         )
@@ -119,7 +126,16 @@ class Guests:
         if self.stores and stored.exists() and not self._again(cell):
             take(stored, self.folder.cell(cell))
             self.reused.add(cell.id)
-            return
+            return True
+        return False
+
+    def leave(self, cell: Cell, why: str) -> None:
+        """Have a cell be one that was not run."""
+        self.left.add(cell.id)
+        self.folder.write_outcome(cell, NOT_STARTED.model_copy(update={"summary": why}))
+
+    def boot(self, cell: Cell, scenario: Scenario, kernel: Kernel, parts: Parts) -> None:
+        """Observe one cell, which was looked for."""
         kernels = (cell.subject, scenario.variant)
         if kernels in self.unbootable:
             self.folder.write_outcome(cell, self.unbootable[kernels])
@@ -143,6 +159,7 @@ class Guests:
                 update={"summary": f"{outcome.summary} (seen in {cell.scenario}; not booted again)"}
             )
         if self.stores and outcome.end not in _HOSTS_OWN:
+            stored = self.stored[cell.id]
             self._keep(cell, place, stored, exact=exact and not scenario.takes_disk)
 
     def _name(self, cell: Cell, scenario: Scenario, kernel: Kernel, parts: Parts) -> str:

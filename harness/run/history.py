@@ -35,6 +35,7 @@ create table if not exists verdicts (
     metrics text not null
 );
 create index if not exists verdicts_of_a_check on verdicts (check_name, run);
+create index if not exists verdicts_of_a_run on verdicts (run, status);
 create table if not exists baselines (
     kernel text not null,
     machine text not null,
@@ -50,6 +51,13 @@ select kernel, subject, machine, scenario, started, runs.folder,
  where check_name = ? and (? = '' or scenario = ?) and (? = '' or machine = ?)
    and (? = '' or kernel = ?)
  order by kernel, subject, machine, scenario, started, runs.id
+"""
+_FAILED = """
+select scenario, max(run) as latest from verdicts
+ where status = 'fail' and run in (
+    select id from runs where kernel = ? and machine = ? and role = 'candidate'
+     order by id desc limit ?)
+ group by scenario order by latest desc, scenario
 """
 _WAIT_S = 30.0
 
@@ -122,6 +130,12 @@ class History:
             )
             for key, points in found.items()
         )
+
+    def failed(self, kernel: str, machine: str, runs: int = 5) -> list[str]:
+        """The scenarios in which candidates of a kernel failed in the last runs, the last first."""
+        with self._open() as database:
+            rows = database.execute(_FAILED, (kernel, machine, runs))
+            return [str(scenario) for scenario, _ in rows]
 
     def checks(self) -> list[str]:
         """The names of all checks that there is anything of."""

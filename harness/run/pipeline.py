@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -43,11 +43,14 @@ from harness.model import (
 from harness.run.builders import Builders, builders_for
 from harness.run.concluded import concluded
 from harness.run.coverage import Watch, tolerant
+from harness.run.first import note_seconds, ranks_of
 from harness.run.folder import RunFolder
-from harness.run.guests import Guests, Parts, is_watched
+from harness.run.guests import Guests, Parts
 from harness.run.judged import Judge
+from harness.run.live import Live
 from harness.run.request import Prepared
 from harness.run.touched import Own, machines_elsewhere, touched_files
+from harness.run.turns import Turns
 from harness.verdict.exercise import exercised, in_any
 
 
@@ -65,6 +68,9 @@ class Settings:
     # Whether is noted what guests execute of a patch, or of these sources whatever a patch changes.
     coverage: bool = True
     sources: tuple[str, ...] = ()
+    # Whether the candidate's faults are said as soon as they are known, and the first is the last.
+    live: bool = False
+    fail_fast: bool = False
 
 
 @dataclass
@@ -109,6 +115,46 @@ class Run:
         )
 
     @cached_property
+    def judge(self) -> Judge:
+        """Who judges them, and knows of earlier runs."""
+        return Judge(self.plan, self.folder, self.guests.stored, self.guests.reused)
+
+    @cached_property
+    def live(self) -> Live:
+        """Who tells of the candidate's faults."""
+        return Live(self.plan, self.judge, self.progress.say, self.settings.fail_fast)
+
+    @cached_property
+    def turns(self) -> Turns:
+        """In which order guests are booted."""
+        return Turns(
+            self.guests,
+            rank=lambda name: self._ranks[name],
+            over=self._over,
+            ended=lambda: self.live.ended,
+        )
+
+    @cached_property
+    def _ranks(self) -> dict[str, int]:
+        """The scenarios' places, asked for when something is to be booted."""
+        return ranks_of(self.plan, self.catalog, self.cache)
+
+    def _where(self) -> str:
+        """How far the guests are."""
+        over = len(self.guests.reused) + len(self.guests.seconds)
+        failed = ", ".join(self.live.failed)
+        told = f"{over} of {len(self.plan.cells)} guests are over"
+        return f"{told}; failed: {failed}" if failed else told
+
+    def _over(self, cell: Cell) -> None:
+        booted = cell.id not in self.guests.reused
+        # Where guests differ, none is judged by itself.
+        if self.plan.machine.regime is Regime.EXACT and (
+            self.settings.fail_fast or (self.settings.live and booted)
+        ):
+            self.live.over(cell, booted=booted)
+
+    @cached_property
     def qemu(self) -> str:
         """The first line of --version of the QEMU that plays the machine."""
         if self.emulator:
@@ -135,9 +181,11 @@ class Run:
 
     def _conclude(self, started: str) -> RunResult:
         self.guests.names.keep()
+        if self.guests.seconds:
+            note_seconds(self.plan, self.cache, self.guests.seconds)
         reused, seconds = self.guests.reused, self.guests.seconds
         return concluded(
-            Judge(self.plan, self.folder, self.guests.stored, reused),
+            self.judge,
             self.cache,
             failures=[*self.failures, *self.guests.failures],
             command=self.command,
@@ -149,41 +197,53 @@ class Run:
             },
             touched=self.touched,
             watch=self.watch,
+            ended=self._ended(),
         )
+
+    def _ended(self) -> str:
+        """Why not all was run, and how much of it was not."""
+        left = len(self.guests.left)
+        return f"{left} of {len(self.plan.cells)} guests {self.live.ended}" if left else ""
 
     def _observe(self) -> None:
         """Kernels one after the other; guests as soon as theirs is there."""
         builders = builders_for(self.prepared, self.catalog, self.cache, self.progress)
+        self.progress.where = self._where
         self.see_that_patches_apply(builders.any_kernel)
-        pool = ThreadPoolExecutor(max_workers=self.settings.jobs, thread_name_prefix="guest")
+        guests = ThreadPoolExecutor(self.settings.jobs, thread_name_prefix="guest")
+        # Apart: a guest that waits for one of these holds up none of them.
+        parts = ThreadPoolExecutor(self.settings.jobs, thread_name_prefix="part")
         try:
-            image = pool.submit(builders.image.build)
-            disk = pool.submit(builders.disk.build) if takes_disk(self.plan) else None
-            around = pool.submit(builders.outer.build) if builders.outer else None
-            guests: list[Future[None]] = []
-            before: dict[str, Own] = {}
-            for role in self.plan.subjects:
-                own = self.built(builders, role)
-                if before and not self._exercised(builders, before, own):
-                    pool.shutdown(wait=True, cancel_futures=True)
-                    return
-                if role is Role.CANDIDATE:
-                    self.watch = self._watch(pool, builders, before, own)
-                for variant, one in own.items():
-                    lines = self.watch.tables.get(variant) if self.watch else None
-                    parts = Parts(
-                        image, disk, one.selftests, self.prepared.reproducers, around, lines
-                    )
-                    guests += self._start_guests(pool, role, variant, one.kernel, parts)
-                before = own
-            for guest in guests:
-                guest.result()
+            self._build_and_boot(builders, guests, parts)
         except BaseException as error:
             if not isinstance(error, Exception):
                 process.stop_all()
-            pool.shutdown(wait=True, cancel_futures=not isinstance(error, BuildError))
+            for pool in (parts, guests):
+                pool.shutdown(wait=True, cancel_futures=not isinstance(error, BuildError))
             raise
-        pool.shutdown()
+        guests.shutdown()
+        parts.shutdown()
+
+    def _build_and_boot(
+        self, builders: Builders, guests: ThreadPoolExecutor, parts: ThreadPoolExecutor
+    ) -> None:
+        image = parts.submit(builders.image.build)
+        disk = parts.submit(builders.disk.build) if takes_disk(self.plan) else None
+        around = parts.submit(builders.outer.build) if builders.outer else None
+        before: dict[str, Own] = {}
+        for role in self.plan.subjects:
+            own = self.built(builders, role)
+            if before and not self._exercised(builders, before, own):
+                guests.shutdown(wait=True, cancel_futures=True)
+                return
+            if role is Role.CANDIDATE:
+                self.watch = self._watch(parts, builders, before, own)
+            for variant, one in own.items():
+                lines = self.watch.tables.get(variant) if self.watch else None
+                made = Parts(image, disk, one.selftests, self.prepared.reproducers, around, lines)
+                self._start_guests(guests, role, variant, one.kernel, made)
+            before = own
+        self.turns.wait()
 
     def see_that_patches_apply(self, builder: Builder) -> None:
         """Before anything is built."""
@@ -228,18 +288,15 @@ class Run:
 
     def _start_guests(
         self, pool: ThreadPoolExecutor, role: Role, variant: str, kernel: Kernel, parts: Parts
-    ) -> list["Future[None]"]:
+    ) -> None:
         scenarios = {one.name: one for one in self.plan.scenarios if one.variant == variant}
-        cells = [
-            cell for cell in self.plan.cells if cell.role is role and cell.scenario in scenarios
-        ]
-        if parts.lines:
-            # First those that need not wait for the line table.
-            cells.sort(key=lambda cell: is_watched(scenarios[cell.scenario]))
-        return [
-            pool.submit(self.guests.observe, cell, scenarios[cell.scenario], kernel, parts)
+        cells = (cell for cell in self.plan.cells if cell.role is role)
+        jobs = [
+            (cell, scenarios[cell.scenario], kernel, parts)
             for cell in cells
+            if cell.scenario in scenarios
         ]
+        self.turns.add(jobs, pool)
 
     def _selftests(self, builder: Builder, role: Role) -> Path | None:
         """The subject's own selftests, where a scenario runs them."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Blame: what a candidate changed of its reference's verdicts, and what it claims to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.model import (
     CALLS,
@@ -80,6 +80,24 @@ def pairs(
             before = references[result.cell.scenario]
             for verdict in result.verdicts:
                 yield result, before.get(verdict.check), verdict
+
+
+def blamed(
+    before: Sequence[Verdict] | None, after: Sequence[Verdict], *, strict: bool
+) -> list[Verdict]:
+    """Of one scenario's verdicts on the candidate those that are its fault.
+
+    `before` are the reference's, None where there is none: then each failure is the
+    candidate's, as with `strict`.
+    """
+    theirs = {verdict.check: verdict for verdict in before or ()}
+    wanted = (Change.BROKEN, Change.STILL_FAILING) if strict else (Change.BROKEN,)
+    return [
+        verdict
+        for verdict in after
+        if verdict.status is Status.FAIL
+        and (before is None or change(theirs.get(verdict.check), verdict) in wanted)
+    ]
 
 
 def changes(results: tuple[CellResult, ...]) -> tuple[Changed, ...]:

@@ -39,6 +39,7 @@ PURE = (
     "guest.trace_records",
     "checks",
     "verdict",
+    "run.order",
     "report",
 )
 OUTSIDE = {"subprocess", "socket", "os", "shutil", "tempfile", "time", "signal", "threading"}
