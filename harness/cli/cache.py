@@ -2,6 +2,7 @@
 """What is kept between runs: cache, cache prune, cache clear."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 
@@ -9,25 +10,16 @@ import click
 from rich.console import Console
 
 from harness.ask.catalog import Catalog, nearest
+from harness.cli.options import LIMIT, Size
 from harness.errors import PlanError
 from harness.host.keeper import Keeper
 from harness.host.keeping import KINDS, beyond, total
 from harness.host.store import Cache
-from harness.model import CacheEntry, parse_size, shown_size
+from harness.model import CacheEntry, shown_size
 from harness.report import cached
 
-
-class _Size(click.ParamType[int]):
-    name = "size"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Bytes."""
-        try:
-            return parse_size(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+# A run looks that often, at most, whether the cache is within its limit.
+_LOOKED_S = 3600.0
 
 
 @click.group(invoke_without_command=True)
@@ -49,7 +41,8 @@ def cache(context: click.Context, full: bool, as_json: bool) -> None:
     """
     if context.invoked_subcommand:
         return
-    place, limit = Cache(), Catalog().cache_policy.limit
+    place = Cache()
+    limit = bound(Catalog(), place)
     entries = Keeper(place).entries(exact=True)
     if as_json:
         rows = [entry.model_dump() for entry in entries]
@@ -62,16 +55,18 @@ def cache(context: click.Context, full: bool, as_json: bool) -> None:
 @cache.command()
 @click.option(
     "--limit",
-    type=_Size(),
+    type=Size(),
     metavar="SIZE",
-    help="How much may stay, such as 20G.  [default: that of configs/cache.yaml]",
+    envvar=LIMIT,
+    show_envvar=True,
+    help="How much may stay, such as 20G.  [default: a share of the disk, see configs/cache.yaml]",
 )
 def prune(limit: int | None) -> None:
     """Remove what was not used for longest, until the rest is within a limit."""
-    keeper = Keeper(Cache())
-    wanted = Catalog().cache_policy.limit if limit is None else limit
+    place = Cache()
+    keeper = Keeper(place)
     entries = keeper.entries(exact=True)
-    _remove(keeper, entries, beyond(entries, wanted))
+    _remove(keeper, entries, beyond(entries, bound(Catalog(), place, limit)))
 
 
 @cache.command()
@@ -106,11 +101,33 @@ def _remove(keeper: Keeper, entries: Sequence[CacheEntry], going: Sequence[Cache
     )
 
 
-def say_if_large(catalog: Catalog, place: Cache, say: Callable[[str], None]) -> None:
-    """Say that the cache has grown beyond its limit, where it has."""
-    size, limit = total(Keeper(place).entries(exact=False)), catalog.cache_policy.limit
-    if size > limit:
+def bound(catalog: Catalog, place: Cache, asked: int | None = None) -> int:
+    """How much the cache may take: what was asked for, or what configs/cache.yaml allows."""
+    if asked is not None:
+        return asked
+    there = next(path for path in (place.root, *place.root.parents) if path.exists())
+    return catalog.cache_policy.bound(shutil.disk_usage(there).total)
+
+
+def keep_within(
+    catalog: Catalog, place: Cache, say: Callable[[str], None], asked: int | None = None
+) -> None:
+    """Remove what was not used for longest, and by no run now, where the cache is too large.
+
+    Looked at once an hour where nobody asked for a limit.
+    """
+    looked = place.root / "looked"
+    if asked is None and looked.exists() and time.time() - looked.stat().st_mtime < _LOOKED_S:
+        return
+    keeper, limit = Keeper(place), bound(catalog, place, asked)
+    entries = keeper.entries(exact=False)
+    gone = keeper.remove(beyond(entries, limit))
+    left = total(entries) - total(gone)
+    if gone:
         say(
-            f"the cache takes {shown_size(size)}, more than {shown_size(limit)}: "
-            f"`./pmu-harness cache prune` removes what was not used for longest"
+            f"the cache was larger than {shown_size(limit)}: removed {len(gone)} entries, "
+            f"{shown_size(total(gone))}, that were not used for longest"
         )
+    if left > limit:
+        say(f"the cache takes {shown_size(left)}, more than {shown_size(limit)}, all in use")
+    looked.touch()

@@ -12,9 +12,11 @@ from rich.console import Console
 from harness import PROGRAM
 from harness.ask.catalog import Catalog
 from harness.build.emulator import Built, provide_for
-from harness.cli.cache import say_if_large
+from harness.cli.cache import keep_within
 from harness.cli.needs import ensure_compilers, ensure_machine
 from harness.cli.options import (
+    LIMIT,
+    Size,
     carried_out,
     chosen_detail,
     complete_checks,
@@ -180,6 +182,15 @@ def _is_option(word: str) -> bool:
     help="Guests for each scenario, on a machine whose runs differ.  [default: the machine's]",
 )
 @click.option("--refresh", is_flag=True, help="Ask Debian for newer kernel sources.")
+@click.option(
+    "--cache-limit",
+    type=Size(),
+    metavar="SIZE",
+    envvar=LIMIT,
+    show_envvar=True,
+    help="How much the cache may take when the run is over, such as 20G.  [default: a share of "
+    "the disk, see configs/cache.yaml]",
+)
 @known_option
 @carried_out("The run's folder")
 @detail_options
@@ -233,7 +244,7 @@ def _run(console: Console, options: dict[str, Any]) -> tuple[RunResult, Path]:
             noted=noted,
             catalog=catalog,
         ).execute()
-        say_if_large(catalog, cache, progress.say)
+        keep_within(catalog, cache, progress.say, options["cache_limit"])
     return result, path
 
 

@@ -11,11 +11,30 @@ import click
 from harness.ask.catalog import Catalog
 from harness.doctor.findings import AUTO
 from harness.host.store import default_runs
-from harness.model import PLAIN
+from harness.model import PLAIN, parse_size
 from harness.report import text
 from harness.run.request import DEFAULT_MACHINE
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+# Names the variable that says how much the cache may take.
+LIMIT = "PMU_HARNESS_CACHE_LIMIT"
+
+
+class Size(click.ParamType[int]):
+    """A size such as 20G."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Bytes."""
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def detail_options(command: Any) -> Any:

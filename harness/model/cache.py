@@ -47,6 +47,11 @@ class CacheEntry(Frozen):
 
 
 class CachePolicy(Frozen):
-    """From what size on a run says that the cache has grown large."""
+    """How much the cache may take: a share of its disk, or a `limit` in bytes."""
 
-    limit: Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
+    share: float = Field(default=1.0, gt=0, le=1)
+    limit: Annotated[int, BeforeValidator(parse_size), Field(gt=0)] | None = None
+
+    def bound(self, disk: int) -> int:
+        """Bytes, on a disk of so many."""
+        return int(self.share * disk) if self.limit is None else self.limit

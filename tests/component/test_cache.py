@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from harness.ask.catalog import Catalog
 from harness.cli import cli
-from harness.cli.cache import say_if_large
+from harness.cli.cache import keep_within
 from harness.errors import PlanError
 from harness.host.keeper import Keeper
 from harness.host.store import Cache
@@ -176,14 +176,49 @@ def test_the_cache_is_told_to_programs(cache):
     assert {entry["name"] for entry in data["entries"]} == set(names(cache))
 
 
-def test_a_run_says_when_the_cache_is_large(cache):
-    catalog, said = Catalog(), []
-    catalog.__dict__["cache_policy"] = CachePolicy(limit="1M")
-    say_if_large(catalog, cache, said.append)
-    assert said == []
-    catalog.__dict__["cache_policy"] = CachePolicy(limit="100K")
-    say_if_large(catalog, cache, said.append)
-    assert "more than 100K: `./pmu-harness cache prune`" in said[0]
+@pytest.fixture
+def after_a_run(cache):
+    """What is said when a run is over, with a policy, or with a limit that was asked for."""
+
+    def over(limit="1M", asked=None):
+        catalog, said = Catalog(), []
+        catalog.__dict__["cache_policy"] = CachePolicy(limit=limit)
+        keep_within(catalog, cache, said.append, asked)
+        return said
+
+    return over
+
+
+def test_a_run_keeps_the_cache_within_its_limit(cache, after_a_run):
+    assert after_a_run() == []
+    assert len(names(cache)) == 3
+    (said,) = after_a_run(asked=250_000)
+    assert said.startswith("the cache was larger than 244K: removed 1 entries, ")
+    assert names(cache) == ["sources/path-x", "builds/path-x-arm64"]
+
+
+def test_a_run_looks_once_an_hour_unless_it_is_asked_to(cache, after_a_run):
+    assert after_a_run() == []
+    assert after_a_run(limit="100K") == []
+    (cache.root / "looked").unlink()
+    assert after_a_run(limit="250K") != []
+
+
+def test_a_run_removes_nothing_that_is_used(cache, after_a_run):
+    child = used_by_another(cache, "sources/path-x")
+    removed, left = after_a_run(asked=1)
+    child.communicate(b"")
+    assert names(cache) == ["sources/path-x"]
+    assert "removed 2 entries" in removed and left.endswith("more than 1, all in use")
+
+
+def test_a_variable_of_the_environment_is_a_limit(cache, monkeypatch):
+    monkeypatch.setenv("PMU_HARNESS_CACHE_LIMIT", "250K")
+    assert "artifacts/kernel-x" in command("prune")
+    assert "--cache-limit" in CliRunner().invoke(cli, ["run", "--help"]).output
+    monkeypatch.setenv("PMU_HARNESS_CACHE_LIMIT", "much")
+    done = CliRunner().invoke(cli, ["run"])
+    assert done.exit_code == 2 and "write 20G, 500M" in done.output
 
 
 def test_an_empty_cache_is_one(tmp_path, monkeypatch):

@@ -49,7 +49,12 @@ def test_sizes_are_shown(size, text):
 
 
 def test_the_limit_of_the_catalog(catalog):
-    assert catalog.cache_policy.limit > GIB
+    """A share of the disk, so that it fits any."""
+    assert catalog.cache_policy.limit is None
+    assert catalog.cache_policy.bound(100 * GIB) == 25 * GIB
+    assert CachePolicy(limit="20G").bound(100 * GIB) == 20 * GIB
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        CachePolicy(share=1.5)
 
 
 @pytest.mark.parametrize(
