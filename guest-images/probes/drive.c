@@ -337,10 +337,10 @@ static void open_event(int number)
 		close(scope.cgroup);
 	if (has_ring(&spec->attr))
 		map_counter(counter, spec->ring ? spec->ring : RING_PAGES);
-	if (spec->aux)
-		map_aux(counter, spec->aux, spec->overwrite);
 	else if (spec->watched || spec->paged)
 		map_counter(counter, 0);
+	if (spec->aux)
+		map_aux(counter, spec->aux, spec->overwrite);
 	if (spec->signals)
 		ask_for_signals(counter);
 }
