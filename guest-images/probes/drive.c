@@ -435,6 +435,18 @@ static bool place_breakpoint(const struct counter *counter, const char *where)
 	return try_control(counter, PERF_EVENT_IOC_MODIFY_ATTRIBUTES, (uintptr_t)&attr);
 }
 
+/* Have a tracepoint event count all of its kind, or none; any other expression is none at all. */
+static bool filter(const struct counter *counter, const char *which)
+{
+	const char *expression = which;
+
+	if (!strcmp(which, "all"))
+		expression = "common_pid > 0";
+	else if (!strcmp(which, "none"))
+		expression = "common_pid == 0";
+	return try_control(counter, PERF_EVENT_IOC_SET_FILTER, (uintptr_t)expression);
+}
+
 /* An ioctl on an event: the one that the step says. */
 static void control(const struct step *step, const struct counter *counter)
 {
@@ -504,6 +516,8 @@ static bool asking_step(const struct step *step, const struct counter *counter)
 		done = try_map(counter, number);
 	else if (!strcmp(step->words[0], "fetch"))
 		done = try_read(counter, number);
+	else if (!strcmp(step->words[0], "filter"))
+		done = filter(counter, step->words[2]);
 	else if (!strcmp(step->words[0], "place"))
 		done = place_breakpoint(counter, step->words[2]);
 	else

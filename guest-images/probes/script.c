@@ -229,6 +229,10 @@ static void set_key(struct event_spec *event, const char *key, char *value)
 		attr->exclusive = number;
 	else if (!strcmp(key, "inherit"))
 		attr->inherit = number;
+	else if (!strcmp(key, "inherit_thread"))
+		attr->inherit_thread = number;
+	else if (!strcmp(key, "remove_on_exec"))
+		attr->remove_on_exec = number;
 	else if (!strcmp(key, "inherit_stat"))
 		attr->inherit_stat = number;
 	else if (!strcmp(key, "exclude_kernel"))

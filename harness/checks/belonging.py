@@ -78,6 +78,14 @@ class Tasks:
                 return phase.task, phase.time
         return None
 
+    def is_thread(self, task: str) -> bool:
+        """True of a task that another one made by `thread`."""
+        return any(phase.name.split() == ["thread", task] for phase in self.phases)
+
+    def has_executed(self, task: str, time: int) -> bool:
+        """True if a task ran a program anew (exec) before a moment."""
+        return any(words == ["exec"] for _, words in self._words(task, time))
+
     def line(self, task: str, time: int) -> list[tuple[str, int]]:
         """A task and those that it descends from, each with the time until which it counts."""
         found = [(task, time)]
@@ -154,9 +162,13 @@ def _concerns(presence: Presence, tasks: Tasks, event: Event, job: Job) -> bool 
     if not event.task:
         return True
     owner = MAIN if event.task == "self" else event.task
+    if presence.specs[event.id].remove_on_exec and tasks.has_executed(owner, job.window.begin):
+        return False
     if job.task == owner:
         return True
     if not event.inherit:
+        return False
+    if presence.specs[event.id].inherit_thread and not tasks.is_thread(job.task):
         return False
     opened = [w.end for words, w in presence.orders if words == ("open", event.name)]
     for child, (parent, born) in _births(tasks, job):

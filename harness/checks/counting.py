@@ -18,6 +18,7 @@ from harness.checks.base import (
 )
 from harness.checks.kinship import family
 from harness.checks.points import events, groups, points, samples
+from harness.guest.pmu_records import Answered
 from harness.guest.records import Event, Phase, Read, Sample, VmResult, VmWord, Work
 from harness.model import VARIABLES, Scenario, Verdict
 
@@ -40,6 +41,18 @@ def _watched(observation: Observation, event: Event, time: int) -> str:
         if phase.time <= time and phase.name.startswith(f"place {event.name} ")
     ]
     return placed[-1][2] if placed else VARIABLES[0]
+
+
+def _filtered(observation: Observation, event: Event, time: int) -> bool:
+    """True if a tracepoint event was told to count none of its kind."""
+    told = [
+        phase.name
+        for phase in observation.records.of(Phase)
+        if phase.time <= time and phase.name.startswith(f"filter {event.name} ")
+    ]
+    refused = {answer.what for answer in observation.records.of(Answered) if answer.errno}
+    taken = [name.split()[2] for name in told if name not in refused]
+    return taken[-1:] == ["none"]
 
 
 _TOUCHES = {"touches": VARIABLES[0], "touches-second": VARIABLES[1]}
@@ -71,7 +84,7 @@ def _truth(work: Work, event: Event, observation: Observation) -> int | None:
         return None
     if work.what in _TOUCHES and _watched(observation, event, work.time) != _TOUCHES[work.what]:
         return 0
-    return work.times
+    return 0 if _filtered(observation, event, work.time) else work.times
 
 
 def _known(observation: Observation) -> list[tuple[Work, Event, int, int]]:

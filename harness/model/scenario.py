@@ -35,6 +35,7 @@ class EventSpec(Frozen):
     `watched` lets user space see the counter's index
     in the event's mmap page; `paged` has the times there noted beside each read;
     with `single` it is read without PERF_FORMAT_GROUP, and is in no group;
+    with `inherit_thread` only threads inherit it, with `remove_on_exec` exec ends it;
     `inherit_stat` has the kernel tell what each inherited event counted; `signals` has
     each overflow deliver one; with `exclude_host` it counts in virtual machines only.
     `sample` is what its samples have more; with `sigtrap` each overflow is a signal to the task.
@@ -62,6 +63,8 @@ class EventSpec(Frozen):
     exclusive: bool = False
     inherit: bool = False
     inherit_stat: bool = False
+    inherit_thread: bool = False
+    remove_on_exec: bool = False
     exclude_kernel: bool = False
     exclude_user: bool = False
     exclude_host: bool = False
@@ -160,6 +163,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "touches": ("event", "times"),
     "touches-second": ("event", "times"),
     "place": ("event", "variable"),
+    "filter": ("event", "expression"),
     "enable": ("event",),
     "disable": ("event",),
     "enable-group": ("event",),
@@ -185,7 +189,7 @@ VARIABLES = ("first", "second")
 ANSWERED = (
     *("set", "output", "enable", "disable", "reset", "refresh", "period"),
     *("enable-group", "disable-group", "reset-group"),
-    *("pause", "resume", "map", "fetch", "place"),
+    *("pause", "resume", "map", "fetch", "place", "filter"),
 )
 
 

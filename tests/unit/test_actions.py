@@ -68,6 +68,23 @@ def test_cgroups_that_are_made(observe):
     assert "cgroup one has the id" in _tasks(observe, every(told, number=1))
 
 
+def test_a_filter_that_lets_nothing_through(observe):
+    assert judge("counting.exact", observe("6.12/filters")).status is Status.PASS
+    unset = without(a(Phase, name="filter call none"))
+    said = fault("counting.exact", observe("6.12/filters", unset))
+    assert "call (id 2) counted 0 for 20 syscalls, which are 20: -20" in said
+
+
+def test_what_exec_removes_and_threads_inherit(observe):
+    assert judge("contexts.work", observe("6.12/exec-threads")).status is Status.PASS
+    goes_on = without(a(Phase, name="exec"))
+    assert "gone (id 2) had counted 10" in fault(
+        "contexts.work", observe("6.12/exec-threads", goes_on)
+    )
+    forked = every(a(Phase, name="thread thread"), name="fork thread")
+    assert "threads (id" in fault("contexts.work", observe("6.12/exec-threads", forked))
+
+
 # --- who is woken ------------------------------------------------------------
 
 
