@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import HostError
-from harness.host.mirror import apt_environment, own_archives, places, source_lines
+from harness.host.mirror import Place, apt_environment, own_archives, places, source_lines
 from harness.host.process import CommandError, capture, logged
 from harness.host.store import Cache
 from harness.model import parse_version
@@ -74,8 +74,7 @@ class Archive:
     def _config(self) -> Path:
         return self.folder / "apt.conf"
 
-    def _configure(self) -> None:
-        there = places(self.suite, self.folder) if self.suite else own_archives()
+    def _configure(self, there: Sequence[Place]) -> None:
         keyring = next((path for path in KEYRINGS if path.exists()), None)
         options = f"[arch={self.architecture}" + (f" signed-by={keyring}]" if keyring else "]")
         lists = self.folder / "lists" / "partial"
@@ -116,9 +115,17 @@ class Archive:
 
     def _update(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._configure()
+        there = places(self.suite, self.folder) if self.suite else own_archives()
+        # A mirror may be at odds with itself about updates of a suite, for days; packages that
+        # are not installed can do without.
+        without = [place for place in there if place[1] == self.suite]
         try:
-            logged(["apt-get", "update"], self.log, env=self._environment)
+            try:
+                self._read_lists(there)
+            except CommandError:
+                if not without or without == there:
+                    raise
+                self._read_lists(without)
         except CommandError as error:
             raise HostError(
                 "cannot read Debian's list of packages",
@@ -126,6 +133,10 @@ class Archive:
                 evidence=self.log,
                 advice="check the network; what is in the cache already needs none",
             ) from error
+
+    def _read_lists(self, there: Sequence[Place]) -> None:
+        self._configure(there)
+        logged(["apt-get", "update"], self.log, env=self._environment)
 
     def kernel_sources(self) -> dict[str, list[str]]:
         """Versions of the packages linux-source-X.Y by X.Y, the newest first."""
