@@ -4,7 +4,7 @@
 from enum import Enum
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.model.base import ALL_VERSIONS, Frozen, Version, VersionRange
 
@@ -17,12 +17,16 @@ class KconfigFragment(Frozen):
 
 
 class Architecture(Frozen):
-    """What the kernel, Debian and the toolchain call one instruction set."""
+    """What the kernel, Debian and the toolchain call one instruction set.
+
+    `suite` is the one that has its packages where not every suite does; else the host's own.
+    """
 
     name: str
     kernel: str
     triplet: str
     debian: str
+    suite: str = Field(default="", pattern=r"^[a-z]*$", exclude=True)
     image: str
     # e_machine of its programs (elf.h).  Nothing that is built depends on it.
     elf: int = Field(exclude=True)
@@ -38,11 +42,13 @@ class Regime(Enum):
 
 # What not every machine has.
 Feature = Literal[
+    "breakpoints",  # the kernel can set them: CONFIG_HAVE_HW_BREAKPOINT
     "idle-cycles",  # cycles are counted while a CPU sleeps
     "instruction-clock",  # each instruction takes the same time, and as many cycles
     "instructions",  # are counted
     "joint-enable",  # one register lets all counters go at once
     "plain-counters",  # an event may take any counter but one that is for cycles only
+    "readable-registers",  # the kernel can read its counters' selects and enable bits
     "register-trace",
     "shared-counters",  # some events' counters are shared by the CPUs of a node
     "steady-cycles",  # each nanosecond has cycles_per_ns of them
@@ -79,12 +85,14 @@ class Machine(Frozen):
     are; `repetitions` how many guests each scenario gets, and `tolerances` by check how far
     a measurement may be off (as a share; docs/architecture.md), both in the statistical
     regime; `cycles_per_ns` the most that a counter counts in a nanosecond (all the time
-    with steady-cycles); `skew_ns` how far from its count a record's times are taken, at
-    the most; `pause_ns` how long a guest stands still in an interrupt while its clock
-    goes on; `largest_left` and `least_left` how far from its wrap a counter is
-    programmed; `late_overflow` by how many counts at most, or those of a tick, an emulator
-    notices the overflow of an event too late (docs/errata.md); `trace_events` is how QEMU calls the
-    events of its register trace, * being one of Traced.
+    with steady-cycles); `clock_step_ns` how coarse the clock is that a guest reads;
+    `call_ns` how far the kernel's time of an event is from the observer's, where it switches many;
+    `skew_ns` how far from its count a record's times are taken, at the most; `pause_ns` how
+    long a guest stands still in an interrupt while its clock goes on; `largest_left` and
+    `least_left` how far from its wrap a counter is programmed; `late_overflow` by how many
+    counts at most, or those of a tick, an emulator notices the overflow of an event too late
+    (docs/errata.md); `trace_events` is how QEMU calls the events of its register trace, *
+    being one of Traced.
     """
 
     name: str
@@ -110,6 +118,10 @@ class Machine(Frozen):
     repetitions: int = Field(default=1, ge=1)
     tolerances: dict[str, float] = {}
     cycles_per_ns: int = Field(ge=1)
+    # 62.5 MHz: Arm's generic timer as QEMU has it.
+    clock_step_ns: int = Field(default=16, ge=1)
+    # Some microseconds each (ctx_sched_in() in kernel/events/core.c).
+    call_ns: int = Field(default=20_000, ge=0)
     # A sample's, 1224 instructions later on x86_64 (6.12), which are ns on an instruction clock.
     skew_ns: int = Field(default=2000, ge=0)
     pause_ns: int = Field(default=0, ge=0)
@@ -259,18 +271,24 @@ class Emulator(Frozen):
 class Package(Frozen):
     """A Debian package that the host needs: what it brings, and why.
 
-    `only` names the architecture, emulator, accelerator or compiler that alone needs it.
+    `only` names the architecture, emulator, accelerator or compiler that alone needs it, or
+    those that do.
     """
 
     package: str
     why: str
     provides: str
-    only: str | None = None
+    only: tuple[str, ...] = ()
     test: bool = False
+
+    @field_validator("only", mode="before")
+    @classmethod
+    def _one_or_more(cls, given: object) -> object:
+        return (given,) if isinstance(given, str) else given
 
     def needed_for(self, *names: str | None) -> bool:
         """True if one of these architectures, emulators, accelerators, compilers needs it."""
-        return not self.test and (self.only is None or self.only in names)
+        return not self.test and (not self.only or any(name in names for name in self.only))
 
 
 class Rung(Frozen):
