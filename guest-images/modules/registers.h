@@ -157,6 +157,30 @@ static inline void read_registers(struct registers *to)
 		read_amd(to);
 }
 
+#elif defined(CONFIG_RISCV)
+
+#include <linux/perf/riscv_pmu.h>
+
+/* By the driver's own mask: drivers/perf/riscv_pmu_sbi.c. */
+static inline int counters_taken(struct pmu *pmu, int cpu)
+{
+	struct cpu_hw_events *events = per_cpu_ptr(to_riscv_pmu(pmu)->hw_events, cpu);
+
+	return bitmap_weight(events->used_hw_ctrs, RISCV_MAX_COUNTERS);
+}
+
+/*
+ * What a counter counts, and whether it does, is in registers of M-mode (mhpmevent,
+ * mcountinhibit; RISC-V Privileged Architecture, 3.1.10), which the kernel asks the
+ * firmware to write and cannot read.
+ */
+static inline void read_registers(struct registers *to)
+{
+	to->number = 0;
+	to->enabled = 0;
+	to->interrupts = 0;
+}
+
 #else
 #error "registers.h: no PMU registers for this architecture"
 #endif

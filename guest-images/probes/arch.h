@@ -148,6 +148,84 @@ static inline uint64_t clock_frequency(const struct perf_event_mmap_page *page)
 	return page->cap_user_time ? (scaled + page->time_mult / 2) / page->time_mult : 0;
 }
 
+#elif defined(__riscv) && __riscv_xlen == 64
+
+#define HARDWARE_PMU		"cpu"
+
+/* Every counter may be read, kernel.perf_user_access being 1. */
+#define CONFIG1_USER_ACCESS	0
+
+static inline void spin(uint64_t iterations)
+{
+	__asm__ volatile("1: addi %0, %0, -1\n\tbnez %0, 1b"
+			 : "+r"(iterations));
+}
+
+/* As above.  Here: two for each iteration, and mv, mv, mv, ecall. */
+static inline uint64_t spin_enabled(int fd, uint64_t iterations)
+{
+	register uint64_t a0 __asm__("a0") = fd;
+	register uint64_t a1 __asm__("a1") = PERF_EVENT_IOC_ENABLE;
+	register uint64_t a2 __asm__("a2") = 0;
+	register uint64_t a7 __asm__("a7") = SYS_ioctl;
+	uint64_t left = iterations, again = fd, disable = PERF_EVENT_IOC_DISABLE;
+
+	__asm__ volatile("ecall\n"
+			 "1: addi %[left], %[left], -1\n\tbnez %[left], 1b\n\t"
+			 "mv a0, %[again]\n\tmv a1, %[disable]\n\tmv a2, zero\n\t"
+			 "ecall"
+			 : [left] "+&r"(left), "+&r"(a0), "+&r"(a1), "+&r"(a2)
+			 : "r"(a7), [again] "r"(again), [disable] "r"(disable)
+			 : "memory");
+	return 2 * iterations + 4;
+}
+
+/* riscv_pmu_event_idx() in drivers/perf/riscv_pmu.c gives out the CSR's number, + 1. */
+static inline bool is_readable(uint64_t index)
+{
+	return index != 0;
+}
+
+#define READ_CSR(value, name)	__asm__ volatile("csrr %0, " #name : "=r"(value))
+#define CASE_CSR(number, name)	case number: READ_CSR(value, name); break
+
+/* An instruction names its counter; those behind 10 no machine of ours has. */
+static inline uint64_t read_counter(uint64_t index)
+{
+	uint64_t value = 0;
+
+	switch (index - 1) {
+	CASE_CSR(0, cycle);
+	CASE_CSR(2, instret);
+	CASE_CSR(3, hpmcounter3);
+	CASE_CSR(4, hpmcounter4);
+	CASE_CSR(5, hpmcounter5);
+	CASE_CSR(6, hpmcounter6);
+	CASE_CSR(7, hpmcounter7);
+	CASE_CSR(8, hpmcounter8);
+	CASE_CSR(9, hpmcounter9);
+	CASE_CSR(10, hpmcounter10);
+	}
+	return value;
+}
+
+static inline uint64_t read_clock(void)
+{
+	uint64_t value;
+
+	READ_CSR(value, time);
+	return value;
+}
+
+/* The device tree has it, user space has not: arch_perf_update_userpage() gives out
+ * ns = time * mult >> shift. */
+static inline uint64_t clock_frequency(const struct perf_event_mmap_page *page)
+{
+	unsigned __int128 scaled = (unsigned __int128)1000000000 << page->time_shift;
+
+	return page->cap_user_time ? (scaled + page->time_mult / 2) / page->time_mult : 0;
+}
+
 #else
 #error "probes/arch.h: no counted loop for this instruction set"
 #endif

@@ -36,13 +36,8 @@ from harness.model import Verdict
 COUNTS = "agreement.counts"
 TIMES = "agreement.times"
 
-# From where the kernel takes an event's time to where the observer takes its own, and back: a
-# switch of many events takes some microseconds (ctx_sched_in() in kernel/events/core.c).
-_CALL_NS = 20_000
 # From a read to the time that stands beside it, where there is nothing but the guest.
 _READ_NS = 50_000
-# Times come from a clock of 62.5 MHz (Arm's generic timer as QEMU has it).
-_CLOCK_STEP_NS = 16
 
 
 @dataclass(frozen=True)
@@ -75,8 +70,9 @@ def _values(observation: Observation) -> dict[int, list[Value]]:
     pause = observation.machine.pause_ns
     found: dict[int, list[Value]] = {}
     for begin, read in read_windows(observation):
-        # Nothing but a tick comes between a read and the record of it.
-        first = max(begin, read.time - _READ_NS - pause) if alone else begin
+        # Nothing but a tick, or a rotation, comes between a read and the record of it.
+        between = max(_READ_NS, observation.machine.call_ns) + pause
+        first = max(begin, read.time - between) if alone else begin
         for event, count in read.counts:
             value = Value(
                 *(event, read.id, first, read.time, count),
@@ -94,15 +90,15 @@ def _values(observation: Observation) -> dict[int, list[Value]]:
     return {event: sorted(values, key=lambda value: value.end) for event, values in found.items()}
 
 
-def _least(calls: Sequence[Callback], until: int) -> int:
+def _least(calls: Sequence[Callback], until: int, call_ns: int) -> int:
     """What an event had counted at the least by a time, as the calls that had begun by then say.
 
-    The last one may have gone on beyond it, for some microseconds.
+    The last one may have gone on beyond it, for so long.
     """
     last = bisect_right(calls, until, key=lambda call: call.time)
     if not last:
         return 0
-    if calls[last - 1].time + _CALL_NS <= until:
+    if calls[last - 1].time + call_ns <= until:
         return calls[last - 1].count[1]
     ended = calls[last - 2].count[1] if last > 1 else 0
     return max(calls[last - 1].count[0], ended)
@@ -139,7 +135,8 @@ def judge_counts(observation: Observation, _: Observation | None) -> Verdict:
             continue
         for value in values:
             judged += 1
-            least, most = _least(calls, value.begin), _most(calls, value.end)
+            least = _least(calls, value.begin, observation.machine.call_ns)
+            most = _most(calls, value.end)
             if value.count < least or (most is not None and value.count > most):
                 bounds = f"{least} to {most}" if most is not None else f"{least} and more"
                 faults.append(
@@ -188,7 +185,7 @@ def _beyond_clock(observation: Observation, values: Sequence[Value], name: str) 
 
     A guest may stand still in each of them between the event's times and the record's.
     """
-    slack = _CLOCK_STEP_NS + 2 * observation.machine.pause_ns
+    slack = observation.machine.clock_step_ns + 2 * observation.machine.pause_ns
     return [
         f"{name}: enabled for {after.enabled - before.enabled} ns from "
         f"{milliseconds(before.end)} to {milliseconds(after.end)}"
@@ -221,7 +218,8 @@ def _off_log(observation: Observation, values: Sequence[Value], name: str) -> li
     for value in values:
         (_, least), (number, most) = by(value.begin), by(value.end)
         number += bisect_left(enabled, value.end)
-        slack = (_CALL_NS + observation.machine.pause_ns + delay_ns(observation)) * (1 + number)
+        call = observation.machine.call_ns + observation.machine.pause_ns
+        slack = (call + delay_ns(observation)) * (1 + number)
         if not least - slack <= value.running <= most + slack:
             faults.append(
                 f"{name} at {milliseconds(value.end)}: running {value.running} ns; the log has it "

@@ -40,9 +40,6 @@ TIMES = "conservation.times"
 SUM = "conservation.sum"
 CLOCK = "conservation.clock"
 
-# Times come from a clock of 62.5 MHz (Arm's generic timer as QEMU has it).
-_CLOCK_STEP_NS = 16
-
 
 def _twins(observation: Observation) -> list[tuple[Event, Event]]:
     """(sampling event, counting event of its group that counts the same)."""
@@ -144,7 +141,7 @@ def _leaps(observation: Observation, event: Event, seen: list[Point], name: str)
         # and an overflow may stop it, which is logged before the sample is written (7.3).
         skew = 2 * slack_ns(observation) if event.type == _SOFTWARE and apart else skew
         skew *= GATHERING if gathered else 1
-        most = (after.enabled - before.enabled + _CLOCK_STEP_NS + skew) * rate
+        most = (after.enabled - before.enabled + observation.machine.clock_step_ns + skew) * rate
         if not 0 <= grown <= most:
             faults.append(
                 f"{name} went from {before.counts[event.id]} to {after.counts[event.id]} in "
@@ -297,7 +294,7 @@ def judge_clock(observation: Observation, _: Observation | None) -> Verdict:
     expected = "time of the sample - time_enabled is constant"
     names = event_names(observation.records)
     faults, judged = [], 0
-    most = 2 * _CLOCK_STEP_NS + observation.machine.pause_ns
+    most = 2 * observation.machine.clock_step_ns + observation.machine.pause_ns
     for event, stamps in _stamps(observation):
         judged += len(stamps)
         first = stamps[0].time - stamps[0].enabled

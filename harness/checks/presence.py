@@ -127,18 +127,28 @@ class Presence:
 
         From the first step on.
         """
-        times: dict[int, list[int]] = {}
+        calls: dict[int, list[Callback]] = {}
         for call in self.records.calls:
             if call.call != "assign":
-                times.setdefault(call.cpu, []).append(call.time)
+                calls.setdefault(call.cpu, []).append(call)
         return {
             cpu: [
-                (before + after) // 2
+                (before.time + after.time) // 2
                 for before, after in pairwise(seen)
-                if after - before > QUIET_NS + delay_ns(self.observation) and before > self.begin
+                if after.time - before.time > self._burst_ns(before, after)
+                and before.time > self.begin
             ]
-            for cpu, seen in times.items()
+            for cpu, seen in calls.items()
         }
+
+    def _burst_ns(self, before: Callback, after: Callback) -> int:
+        """How far apart two calls of one burst may be.
+
+        Of several emulated CPUs another one may have its turn between two dels, or two adds.
+        """
+        turns = self.observation.scenario.cpus > 1 and before.call == after.call
+        turn = self.observation.tick_ns if turns else 0
+        return QUIET_NS + delay_ns(self.observation) + turn
 
     def there(self, time: int, cpu: int) -> set[int]:
         """The events (not inherited ones) on counters of a CPU at a moment."""

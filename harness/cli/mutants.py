@@ -16,7 +16,6 @@ from harness.cli.guests import choose, run_of
 from harness.cli.options import carried_out, machine_option
 from harness.cli.results import EXITS
 from harness.errors import Exit
-from harness.host.debian import Archive
 from harness.host.progress import Progress
 from harness.host.store import Cache, new_run_folder, write_text
 from harness.model import Mutation, RunResult, Series
@@ -26,7 +25,7 @@ from harness.run.folder import RunFolder
 from harness.run.mutants import chosen, matrix
 from harness.run.mutation import Campaign
 from harness.run.pipeline import Run, Settings
-from harness.run.request import Asked, prepare
+from harness.run.request import Asked, kernel_archive, prepare
 from harness.source.kernel import Request, resolve
 
 _KERNELS = ("debian:6.1", "debian:6.12")
@@ -170,7 +169,7 @@ def _saboteurs(options: dict[str, Any]) -> NoReturn:
             return done, folder
 
         architecture = catalog.architectures[machine.architecture]
-        request = Request(cache, Archive(cache, architecture.debian), False, progress.say)
+        request = Request(cache, kernel_archive(cache, architecture), False, progress.say)
         versions = {source: resolve(source, request).version for source in sources}
         found = matrix(catalog, wanted, versions, machine, run_one)
     write_text(path / "mutants.json", found.model_dump_json(indent=1) + "\n")

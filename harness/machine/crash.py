@@ -12,7 +12,7 @@ READY = "pmu-harness: ready"
 DONE = "pmu-harness: done"
 _STEP = re.compile(r"^pmu-harness: step (\d+): (.*)$", re.MULTILINE)
 
-_PROGRAM_COUNTER = re.compile(r"\b(?:PC|RIP)=\s*([0-9a-f]{8,16})", re.IGNORECASE)
+_PROGRAM_COUNTER = re.compile(r"\b(?:(?:PC|RIP)=|pc )\s*([0-9a-f]{8,16})", re.IGNORECASE)
 _CODE = frozenset("tTwW")  # nm(1)
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STAMP = re.compile(r"^\[\s*\d+\.\d+\]\s?(\[\s*[TC]\d+\]\s?)?", re.MULTILINE)

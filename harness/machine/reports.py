@@ -20,7 +20,8 @@ _TOOLS = (
 # Of two that a line may be, the first; of those of a console, that of the first kind tells how
 # it ended: an oops that panics is told by its oops.  Sources:
 # arch/*/mm/fault.c and die() ("Internal error", "BUG:", "Unable to handle"; x86 gives
-# each trap its name: "divide error: 0000 [#1]"), arch/x86/kernel/nmi.c and mm/extable.c,
+# each trap its name: "divide error: 0000 [#1]", RISC-V says "Oops - illegal instruction [#1]"),
+# arch/x86/kernel/nmi.c and mm/extable.c,
 # kernel/watchdog.c, kernel/hung_task.c, kernel/rcu/tree_stall.h, kernel/panic.c.
 _SIGNS: tuple[tuple[GuestEnd, str], ...] = (
     (GuestEnd.REPORT, _TOOLS),
@@ -31,8 +32,8 @@ _SIGNS: tuple[tuple[GuestEnd, str], ...] = (
     ),
     (
         GuestEnd.OOPS,
-        r"Unable to handle kernel|Internal error: |\bBUG: |kernel BUG at |Oops: "
-        r"|: [0-9a-f]{4} \[#\d+\]",
+        r"Unable to handle kernel|Internal error: |\bBUG: |kernel BUG at |Kernel BUG \[#\d+\]"
+        r"|Oops(?:: | - | \[#\d+\])|: [0-9a-f]{4} \[#\d+\]",
     ),
     (GuestEnd.INIT_FAILED, r"No working init found|Attempted to kill init!"),
     (GuestEnd.PANIC, r"Kernel panic - not syncing"),
@@ -56,9 +57,10 @@ _TOOL_LINES = 400
 # As many as a guest has are told apart; more are a flood.
 _MOST = 50
 # Of x86 the kernel's: 0033 is what user space was at.
-_REGISTER = re.compile(r"(?:pc|lr) : |RIP: 0010:")
+# RISC-V tells the function of each, and then all registers.
+_REGISTER = re.compile(r"(?:pc|lr) : |RIP: 0010:|(?:epc| ra) : (?!f{8})")
 _TRACE = re.compile(r"Call [Tt]race:")
-_FRAME = re.compile(r"\s+(?P<function>[\w.]+)\+0x[0-9a-f]+/0x[0-9a-f]+")
+_FRAME = re.compile(r"(?:\s+|\[<[0-9a-f]+>\] )(?P<function>[\w.]+)\+0x[0-9a-f]+/0x[0-9a-f]+")
 # A frame that the unwinder only found on the stack, or a stack's name.
 _NO_FRAME = re.compile(r"\s*(?:\? |</?[A-Z]+>)")
 # Frames of those who report, and of what was called to come there: innermost of all.

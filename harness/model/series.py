@@ -18,21 +18,21 @@ class Claim(Frozen):
     """What a series says of itself: checks that turn, and the scenarios that show it.
 
     Without `scenarios`, the whole suite is what shows it; with a `variant`, under that
-    configuration and under no other.  `only` names, for checks that turn on one architecture,
-    which.
+    configuration and under no other.  `only` names, for checks that do not turn on all
+    architectures, those on which they do.
     """
 
     fixes: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
     scenarios: tuple[str, ...] = ()
     variant: str | None = None
-    only: dict[str, str] = {}
+    only: dict[str, tuple[str, ...]] = {}
 
     def on(self, architecture: str) -> "Claim":
         """The claim without the checks that turn on another architecture only."""
 
         def turns(check: str) -> bool:
-            return self.only.get(check, architecture) == architecture
+            return architecture in self.only.get(check, (architecture,))
 
         fixes, breaks = filter(turns, self.fixes), filter(turns, self.breaks)
         return self.model_copy(update={"fixes": tuple(fixes), "breaks": tuple(breaks)})

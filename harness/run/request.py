@@ -12,9 +12,10 @@ from harness.ask.variants import under, variants_for
 from harness.build import kconfig
 from harness.build.reproducer import Made
 from harness.errors import PatchError, PlanError
-from harness.host.debian import Archive
+from harness.host.debian import Archive, own_architecture
 from harness.host.store import Cache
 from harness.model import (
+    Architecture,
     Cell,
     Claim,
     Erratum,
@@ -119,6 +120,11 @@ def prepare(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], N
     return planned(catalog, cache, ground, say, upon=asked.upon)
 
 
+def kernel_archive(cache: Cache, architecture: Architecture) -> Archive:
+    """The packages of the host's own suite, for kernel sources, which are for any architecture."""
+    return Archive(cache, own_architecture() if architecture.suite else architecture.debian)
+
+
 def settle(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], None]) -> Ground:
     """The source, the machine, the scenarios and the patches that were asked for.
 
@@ -132,8 +138,8 @@ def settle(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], No
     persons = scenarios_of(asked.reproducers, asked.seconds, machine)
     scenarios = (*(row for row, _ in persons.values()), *scenarios_for(catalog, asked, machine))
     reproducers = made_of(scenarios, persons, catalog, cache, architecture)
-    archive = Archive(cache, architecture.debian)
-    request = Request(cache, archive, asked.refresh, say)
+    archive = Archive(cache, architecture.debian, architecture.suite)
+    request = Request(cache, kernel_archive(cache, architecture), asked.refresh, say)
     chosen = _commits(asked, say) if asked.commits else None
     given = chosen.intake if chosen else take_in(asked.patches)
     spec = chosen.source if chosen else _spec(catalog, series, machine, request, asked)

@@ -116,6 +116,7 @@ def test_a_program_counter_gets_its_function():
     symbols = "ffff800080000000 T _text\nffff800080001000 t spin\nffff800080002000 T next\n"
     assert locate(" PC=ffff800080001008 X00=0", symbols) == "spin+0x8"
     assert locate("RIP=ffff800080002000 RFL=0", symbols) == "next+0x0"
+    assert locate(" V      =   0\n pc       ffff800080001008\n mhartid  0", symbols) == "spin+0x8"
     assert locate("nothing", symbols) == ""
     assert locate("PC=0000000000000010", symbols) == ""
 

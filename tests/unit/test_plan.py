@@ -90,12 +90,12 @@ def test_a_patch_of_another_architecture_does_not_fit():
 
 
 def test_patches_of_drivers_name_their_architecture(catalog):
-    of_one = re.compile(r"^\+\+\+ b/(?:drivers/perf/arm|arch/)(arm64|x86)?", re.MULTILINE)
-    names = {"arm64": "arm64", "": "arm64", "x86": "x86_64"}
+    of_one = re.compile(r"^\+\+\+ b/(?:drivers/perf/|arch/)(arm|riscv|x86)", re.MULTILINE)
+    names = {"arm": "arm64", "riscv": "riscv64", "x86": "x86_64"}
     for row in catalog.series.values():
         for patch in row.patches:
             found = of_one.search(Path(patch.file).read_text())
-            expected = names[found[1] or ""] if found else None
+            expected = names[found[1]] if found else None
             assert patch.architecture == expected, patch.file
 
 
@@ -114,8 +114,11 @@ def test_a_series_without_a_patch_for_the_kernel_says_for_which_it_is():
 
 
 def test_a_claim_on_an_architecture_leaves_out_what_turns_on_another():
-    claim = Claim(fixes=("a", "b"), breaks=("c", "d"), only={"b": "arm64", "c": "x86_64"})
+    claim = Claim(
+        fixes=("a", "b"), breaks=("c", "d"), only={"b": ("arm64",), "c": ("x86_64", "riscv64")}
+    )
     on_arm, on_x86 = claim.on("arm64"), claim.on("x86_64")
+    assert claim.on("riscv64") == on_x86
     assert (on_arm.fixes, on_arm.breaks) == (("a", "b"), ("d",))
     assert (on_x86.fixes, on_x86.breaks) == (("a",), ("c", "d"))
 
