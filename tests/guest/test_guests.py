@@ -25,6 +25,9 @@ ARM64, X86_64 = "aarch64-tcg", "x86_64-tcg"
 # Each machine with the newest kernel, and the first with all of them: a further kernel takes as
 # long to build as all of a machine's guests to run.  `mutants --machine` judges both, clean.
 MACHINES = (ARM64, X86_64, "x86_64-tcg-core", "x86_64-tcg-intel")
+# A third architecture: a kernel and an emulator more, and so not all that there is.
+RISCV64 = "riscv64-tcg"
+FEW = ("cycles-cpu", "cycles-task", "exact-user", "flexible", "overflow-cycles", "two-cpus")
 # Those whose kernels are hypervisors, and what they are asked.
 VIRTUAL = ("aarch64-tcg-el2", "x86_64-tcg-svm")
 KVM = ("kvm-cpu", "kvm-task", "kvm-scarce", "kvm-perf-record")
@@ -87,7 +90,7 @@ def sabotages():
         for architecture in dict.fromkeys(patch.architecture for patch in series.patches):
             machine = next(
                 row
-                for row in map(CATALOG.machines.get, (*MACHINES, *VIRTUAL))
+                for row in map(CATALOG.machines.get, (*MACHINES, *VIRTUAL, RISCV64))
                 if architecture in (None, row.architecture) and on_machine(series, row, CATALOG)
             )
             fit = [k for k in KERNELS if fits(series, k, machine.architecture, CATALOG.series)]
@@ -99,6 +102,7 @@ pytestmark = pytest.mark.needs(
     "make",
     "qemu-system-aarch64",
     "aarch64-linux-gnu-gcc",
+    "riscv64-linux-gnu-gcc",
     "x86_64-linux-gnu-gcc",
     "ninja",
     "cpio",
@@ -297,6 +301,25 @@ def test_a_hypervisor_keeps_its_counters_and_its_guests(run, machine):
     assert len(exact) == 2 * (len(KVM) - 1)
     for cell in exact:
         assert cell.read_bytes() == (second / cell.relative_to(first)).read_bytes()
+
+
+def test_riscv64_keeps_its_counters_as_well(run):
+    """Twice, to the byte; the firmware is in each call on a counter."""
+    asked = (*on(RISCV64, "6.12"), *played(FEW))
+    status, results, first = run(*asked, name="first")
+    assert status == 0, results["headline"]
+    assert set(statuses(results, "candidate").values()) == {"pass"}
+    before = statuses(results, "reference")
+    for check in ("retention.release", "retention.pairing"):
+        assert before["cycles-cpu", check] == before["two-cpus", check] == "fail"
+    assert before["cycles-task", "retention.counter"] == "fail"
+    assert before["exact-user", "counting.exact"] == "pass"
+    status, results, second = run(*asked, "--rerun", name="second")
+    assert status == 0, results["headline"]
+    cells = list(first.rglob("records.jsonl"))
+    assert len(cells) == 2 * len(FEW)
+    for cell in cells:
+        assert cell.read_bytes() == (second / cell.relative_to(first)).read_bytes(), cell
 
 
 def test_a_period_that_kvm_sets_is_an_adjustment_as_well(run):
