@@ -219,6 +219,18 @@ def test_the_rest_of_a_machines_counters_is_filled(catalog, counts, number):
 # --- which scenarios ---------------------------------------------------------
 
 
+def test_a_scenario_that_cannot_do_without_breakpoints_says_so(catalog):
+    """Of what it opens, and of what the observer is told to watch."""
+    for scenario in catalog.scenarios.values():
+        opened = any(
+            event.counts == "breakpoint" and all(answer.refused is None for answer in event.expect)
+            for event in scenario.events.values()
+        )
+        watched = scenario.observe if isinstance(scenario.observe, tuple) else ()
+        if opened or "perf_breakpoint" in watched:
+            assert "breakpoints" in scenario.needs, scenario.name
+
+
 def asked_for(catalog, machine="aarch64-tcg", **words):
     rows = scenarios_for(catalog, Asked(**words), catalog.machines[machine])
     return {row.name for row in rows}
