@@ -19,6 +19,7 @@ from harness.build.recipe import (
     PROBES,
     REPRODUCER,
     VM,
+    WAIT,
 )
 from harness.errors import HostError
 from harness.host.debian import Archive, extract
@@ -46,6 +47,22 @@ def pack(folder: Path, target: Path) -> None:
     argv = ["cpio", "--create", "--quiet", "--format=newc", "--null", "--reproducible"]
     argv += ["--owner=0:0", f"--file={target}"]
     capture(argv, cwd=folder, stdin=listing)
+
+
+def overlaid(
+    target: Path,
+    image: Path,
+    texts: Mapping[str, str],
+    modules: Sequence[Path],
+    *,
+    keys: Mapping[str, bytes] | None = None,
+    reproducer: Path | None = None,
+) -> None:
+    """An initramfs: the image's, and behind it the part that is one boot's."""
+    part = target.with_suffix(".overlay")
+    overlay(part, texts, modules, keys, reproducer)
+    target.write_bytes(image.read_bytes() + part.read_bytes())
+    part.unlink()
 
 
 def overlay(
@@ -97,6 +114,7 @@ class ImageBuilder:
         self.architecture = architecture
         self.archive = archive
         self.probes = sources / "probes"
+        self.saved = sources / "saved"
         self.init = sources / "rootfs" / INIT
         self.say = say
         # What a guest of the guest's kernel executes, where the architecture has it.
@@ -104,11 +122,12 @@ class ImageBuilder:
 
     def build(self) -> GuestImage:
         """The image, from the store if it is there; raises HostError."""
-        inputs = [path.read_bytes() for path in sorted(self.probes.iterdir()) if path.is_file()]
+        probes = (path for path in sorted(self.probes.iterdir()) if path.is_file())
+        inputs = [path.read_bytes() for path in (*probes, *sorted(self.saved.iterdir()))]
         name = digest(
             self.architecture.model_dump_json(),
             toolchain(self.architecture),
-            repr((FOLDERS, APPLETS, PROBES, COMPILE)),
+            repr((FOLDERS, APPLETS, PROBES, WAIT, COMPILE)),
             self.init.read_bytes(),
             *([self.vm.digest()] if self.vm else []),
             *inputs,
@@ -128,6 +147,8 @@ class ImageBuilder:
         for probe, files in PROBES.items():
             sources = [self.probes / file for file in files]
             compile_program(self.architecture, sources, root / "probes" / probe, new / "build.log")
+        sources = [self.saved / file for file in WAIT]
+        compile_program(self.architecture, sources, root / "probes" / "wait", new / "build.log")
         if self.vm:
             self.vm.compile(root / VM)
         pack(root, new / INITRAMFS)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.build.image import add_busybox, compile_program, pack
 from harness.build.kernel import toolchain
-from harness.build.recipe import COMPILE, INIT
+from harness.build.recipe import COMPILE, INIT, WAIT
 from harness.errors import HostError
 from harness.host.debian import Archive, extract
 from harness.host.process import capture
@@ -20,7 +20,6 @@ from harness.model import Architecture, Outer
 KERNEL = "kernel"
 INITRAMFS = "initramfs.cpio"
 
-_PROGRAMS = ("launch", "receive", "wait")
 _APPLETS = ("insmod", "ln", "mount", "poweroff")
 _FOLDERS = ("bin", "dev", "guest", "modules", "proc", "run", "sys", "tmp")
 _NEEDED = re.compile(r"\(NEEDED\).*\[(.+)\]")
@@ -54,7 +53,11 @@ class OuterBuilder:
         self.row = row
         self.architecture = architecture
         self.archive = archive
-        self.programs = [sources / "outer" / f"{name}.c" for name in _PROGRAMS]
+        self.saved = sources / "saved"
+        self.programs = {
+            "launch": [sources / "outer" / "launch.c"],
+            "wait": [self.saved / file for file in WAIT],
+        }
         self.init = sources / "outer" / INIT
         self.say = say
 
@@ -67,7 +70,8 @@ class OuterBuilder:
             repr((_FOLDERS, _APPLETS, COMPILE, row.kernel, row.modules, row.packages)),
             repr((row.programs, row.data)),
             self.init.read_bytes(),
-            *(source.read_bytes() for source in self.programs),
+            *(path.read_bytes() for path in sorted(self.saved.iterdir())),
+            *(path.read_bytes() for files in self.programs.values() for path in files),
         )
         place = self.cache.artifact(f"outer-{name}", row.name, self._make)
         return OuterImage(
@@ -91,8 +95,8 @@ class OuterBuilder:
         add_programs(system, self.row.programs, root, self.architecture.triplet)
         for name in self.row.data:
             _copy(_found(system, Path(name).name), root / name)
-        for source in self.programs:
-            compile_program(self.architecture, [source], root / source.stem, new / "build.log")
+        for name, sources in self.programs.items():
+            compile_program(self.architecture, sources, root / name, new / "build.log")
         shutil.copyfile(self.init, root / INIT)
         (root / INIT).chmod(0o755)
         pack(root, new / INITRAMFS)

@@ -36,6 +36,10 @@ PROBES = {
     "phases": ("phases.c", "vm.c", "perf.c", "sample.c", "sideband.c", "aux.c", "record.c"),
     "reproduce": ("reproduce.c", "perf.c", "sample.c", "sideband.c", "aux.c", "record.c"),
 }
+# Where a machine is saved: guest-images/saved, in a guest's image and in an outer system's.
+WAIT = ("wait.c", "receive.c")
+# What is performed before, as a batch's first lines.
+PRELUDE = "prelude"
 # What every guest is set to, but one of a person's own program.  An emulated interrupt takes
 # its time, for which perf_sample_event_took() would lower the allowed sample rate.
 SETTINGS = {"kernel.perf_cpu_time_max_percent": 0}
@@ -86,6 +90,13 @@ def batch(scenario: Scenario) -> str:
     else:
         lines.append(" ".join(("probe", *(scenario.probe or ("drive",)))))
     return "".join(f"{line}\n" for line in lines)
+
+
+def prelude(scenario: Scenario) -> str:
+    """What most batches begin with, where a scenario's does: settings and the observer."""
+    settings = (_setting(name, value) for name, value in SETTINGS.items())
+    usual = "".join(f"{line}\n" for line in (*settings, f"load {OBSERVER}"))
+    return usual if batch(scenario).startswith(usual) else ""
 
 
 def _reproduced(scenario: Scenario, reproducer: Reproducer) -> str:

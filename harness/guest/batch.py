@@ -4,17 +4,17 @@
 import json
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.build import recipe
-from harness.build.image import GuestImage, overlay
-from harness.guest import outer
-from harness.guest.blocks import executed, written
+from harness.build.image import GuestImage, overlaid
+from harness.guest import blocks, outer
 from harness.guest.files import CONSOLE, EXECUTED, OUTCOME, RECORDS, REGISTERS, TRACE
+from harness.guest.given import given
 from harness.guest.records import HEADER, RecordsError, channel_bytes, parse
-from harness.guest.saved import Saved
+from harness.guest.saved import Saved, System, leave_executed
 from harness.guest.trace import accesses
 from harness.machine import qemu
 from harness.machine.argv import CHANNEL_BYTES, Blocks, Files, Program, Trace
@@ -37,9 +37,9 @@ class Guest:
     """What one cell boots: a kernel, its modules, the image, on a machine.
 
     With a person's program, and Debian's system on a disk where that needs it.
-    `modules` is the folder that they are in, `program` is the QEMU that plays the machine, or
-    the outer system that the machine's QEMU runs in, where it is not the host's.  What it
-    executes of the addresses that are `watched` is noted.
+    `modules` is the folder that they are in, `program` is the QEMU that plays the machine,
+    where it is not the host's.  What it executes of the addresses that are `watched` is noted.
+    `system` is what it goes on from: the same, booted once, or the outer system around it.
     """
 
     kernel: Path
@@ -49,7 +49,7 @@ class Guest:
     machine: Machine
     scenario: Scenario
     program: Program | None = None
-    outer: Saved | None = None
+    system: System | None = None
     reproducer: Path | None = None
     disk: Path | None = None
     watched: tuple[Span, ...] = ()
@@ -60,13 +60,50 @@ class Guest:
         return tuple(self.modules / name for name in recipe.modules(self.scenario))
 
 
-def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
-    """Boot, perform the batch, and leave the observation in `folder`.
+def run(
+    guest: Guest, folder: Path, timeout_scale: float = 1.0, saved: Saved | None = None
+) -> Outcome:
+    """Boot or go on, perform the batch, and leave the observation in `folder`.
 
-    Raises HostError when QEMU does not start; whatever the guest does is an
-    outcome.
+    `saved` is the guest's system.  Raises HostError when QEMU does not start; whatever the
+    guest does is an outcome.
     """
+    inside = saved is not None and saved.system.outer is not None
+    with _entered(guest, folder, saved) as own:
+        trace = trace_of(guest.scenario, folder)
+        watched = blocks_of(guest.watched, folder)
+        files = replace(own, program=guest.program, disk=guest.disk, trace=trace, blocks=watched)
+        with qemu.running(guest.machine, files, folder / "qemu.log") as machine:
+            silence_s = guest.machine.timeout_s * timeout_scale
+            said = saved.boot_log.read_bytes() if saved and not inside else b""
+            seen = watch(machine.console, folder / CONSOLE, silence_s, before=said)
+            where = ""
+            if seen is Watch.SILENT:
+                registers = _registers(machine, folder, inside=inside)
+                where = locate_hang(registers, guest.symbols, folder)
+            reason = machine.monitor.shutdown_reason() if seen is Watch.CLOSED else ""
+            fault = machine.fault() if seen is Watch.CLOSED else None
+        if fault and not _is_full(folder):
+            raise fault
+        if inside and seen is Watch.CLOSED:
+            reason = outer.reason_of_end(folder)
+        outcome = _recognized(folder, seen, where, reason)
+        outcome = leave_records(outcome, files.channel, folder)
+    if watched:
+        before = blocks.read(saved.executed.read_text()) if saved else ()
+        leave_executed(watched, folder / EXECUTED, before)
+    leave_outcome(outcome, folder)
+    return outcome
+
+
+@contextmanager
+def _entered(guest: Guest, folder: Path, saved: Saved | None) -> Iterator[Files]:
+    """What is booted, or gone on from, with the batch in its reach."""
     texts = recipe.texts(guest.scenario)
+    if saved and not saved.system.outer:
+        with _given(guest, folder, texts, saved) as files:
+            yield files
+        return
     parts = laid_out(
         guest.image,
         guest.kernel,
@@ -75,39 +112,33 @@ def run(guest: Guest, folder: Path, timeout_scale: float = 1.0) -> Outcome:
         modules=guest.loaded,
         reproducer=guest.reproducer,
     )
-    with parts as own, _surrounded(guest, own, folder) as around:
-        trace = trace_of(guest.scenario, folder)
-        blocks = blocks_of(guest.watched, folder)
-        files = replace(around, program=guest.program, disk=guest.disk, trace=trace, blocks=blocks)
-        with qemu.running(guest.machine, files, folder / "qemu.log") as machine:
-            silence_s = guest.machine.timeout_s * timeout_scale
-            seen = watch(machine.console, folder / CONSOLE, silence_s)
-            where = ""
-            if seen is Watch.SILENT:
-                where = locate_hang(_registers(guest, machine, folder), guest.symbols, folder)
-            reason = machine.monitor.shutdown_reason() if seen is Watch.CLOSED else ""
-            fault = machine.fault() if seen is Watch.CLOSED else None
-        if fault and not _is_full(folder):
-            raise fault
-        if guest.outer and seen is Watch.CLOSED:
-            reason = outer.reason_of_end(folder)
-        outcome = _recognized(folder, seen, where, reason)
-        outcome = leave_records(outcome, files.channel, folder)
-    _leave_executed(blocks)
-    leave_outcome(outcome, folder)
-    return outcome
+    with parts as files:
+        if saved is None:
+            yield files
+            return
+        with outer.entered(saved, guest.machine, files, folder) as around:
+            yield around
 
 
-def _surrounded(guest: Guest, files: Files, folder: Path) -> AbstractContextManager[Files]:
-    """The files as they are booted: with an outer system around the guest, if it has one."""
-    if guest.outer is None:
-        return nullcontext(files)
-    return outer.entered(guest.outer, guest.machine, files, folder)
+@contextmanager
+def _given(guest: Guest, folder: Path, texts: Mapping[str, str], saved: Saved) -> Iterator[Files]:
+    """A guest that has booted, with what is its own, and an empty channel."""
+    _leave_texts(texts, folder)
+    own = {name: folder / name for name in texts}
+    own |= {f"{recipe.MODULES_PLACE}/{path.name}": path for path in _left(guest, saved.system)}
+    own |= {recipe.REPRODUCER: guest.reproducer} if guest.reproducer else {}
+    with given(folder, own) as place, _channel(folder) as channel:
+        yield saved.files(place, channel, folder / CONSOLE)
 
 
-def _registers(guest: Guest, machine: qemu.Qemu, folder: Path) -> str:
+def _left(guest: Guest, system: System) -> list[Path]:
+    """The modules that were not loaded when its system was saved."""
+    return [path for path in guest.loaded if path not in system.modules]
+
+
+def _registers(machine: qemu.Qemu, folder: Path, *, inside: bool) -> str:
     """The registers of a silent guest, or nothing."""
-    if guest.outer:
+    if inside:
         return outer.registers(machine.console, folder, qemu.COMMAND_S)
     return machine.registers()
 
@@ -138,21 +169,31 @@ def laid_out(
 
     `texts` (the batch, a scenario) go into the overlay, and stay in `folder`.
     """
-    part = folder / "overlay.cpio"
+    _leave_texts(texts, folder)
+    initramfs = folder / "initramfs.cpio"
+    overlaid(initramfs, image.initramfs, texts, modules, keys=keys, reproducer=reproducer)
+    try:
+        with _channel(folder) as channel:
+            yield Files(kernel=kernel, initramfs=initramfs, channel=channel)
+    finally:
+        initramfs.unlink(missing_ok=True)
+
+
+def _leave_texts(texts: Mapping[str, str], folder: Path) -> None:
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="ascii")
-    overlay(part, texts, modules, keys, reproducer)
-    initramfs = folder / "initramfs.cpio"
-    initramfs.write_bytes(image.initramfs.read_bytes() + part.read_bytes())
-    part.unlink()
+
+
+@contextmanager
+def _channel(folder: Path) -> Iterator[Path]:
+    """An empty one, gone with the block."""
     channel = folder / "channel"
     with channel.open("wb") as file:
         file.truncate(CHANNEL_BYTES)
     try:
-        yield Files(kernel=kernel, initramfs=initramfs, channel=channel)
+        yield channel
     finally:
         channel.unlink(missing_ok=True)
-        initramfs.unlink(missing_ok=True)
 
 
 def trace_of(scenario: Scenario, folder: Path) -> Trace | None:
@@ -163,16 +204,6 @@ def trace_of(scenario: Scenario, folder: Path) -> Trace | None:
 def blocks_of(watched: tuple[Span, ...], folder: Path) -> Blocks | None:
     """The log of what is executed at these addresses, in a cell's folder."""
     return Blocks(folder / _BLOCKS, watched) if watched else None
-
-
-def _leave_executed(blocks: Blocks | None) -> None:
-    """Keep of a log of blocks the addresses, each once: the log is many times as long."""
-    if blocks is None:
-        return
-    log = blocks.log.read_text(errors="replace") if blocks.log.exists() else ""
-    text = written(executed(log.splitlines()))
-    (blocks.log.parent / EXECUTED).write_text(text, encoding="ascii")
-    blocks.log.unlink(missing_ok=True)
 
 
 def _is_full(folder: Path) -> bool:

@@ -45,6 +45,11 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
     return joined
 
 
+def joined(*parts: Iterable[Span]) -> list[Span]:
+    """What is in any of several, in ascending order; spans do not touch."""
+    return _joined(sorted(span for part in parts for span in part))
+
+
 def written(spans: Iterable[Span]) -> str:
     """Spans as a file holds them: a line each, in hex."""
     return "".join(f"{start:x} {end:x}\n" for start, end in spans)

@@ -25,12 +25,14 @@ class Keeper:
     def __init__(self, cache: Cache) -> None:
         self.cache = cache
 
-    def entries(self, *, exact: bool) -> list[CacheEntry]:
-        """All that is kept; what changes is measured again where that is to be `exact`."""
+    def entries(self, *, exact: bool, kind: str = "") -> list[CacheEntry]:
+        """All that is kept, or of a kind; what changes is measured again to be `exact`."""
         with self.cache.gate():
             used = in_use(self.cache.using)
         found = []
         for name in self._names():
+            if kind not in ("", kind_of(name)):
+                continue
             # Another process may remove it meanwhile.
             with suppress(FileNotFoundError):
                 found.append(self._entry(name, exact=exact, in_use=name in used))

@@ -7,6 +7,7 @@ from harness.model import CacheEntry
 
 # Folders of the cache, and what an entry in them is called; artifacts by how their names begin.
 SOURCES, BUILDS, ARTIFACTS = "sources", "builds", "artifacts"
+SAVED = "saved"
 _FOLDERS = {
     SOURCES: "source",
     BUILDS: "build",
@@ -22,13 +23,23 @@ _ARTIFACTS = {
     "disk": "disk",
     "emulator": "emulator",
     "outer": "outer",
-    "saved": "outer",
+    "saved": SAVED,
     "accelerator": "trial",
 }
 FOLDERS = (*_FOLDERS, ARTIFACTS)
 KINDS = tuple(dict.fromkeys((*_FOLDERS.values(), *_ARTIFACTS.values())))
 # What is whole when it is published, and does not change.
-_FINAL = {"kernel", "selftests", "image", "disk", "emulator", "outer", "observation", "memory"}
+_FINAL = {
+    "kernel",
+    "selftests",
+    "image",
+    "disk",
+    "emulator",
+    "outer",
+    "observation",
+    "memory",
+    SAVED,
+}
 
 
 def kind_of(name: str) -> str:

@@ -24,6 +24,13 @@ class Register:
         os.write(self._file, f"{name}\n".encode())
         self.names.add(name)
 
+    def remove(self, name: str) -> None:
+        """Name something no more."""
+        self.names.discard(name)
+        os.ftruncate(self._file, 0)
+        os.lseek(self._file, 0, os.SEEK_SET)
+        os.write(self._file, "".join(f"{name}\n" for name in self.names).encode())
+
 
 def in_use(folder: Path) -> set[str]:
     """What living processes use; files of dead ones are removed."""

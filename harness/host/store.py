@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import platformdirs
 
@@ -95,6 +95,12 @@ class Cache:
             self._record(name, of)
         return place
 
+    def release(self, place: Path) -> None:
+        """Say that this process uses an entry no more: it may go."""
+        with self.gate():
+            if self._register:
+                self._register.remove(str(place.relative_to(self.root)))
+
     def gate(self) -> AbstractContextManager[None]:
         """Whoever is within knows what is in use: nothing is taken up, or removed, meanwhile."""
         return self.lock("using")
@@ -125,10 +131,7 @@ class Cache:
 
     def _record(self, name: str, of: str) -> None:
         record = self.record(name)
-        try:
-            known = json.loads(record.read_bytes())
-        except FileNotFoundError:
-            known = {}
+        known = json.loads(record.read_bytes()) if record.exists() else {}
         if known.get("of") == of:
             os.utime(record)
         else:
@@ -141,7 +144,8 @@ class Cache:
         The lock goes with its process, so that none outlives a killed run.
         """
         path = self.root / "locks" / f"{name}.lock"
-        with _opened(path) as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -255,15 +259,6 @@ class Cache:
             owner = left.name.removeprefix(f".{place.name}.").split(".")[0]
             if owner.isdigit() and not Path(f"/proc/{owner}").exists():
                 shutil.rmtree(left, ignore_errors=True)
-
-
-def _opened(path: Path) -> IO[bytes]:
-    """A file to lock, made where it is not there."""
-    try:
-        return path.open("ab")
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("ab")
 
 
 def default_runs() -> Path:

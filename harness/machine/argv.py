@@ -7,8 +7,8 @@ from pathlib import Path
 from harness.model import Accelerator, Machine, Outer, Traced
 
 CHANNEL_BYTES = 64 << 20
-# A kernel and an initramfs, for an outer system to run.
-GUEST_BYTES = 64 << 20
+# What is put into a machine that goes on from where it was saved.
+GIVEN_BYTES = 64 << 20
 
 _KERNEL_ARGUMENTS = (
     "nokaslr",  # the same addresses in each run
@@ -17,6 +17,10 @@ _KERNEL_ARGUMENTS = (
     "hung_task_panic=1",
     "rdinit=/init",
 )
+# A guest that is saved has no virtio device, whose driver enables all devices of the channel's
+# vendor.  A device's memory that has, or had, an address when it is saved cannot be left out of
+# what is saved (migration/ram.c of QEMU 7.2: "Mismatched GPAs").
+_SAVED_ARGUMENTS = ("initcall_blacklist=virtio_pci_driver_init",)
 # No display, no devices but those that are asked for.
 _BARE = ("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot")
 # QEMU's own seccomp filter.
@@ -52,22 +56,24 @@ class Blocks:
 
 @dataclass(frozen=True)
 class Around:
-    """The outer system that a machine's QEMU runs in.
-
-    `guest` holds what it is to run, its own console is appended to `console`, and its
-    memory is a file.  It boots, and changes the file; from a `state` in which it was
-    saved it goes on, and leaves the file as it is.
-    """
+    """The outer system that a machine's QEMU runs in; its own console is appended to `console`."""
 
     row: Outer
-    guest: Path
     console: Path
-    memory: Path
-    state: Path | None = None
 
-    def memory_bytes(self, machine: Machine) -> int:
-        """How long the file is: what the outer system needs, and its guest."""
-        return (self.row.memory_mib + machine.memory_mib) << 20
+
+@dataclass(frozen=True)
+class Saving:
+    """What a machine has that is saved, or goes on from there.
+
+    Its `memory` is a file, and `given` holds what is put in.  It boots, changes the memory's
+    file and stops itself (guest-images/saved/wait.c); from a `state` in which it was saved it
+    goes on, and leaves the file as it is.
+    """
+
+    memory: Path
+    given: Path
+    state: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,8 @@ class Files:
     the socket of a stub, for a machine that waits for a debugger; `program` a
     QEMU in place of the host's; `trace` what QEMU writes of the PMU's registers, or `blocks`
     of the code that is executed: both are its one log.
-    With `outer`, kernel and initramfs are the outer system's.
+    With `outer`, kernel and initramfs are the outer system's; with `saving`, the machine is
+    one that is saved.
     """
 
     kernel: Path
@@ -91,6 +98,7 @@ class Files:
     trace: Trace | None = None
     blocks: Blocks | None = None
     outer: Around | None = None
+    saving: Saving | None = None
 
 
 @dataclass(frozen=True)
@@ -120,19 +128,24 @@ def build_argv(machine: Machine, files: Files, descriptors: Descriptors) -> list
     return [
         *_program(machine.qemu, files.program),
         *("-accel", machine.accelerator),
-        *("-machine", machine.board),
+        *("-machine", f"{machine.board}{_backed(files)}"),
         *("-cpu", machine.cpu),
         *("-smp", str(machine.cpus)),
-        *("-m", str(machine.memory_mib)),
+        *_memory(machine, None, files.saving),
         *(machine.session_clock if files.disk else machine.clock),
         *_controlled(descriptors),
         *("-serial", "chardev:console"),
-        *_shared("channel", files.channel, CHANNEL_BYTES),
+        *_channel(files),
         *_session(files),
         *(_traced(machine, files.trace) if files.trace else ()),
         *(_translated(files.blocks) if files.blocks else ()),
-        *_booted(files, machine.console, machine.kernel_arguments),
+        *_started(files, machine.console, _arguments(machine, files)),
     ]
+
+
+def memory_bytes(machine: Machine, outer: Outer | None) -> int:
+    """How large the memory is: a machine's, or what its outer system needs, and its guest."""
+    return ((outer.memory_mib if outer else 0) + machine.memory_mib) << 20
 
 
 def inner_argv(machine: Machine) -> list[str]:
@@ -149,31 +162,36 @@ def _outer_argv(
     outer system has said.
     """
     row = around.row
-    size = around.memory_bytes(machine)
-    shared = "off" if around.state else "on"
-    memory = f"memory-backend-file,id=memory,share={shared},size={size}"
     return [
         *_program(row.qemu, files.program),
         *("-accel", row.accelerator),
-        *("-machine", f"{row.board},memory-backend=memory"),
+        *("-machine", f"{row.board}{_backed(files)}"),
         *("-cpu", row.cpu),
         *("-smp", str(machine.cpus)),
-        *("-m", f"{size >> 20}"),
-        *("-object", f"{memory},mem-path={_escaped(around.memory)}"),
+        *_memory(machine, row, files.saving),
         *row.clock,
         *_controlled(descriptors),
         *("-chardev", f"file,id=outer,append=on,path={_escaped(around.console)}"),
         *("-serial", "chardev:outer"),
         *("-device", "pci-serial,chardev=console"),
-        *_shared("guest", around.guest, GUEST_BYTES, ",readonly=on", ",master=on"),
-        *_shared("channel", files.channel, CHANNEL_BYTES, device=",master=on"),
-        *(
-            # A PC's ROMs, which the state is for, come with a kernel; all else is in memory.
-            ("-incoming", "defer", "-kernel", str(files.kernel))
-            if around.state
-            else _booted(files, row.console, row.kernel_arguments)
-        ),
+        *_channel(files),
+        *_started(files, row.console, row.kernel_arguments),
     ]
+
+
+def _backed(files: Files) -> str:
+    """Where the board's memory is not QEMU's own."""
+    return ",memory-backend=memory" if files.saving else ""
+
+
+def _memory(machine: Machine, outer: Outer | None, saving: Saving | None) -> list[str]:
+    """How much of it, and the file that it is in where the machine is saved."""
+    size = memory_bytes(machine, outer)
+    mib = ["-m", str(size >> 20)]
+    if saving is None:
+        return mib
+    words = f"memory-backend-file,id=memory,share={'off' if saving.state else 'on'},size={size}"
+    return [*mib, "-object", f"{words},mem-path={_escaped(saving.memory)}"]
 
 
 def _controlled(descriptors: Descriptors) -> list[str]:
@@ -188,16 +206,51 @@ def _controlled(descriptors: Descriptors) -> list[str]:
     ]
 
 
-def _shared(name: str, file: Path, size: int, backend: str = "", device: str = "") -> list[str]:
-    """A file of fixed size as a PCI BAR: the records' way out, or an outer system's guest in.
+def _channel(files: Files) -> list[str]:
+    """The records' way out; where the machine is saved, the way in, and how it stops itself.
 
-    A machine with one that is no `master` cannot be saved.
+    A machine with an ivshmem device that is no `master` cannot be saved.  Its memory is in a
+    file that is shared, and so is no part of what is saved; where it goes on it must be as it
+    was, unless it is private (ram_load() in migration/ram.c).
     """
-    words = f"memory-backend-file,id={name},share=on{backend},size={size}"
+    saving = files.saving
+    if saving is None:
+        return _file("channel", files.channel, CHANNEL_BYTES)
+    private = saving.state is not None
+    return [
+        *_file("channel", files.channel, CHANNEL_BYTES, saved=True),
+        *_file("given", saving.given, GIVEN_BYTES, saved=True, private=private),
+        *("-device", "pvpanic-pci"),
+        *("-action", "panic=pause"),
+    ]
+
+
+def _file(
+    name: str, file: Path, size: int, *, saved: bool = False, private: bool = False
+) -> list[str]:
+    """A file of fixed size as a PCI BAR; one that is `private` is not written to."""
+    shared = "off,readonly=on" if private else "on"
+    words = f"memory-backend-file,id={name},share={shared},size={size}"
+    master = ",master=on" if saved else ""
     return [
         *("-object", f"{words},mem-path={_escaped(file)}"),
-        *("-device", f"ivshmem-plain,memdev={name}{device}"),
+        *("-device", f"ivshmem-plain,memdev={name}{master}"),
     ]
+
+
+def _arguments(machine: Machine, files: Files) -> tuple[str, ...]:
+    """What a guest's kernel is told beside what all are."""
+    return (*machine.kernel_arguments, *(_SAVED_ARGUMENTS if files.saving else ()))
+
+
+def _started(files: Files, console: str, more: tuple[str, ...]) -> list[str]:
+    """What is booted, and what its kernel is told; or that a state comes.
+
+    A PC's ROMs, which the state is for, come with a kernel; all else is in memory.
+    """
+    if files.saving and files.saving.state:
+        return ["-incoming", "defer", "-kernel", str(files.kernel)]
+    return _booted(files, console, more)
 
 
 def _booted(files: Files, console: str, more: tuple[str, ...]) -> list[str]:

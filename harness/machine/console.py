@@ -67,13 +67,16 @@ def watch(
     silence_s: float | None,
     seen: Callable[[bytes], None] = lambda sign: None,
     echo: Callable[[bytes], None] = lambda data: None,
+    *,
+    before: bytes = b"",
 ) -> Watch:
     """Read the console until QEMU closes it, it floods, or it is silent for too long.
 
     Every sign of progress (a batch step) restarts the time, and is told to `seen`;
-    `echo` gets all that is logged.
+    `echo` gets all that is logged; `before` is what the console had said, and begins the log.
     """
     with log.open("wb") as file:
+        file.write(before)
         console = _Console(connection, file, silence_s, echo)
         try:
             while True:

@@ -61,11 +61,11 @@ class Monitor:
         return self._bounded(self._client.execute(command, arguments), COMMAND_S)
 
     def save(self, place: Path) -> None:
-        """Stop the machine and write its state into a file, without memory that is in one.
+        """Write the state of a machine that stops itself into a file, without memory in files.
 
         It stays stopped.  Raises QMPError, OSError or TimeoutError.
         """
-        self.execute("stop")
+        self._bounded(self._await("STOP"), HANDSHAKE_S)
         with place.open("wb") as file:
             self._migrate("migrate", file)
 
@@ -89,12 +89,9 @@ class Monitor:
         self._bounded(self._await_migration(), MIGRATION_S)
 
     async def _await_migration(self) -> None:
-        while True:
-            event = await self._client.events.get()
-            data = event.get("data")
-            status = data.get("status") if isinstance(data, dict) else None
-            if event["event"] == "MIGRATION" and status in ("completed", "failed"):
-                break
+        status: object = ""
+        while status not in ("completed", "failed"):
+            status = (await self._await("MIGRATION")).get("status")
         if status == "failed":
             raise QMPError("the machine's state could not be written, or read")
 
@@ -105,15 +102,16 @@ class Monitor:
         ShutdownCause).
         """
         with suppress(*SILENCE):
-            return self._bounded(self._await_shutdown(), EVENT_S)
+            return str(self._bounded(self._await("SHUTDOWN"), EVENT_S).get("reason", ""))
         return ""
 
-    async def _await_shutdown(self) -> str:
+    async def _await(self, name: str) -> dict[str, object]:
+        """What the next event of a name tells."""
         while True:
             event = await self._client.events.get()
-            if event["event"] == "SHUTDOWN":
-                data = event["data"]
-                return str(data.get("reason", "")) if isinstance(data, dict) else ""
+            if event["event"] == name:
+                data = event.get("data")
+                return data if isinstance(data, dict) else {}
 
     def close(self) -> None:
         """Let go of the socket and of what waits on it."""
@@ -143,8 +141,8 @@ class Qemu:
         """Let the machine run, or its debugger; raises HostError when QEMU gets not so far."""
         try:
             self.monitor.connect()
-            if files.outer and files.outer.state:
-                self.monitor.load(files.outer.state)
+            if files.saving and files.saving.state:
+                self.monitor.load(files.saving.state)
             if files.network:
                 self.port = self._forwarded_port()
             if not files.gdb:

@@ -31,6 +31,9 @@ def shown_size(size: int) -> str:
     return f"{value:.0f}{unit}" if value >= 10 or not unit else f"{value:.1f}{unit}"
 
 
+Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
+
+
 class CacheEntry(Frozen):
     """A folder of the cache that is kept, or removed, as a whole.
 
@@ -47,10 +50,14 @@ class CacheEntry(Frozen):
 
 
 class CachePolicy(Frozen):
-    """How much the cache may take: a share of its disk, or a `limit` in bytes."""
+    """How much the cache may take: a share of its disk, or a `limit` in bytes.
+
+    Of that, as much may be machines that were `saved`.
+    """
 
     share: float = Field(default=1.0, gt=0, le=1)
-    limit: Annotated[int, BeforeValidator(parse_size), Field(gt=0)] | None = None
+    limit: Size | None = None
+    saved: Size = parse_size("2G")
 
     def bound(self, disk: int) -> int:
         """Bytes, on a disk of so many."""

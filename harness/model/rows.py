@@ -92,7 +92,8 @@ class Machine(Frozen):
     `least_left` how far from its wrap a counter is programmed; `late_overflow` by how many
     counts at most, or those of a tick, an emulator notices the overflow of an event too late
     (docs/errata.md); `trace_events` is how QEMU calls the events of its register trace, *
-    being one of Traced.
+    being one of Traced; with `boots_once` its guests go on from where a kernel, or its outer
+    system, was saved when it had booted.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Machine(Frozen):
     session_clock: tuple[str, ...] = ()
     console: str
     kernel_arguments: tuple[str, ...] = ()
+    boots_once: bool = False
     regime: Regime
     repetitions: int = Field(default=1, ge=1)
     tolerances: dict[str, float] = {}

@@ -111,6 +111,7 @@ class Explorer:
             emulator=self.run.emulator,
             rerun=True,
             patience=self.run.settings.timeout_scale,
+            room=self.run.catalog.cache_policy.saved,
             stores=False,
         )
 

@@ -2,14 +2,16 @@
 """The guests of a run: each cell observed, or what the same machine did before taken for it."""
 
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.build import recipe
 from harness.build.emulator import Built
 from harness.build.image import GuestImage
 from harness.build.kernel import IMAGE, SYMBOLS, Kernel
@@ -19,16 +21,26 @@ from harness.errors import HarnessError, HostError
 from harness.host import noise
 from harness.host.progress import Progress
 from harness.host.store import Cache
-from harness.model import Cell, GuestEnd, LineTable, Outcome, Plan, Regime, Role, Scenario
+from harness.model import (
+    Cell,
+    GuestEnd,
+    LineTable,
+    Machine,
+    Outcome,
+    Plan,
+    Regime,
+    Role,
+    Scenario,
+)
 from harness.model.coverage import Span
-from harness.run.folder import NOT_STARTED, RunFolder, note_digest
+from harness.run.folder import NOT_STARTED, RunFolder
 from harness.run.judged import JUDGED
 from harness.run.names import Names
 
 # What boots a guest takes long to import, and a run in which nothing changed boots none.
 if TYPE_CHECKING:
     from harness.guest.batch import Guest
-    from harness.guest.saved import Saved
+    from harness.guest.saved import Saved, Saver, System
     from harness.guest.workload import Provided
 
 # An end that depends on the host, or on who reads what was left, is asked for again; any other
@@ -53,10 +65,10 @@ class Parts:
 
     def provided(self, scenario: Scenario) -> "Provided | None":
         """What a scenario over SSH needs; None for any other."""
-        if scenario.tool is None or self.disk is None:
-            return None
         from harness.guest.workload import Provided  # noqa: PLC0415 (takes long)
 
+        if scenario.tool is None or self.disk is None:
+            return None
         return Provided(self.disk.result(), self.selftests)
 
     def reproducer(self, scenario: Scenario) -> Path | None:
@@ -66,7 +78,12 @@ class Parts:
 
     def watched(self, scenario: Scenario) -> tuple[Span, ...]:
         """The code of which a guest's execution is noted; none where it is not looked at."""
-        return self.lines.result().spans if self.lines and is_watched(scenario) else ()
+        return self.spans if is_watched(scenario) else ()
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Where the code lies whose execution is noted."""
+        return self.lines.result().spans if self.lines else ()
 
     def disk_for(self, scenario: Scenario) -> Path | None:
         """Debian's system, where a scenario without SSH needs it."""
@@ -92,6 +109,8 @@ class Guests:
     emulator: Built | None
     rerun: bool
     patience: float
+    # Bytes that machines may take which were saved.
+    room: int
     keep_reference: bool = False
     # Whether what was observed is stored: not where each guest is another.
     stores: bool = True
@@ -110,6 +129,17 @@ class Guests:
         """What observations are called."""
         return Names(self.cache, self.plan, self.qemu, self.emulator)
 
+    @cached_property
+    def _saver(self) -> "Saver":
+        from harness.guest.saved import Saver  # noqa: PLC0415 (takes long)
+
+        return Saver(self.cache, self.room, self.progress.say, self.patience)
+
+    def release(self) -> None:
+        """Let go of what guests went on from."""
+        if "_saver" in self.__dict__:
+            self._saver.release()
+
     def observe(self, cell: Cell, scenario: Scenario, kernel: Kernel, parts: Parts) -> None:
         """Observe one cell, or reuse what the same machine did before."""
         if not self.look(cell, scenario, kernel, parts):
@@ -120,6 +150,10 @@ class Guests:
         name = self.names.of(cell, scenario, kernel, parts) or self._name(
             cell, scenario, kernel, parts
         )
+        return self._taken(cell, name)
+
+    def _taken(self, cell: Cell, name: str) -> bool:
+        """True where there is an observation of this name, and it may be a cell's."""
         stored = self.cache.use(self.cache.observations / name, self.plan.machine.name)
         self.stored[cell.id] = stored
         if self.stores and stored.exists() and not self._again(cell):
@@ -139,13 +173,18 @@ class Guests:
         if kernels in self.unbootable:
             self.folder.write_outcome(cell, self.unbootable[kernels])
             return
+        guest, provided = self._guest(scenario, kernel, parts), parts.provided(scenario)
+        saved = self._saver.saved(guest.system) if guest.system else None
+        if guest.system and not saved:
+            guest = replace(guest, system=None)
+            if self._taken(cell, self._name_of(guest, cell, kernel, provided)):
+                return
         began = time.monotonic()
         place = self.folder.cell(cell)
         before = noise.read()
-        guest, provided = self._guest(scenario, kernel, parts), parts.provided(scenario)
         try:
             with self.progress.stage(f"guest {cell.id}"):
-                outcome = self._observe_guest(guest, provided, place)
+                outcome = self._observe_guest(guest, provided, place, saved)
         except Exception as error:
             outcome = _host_failed(error)
             self.folder.write_outcome(cell, outcome)
@@ -163,18 +202,24 @@ class Guests:
 
     def _name(self, cell: Cell, scenario: Scenario, kernel: Kernel, parts: Parts) -> str:
         """What a cell's observation is called, which is known from now on."""
+        guest = self._guest(scenario, kernel, parts)
+        name = self._name_of(guest, cell, kernel, parts.provided(scenario))
+        self.names.learn(name, cell, scenario, kernel, parts)
+        return name
+
+    def _name_of(
+        self, guest: "Guest", cell: Cell, kernel: Kernel, provided: "Provided | None"
+    ) -> str:
         from harness.run import observations  # noqa: PLC0415 (takes long)
 
-        name = observations.name_of(
-            self._guest(scenario, kernel, parts),
+        return observations.name_of(
+            guest,
             kernel,
             qemu=self.qemu,
             emulator=self.emulator,
-            provided=parts.provided(scenario),
+            provided=provided,
             repetition=cell.repetition,
         )
-        self.names.learn(name, cell, scenario, kernel, parts)
-        return name
 
     def _again(self, cell: Cell) -> bool:
         """True if a cell is to be booted, though the same machine did it before."""
@@ -184,37 +229,71 @@ class Guests:
         """What a cell boots, as soon as that is there."""
         from harness.guest.batch import Guest  # noqa: PLC0415 (takes long)
 
+        machine = self.plan.machine_for(scenario).with_cpus(scenario.cpus)
         return Guest(
             kernel=kernel.folder / IMAGE,
             modules=kernel.folder,
             symbols=kernel.folder / SYMBOLS,
             image=parts.image.result(),
-            machine=self.plan.machine_for(scenario).with_cpus(scenario.cpus),
+            machine=machine,
             scenario=scenario,
             program=self.emulator.program if self.emulator else None,
-            outer=self._saved(parts.outer.result(), scenario) if parts.outer else None,
+            system=self._system(machine, scenario, kernel, parts),
             reproducer=parts.reproducer(scenario),
             disk=parts.disk_for(scenario),
             watched=parts.watched(scenario),
         )
 
-    def _saved(self, image: OuterImage, scenario: Scenario) -> "Saved":
-        """The outer system around a scenario's guest, booted as far as that."""
-        from harness.guest.saved import saved  # noqa: PLC0415 (takes long)
+    def _system(
+        self, machine: Machine, scenario: Scenario, kernel: Kernel, parts: Parts
+    ) -> "System | None":
+        """What a scenario's guest goes on from, if it does not boot."""
+        from harness.guest.saved import System  # noqa: PLC0415 (takes long)
 
-        machine = self.plan.machine_for(scenario).with_cpus(scenario.cpus)
         program = self.emulator.program if self.emulator else None
         version = self.emulator.digest if self.emulator else self.qemu
-        return saved(
-            image, machine, program, version=version, cache=self.cache, say=self.progress.say
+        size = f"{machine.cpus} CPU{'s' if machine.cpus > 1 else ''}"
+        if parts.outer:
+            outer = parts.outer.result()
+            return System(
+                title=f"{outer.row.name} with {size}",
+                machine=machine,
+                kernel=outer.kernel,
+                initramfs=outer.initramfs,
+                contents=(outer.sha256, version),
+                program=program,
+                outer=outer.row,
+            )
+        if not machine.boots_once or scenario.takes_disk:
+            return None
+        image = parts.image.result()
+        name = "@".join(filter(None, (kernel.subject.name, scenario.variant)))
+        prelude = recipe.prelude(scenario)
+        modules = recipe.modules(scenario) if prelude else ()
+        return System(
+            title=f"{name} on {machine.name} with {size}",
+            machine=machine,
+            kernel=kernel.folder / IMAGE,
+            initramfs=image.initramfs,
+            contents=(
+                *(str(kernel.facts[f"{name}_sha256"]) for name in ("image", *modules)),
+                image.sha256,
+                version,
+            ),
+            program=program,
+            prelude=prelude,
+            modules=tuple(kernel.folder / name for name in modules),
+            watched=parts.spans,
         )
 
-    def _observe_guest(self, guest: "Guest", provided: "Provided | None", place: Path) -> Outcome:
+    def _observe_guest(
+        self, guest: "Guest", provided: "Provided | None", place: Path, saved: "Saved | None"
+    ) -> Outcome:
         from harness.guest import batch, workload  # noqa: PLC0415 (takes long)
 
         tool = guest.scenario.tool
         if tool is None or provided is None:
-            return batch.run(guest, place, self.patience)
+            return batch.run(guest, place, self.patience, saved)
         return workload.run(guest, tool, provided, place, self.patience)
 
     def _keep(self, cell: Cell, place: Path, stored: Path, *, exact: bool) -> None:
@@ -237,23 +316,12 @@ class Guests:
 def take(stored: Path, place: Path) -> None:
     """Have a cell's new folder hold a stored observation; what is known of it stays behind."""
     place.mkdir(parents=True, exist_ok=True)
-    contents = {}
     with os.scandir(stored) as entries:
         for entry in entries:
             if entry.is_dir():
                 take(stored / entry.name, place / entry.name)
             elif not entry.name.startswith(JUDGED):
-                contents[entry.name] = _copied(entry.path, f"{place}/{entry.name}")
-    note_digest(place, contents)
-
-
-def _copied(source: str, target: str) -> bytes:
-    """A file's content, which another has now; there are thousands."""
-    with open(source, "rb") as file:  # noqa: PTH123
-        content = file.read()
-    with open(target, "wb") as file:  # noqa: PTH123
-        file.write(content)
-    return content
+                shutil.copyfile(entry.path, place / entry.name)
 
 
 def _host_failed(error: Exception) -> Outcome:

@@ -3,6 +3,7 @@
 
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from harness.build import recipe
@@ -21,6 +22,7 @@ _FILES = (
     *(outer.CONSOLE, outer.ARGV),
     EXECUTED,
 )
+_NOWHERE = Files(Path("kernel"), Path("initramfs"), Path("channel"))
 
 
 def name_of(
@@ -37,14 +39,11 @@ def name_of(
     `qemu` is its version's line, `provided` what a guest over SSH gets.
     """
     facts = kernel.facts
-    nowhere = Files(
-        kernel=Path("kernel"),
-        initramfs=Path("initramfs"),
-        channel=Path("channel"),
+    nowhere = replace(
+        guest.system.nowhere if guest.system else _NOWHERE,
         program=Program(Path("qemu"), Path("firmware")) if emulator else None,
         trace=batch.trace_of(guest.scenario, Path()),
         blocks=batch.blocks_of(guest.watched, Path()),
-        outer=guest.outer.nowhere if guest.outer else None,
     )
     argv = build_argv(guest.machine, nowhere, Descriptors(console=3, monitor=4))
     return digest(
@@ -58,7 +57,8 @@ def name_of(
         shlex.join(argv),
         qemu,
         *([emulator.digest] if emulator else []),
-        *([guest.outer.name, *inner_argv(guest.machine)] if guest.outer else []),
+        *([guest.system.name] if guest.system else []),
+        *(inner_argv(guest.machine) if guest.system and guest.system.outer else []),
         *([f"repetition {repetition}"] if repetition else []),
     )
 

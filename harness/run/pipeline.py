@@ -112,6 +112,7 @@ class Run:
             rerun=self.settings.rerun,
             keep_reference=self.settings.keep_reference,
             patience=self.settings.timeout_scale,
+            room=self.catalog.cache_policy.saved,
         )
 
     @cached_property
@@ -177,6 +178,8 @@ class Run:
             self.failures.append(HostError("interrupted"))
             self._conclude(started)
             raise
+        finally:
+            self.guests.release()
         return self._conclude(started)
 
     def _conclude(self, started: str) -> RunResult:

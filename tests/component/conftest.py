@@ -27,7 +27,8 @@ def world(tmp_path, monkeypatch):
     qemu.write_text(qemu.read_text().replace("script.splitlines()", 'script.strip().split("~")'))
     catalog = Catalog()
     machine = catalog.machines["aarch64-tcg"]
-    row = Machine.model_validate({**machine.model_dump(), "qemu": str(qemu), "timeout_s": 5})
+    own = {"qemu": str(qemu), "timeout_s": 5, "boots_once": False}
+    row = Machine.model_validate({**machine.model_dump(), **own})
     catalog.__dict__["machines"] = {row.name: row}
     wanted = "cycles-task"
     catalog.__dict__["scenarios"] = {wanted: catalog.scenarios[wanted]}

@@ -39,7 +39,7 @@ import gzip, json, os, re, signal, socket, struct, sys, time
 words = "\n".join(sys.argv)
 monitor = socket.socket(fileno=int(re.search(r"id=monitor,fd=(\d+)", words)[1]))
 console = socket.socket(fileno=int(re.search(r"id=console,fd=(\d+)", words)[1]))
-channel = re.search(r"mem-path=(.+)", words)[1]
+channel = re.search(r"id=channel,.*mem-path=(.+)", words)[1]
 trace = (re.findall(r"\n-D\n(.+)", words) or [os.devnull])[0]
 script = open(re.search(r"-kernel\n(.+)", words)[1]).read()
 if "--version" in sys.argv:
@@ -127,6 +127,8 @@ for line in script.splitlines():
                     file.write(b"x" * 65536)
         except OSError:
             pass
+    elif verb == "stop":
+        say({{"event": "STOP", **NOW}})
     elif verb == "hang":
         serve("quit")
     elif verb == "await":

@@ -11,9 +11,12 @@ from harness.build.recipe import MODULES
 from harness.errors import HostError
 from harness.guest import batch
 from harness.guest.batch import Guest
+from harness.guest.blocks import read
 from harness.guest.records import End, parse
+from harness.guest.saved import AWAKE, WAITING, Saver, System, _Maker
 from harness.guest.trace_records import Overflow
 from harness.host import process
+from harness.host.store import Cache
 from harness.machine import qemu
 from harness.machine.console import LIMIT_BYTES
 from harness.machine.qemu import FILE_BYTES
@@ -24,6 +27,19 @@ pytestmark = pytest.mark.needs("cpio", "setpriv")
 OOPS = "print [    1.0] Unable to handle kernel NULL pointer dereference\n"
 
 
+def saved_of(guest, cache):
+    """What a guest goes on from."""
+    system = System(
+        title="it",
+        machine=guest.machine,
+        kernel=guest.kernel,
+        initramfs=guest.image.initramfs,
+        contents=(),
+        watched=guest.watched,
+    )
+    return Saver(cache, 1 << 30, print).saved(system)
+
+
 @pytest.fixture
 def run(tmp_path, catalog):
     qemu = make_qemu(tmp_path)
@@ -31,7 +47,7 @@ def run(tmp_path, catalog):
     image.write_bytes(b"")
     machine = catalog.machines["aarch64-tcg"].model_copy(update={"qemu": str(qemu), "timeout_s": 2})
 
-    def play(script, machine=machine, name="cycles-task"):
+    def play(script, machine=machine, name="cycles-task", *, once=False, watched=()):
         kernel = tmp_path / "Image"
         kernel.write_text(script)
         symbols = tmp_path / "System.map"
@@ -41,8 +57,11 @@ def run(tmp_path, catalog):
         folder = tmp_path / "cell"
         folder.mkdir()
         scenario = catalog.scenarios[name]
-        guest = Guest(kernel, tmp_path, symbols, GuestImage(image, ""), machine, scenario)
-        outcome = batch.run(guest, folder)
+        guest = Guest(
+            *(kernel, tmp_path, symbols, GuestImage(image, ""), machine, scenario), watched=watched
+        )
+        saved = saved_of(guest, Cache(tmp_path / "cache")) if once else None
+        outcome = batch.run(guest, folder, saved=saved)
         return outcome, folder
 
     play.machine = machine
@@ -111,6 +130,52 @@ def test_the_batch_is_what_the_scenario_says(run):
     script = (folder / "scenario").read_text().splitlines()
     assert script[0].startswith("event holder1 counts=cycles task=self ")
     assert script[-1] == " disable target"
+
+
+BOOTS = f"print [    0.1] boots\nprint {WAITING.decode()}\nstop\nhang\nsaved\n"
+AWAKENS = f"print {AWAKE.decode()}\n"
+
+
+def test_a_guest_goes_on_from_where_it_was_saved(run):
+    """What it says, and what it leaves, is what one says and leaves that boots."""
+    outcome, folder = run(BOOTS + AWAKENS + DONE, once=True)
+    assert outcome.end is GuestEnd.DONE
+    said = (folder / "console.log").read_text().splitlines()
+    assert said == [
+        *("[    0.1] boots", "pmu-harness: waiting", "wait: awake"),
+        *("pmu-harness: ready", "pmu-harness: done"),
+    ]
+    assert parse((folder / "records.jsonl").read_bytes()).complete
+    left = {path.name for path in folder.iterdir()}
+    own = {"batch", "scenario", "console.log", "records.jsonl", "outcome.json", "qemu.log"}
+    assert left == own
+
+
+@pytest.mark.parametrize(
+    ("script", "end", "said"),
+    [
+        ("print Kernel panic - not syncing: x", GuestEnd.PANIC, "panic while booting"),
+        ("print pmu-harness: ready\nhang", GuestEnd.HANG, "before the batch, in stuck+0x8"),
+    ],
+)
+def test_the_end_of_one_that_goes_on_has_its_name(run, script, end, said, monkeypatch):
+    monkeypatch.setattr(_Maker, "_tried", lambda maker: AWAKE)
+    outcome, folder = run(BOOTS + AWAKENS + script, once=True)
+    assert outcome.end is end
+    assert said in outcome.summary
+    assert (folder / "console.log").read_text().startswith("[    0.1] boots")
+
+
+def test_what_it_executed_before_it_was_saved_is_executed(run):
+    before = "trace 0xffff800080010000:  d503233f\\n\n"
+    after = "trace 0xffff800080010008:  d65f03c0\\n\n"
+    watched = ((0xFFFF800080010000, 0xFFFF800080020000),)
+    script = before + BOOTS + after + AWAKENS + DONE
+    _, folder = run(script, once=True, watched=watched)
+    assert read((folder / "executed.txt").read_text()) == [
+        (0xFFFF800080010000, 0xFFFF800080010004),
+        (0xFFFF800080010008, 0xFFFF80008001000C),
+    ]
 
 
 def test_a_flood_is_cut(run):

@@ -16,8 +16,7 @@ from harness.ask.catalog import ROOT
 from harness.build.outer import add_programs
 from harness.build.recipe import COMPILE
 from harness.errors import HostError
-from harness.guest.outer import CONSOLE, put_in, reason_of_end, registers
-from harness.machine.argv import GUEST_BYTES
+from harness.guest.outer import CONSOLE, reason_of_end, registers
 from harness.machine.crash import inner_end, locate
 
 pytestmark = pytest.mark.needs("gcc", "readelf")
@@ -47,11 +46,6 @@ def compiled(name: str, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def launch(tmp_path_factory):
     return compiled("launch", tmp_path_factory.mktemp("launch"))
-
-
-@pytest.fixture(scope="module")
-def receive(tmp_path_factory):
-    return compiled("receive", tmp_path_factory.mktemp("receive"))
 
 
 def launched(launch: Path, folder: Path, *words: str) -> tuple[str, bytes]:
@@ -143,43 +137,6 @@ def test_a_qemu_that_fails_is_told_in_its_words(tmp_path):
     with pytest.raises(HostError, match="QEMU ended with status 1") as caught:
         reason_of_end(tmp_path)
     assert "-cpu host: failed" in caught.value.why
-
-
-def test_files_come_out_as_they_were_put_in(receive, tmp_path):
-    contents = {"empty": b"", "page": bytes(range(256)) * 16, "more": b"a" * 10_001, "argv": b"x\n"}
-    for name, content in contents.items():
-        (tmp_path / f"in-{name}").write_bytes(content)
-    bar = tmp_path / "bar"
-    put_in(bar, {name: tmp_path / f"in-{name}" for name in contents})
-    assert bar.stat().st_size == GUEST_BYTES
-    out = tmp_path / "out"
-    out.mkdir()
-    subprocess.run([receive, bar], cwd=out, check=True)
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == contents
-
-
-def test_a_guest_that_is_too_large_is_told(tmp_path):
-    large = tmp_path / "large"
-    with large.open("wb") as file:
-        file.truncate(GUEST_BYTES)
-    with pytest.raises(HostError, match="do not fit"):
-        put_in(tmp_path / "bar", {"kernel": large})
-
-
-@pytest.mark.parametrize(
-    ("page", "said"),
-    [
-        (b"kernel".ljust(56, b"\0") + (1 << 40).to_bytes(8, "little"), "Bad message"),
-        (b"k" * 56 + bytes(8), "Bad message"),
-        (b"no/folder".ljust(56, b"\0") + bytes(8), "no/folder: No such file"),
-    ],
-)
-def test_what_cannot_be_taken_out_is_told(receive, tmp_path, page, said):
-    (tmp_path / "bar").write_bytes(page.ljust(8192, b"\0"))
-    argv = [receive, "bar"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert said in done.stdout
 
 
 def test_a_program_comes_with_its_libraries_and_theirs(tmp_path):

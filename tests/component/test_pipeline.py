@@ -9,8 +9,9 @@ import pytest
 from harness.build.emulator import FACTS, Built
 from harness.errors import PlanError
 from harness.guest import batch
+from harness.guest.saved import AWAKE, WAITING
 from harness.host.store import write_json
-from harness.model import Change, Emulator, Machine, Part, Status
+from harness.model import Change, Emulator, GuestEnd, Machine, Part, Status
 from harness.run.conclusion import rejudge
 from harness.run.folder import RunFolder
 from harness.run.pipeline import Run, Settings
@@ -75,6 +76,58 @@ def test_an_old_defect_is_not_the_patchs_and_its_repair_is_one(world):
     assert result.status is Status.PASS, result.headline
     assert "; fixed: retention.release" in result.headline
     assert {one.change for one in result.changes} == {Change.FIXED}
+
+
+# --- guests that go on from a kernel that has booted ---------------------------
+
+BOOTS = f"print [    0.1] boots~print {WAITING.decode()}~stop~hang"
+ONCE = f"{BOOTS}\nsaved\nprint {AWAKE.decode()}~{CLEAN}\n"
+
+
+@pytest.fixture
+def once(world):
+    """The same, on a machine whose guests go on; counts what was booted."""
+    row = world.catalog.machines["aarch64-tcg"].model_copy(update={"boots_once": True})
+    world.catalog.machines["aarch64-tcg"] = row
+    world.boots = world.folder.parent / "boots"
+    note = f'open({str(world.boots)!r}, "a").write("-incoming" in words and "l" or "b")'
+    text = world.qemu.read_text()
+    world.qemu.write_text(text.replace('serve("cont")', f'{note}\nserve("cont")'))
+    (world.tree / "kernel" / "core.c").write_text(ONCE)
+    return world
+
+
+def test_a_kernel_is_booted_once_and_tried(once):
+    result = once(alone=True)
+    assert result.status is Status.PASS, result.headline
+    assert once.boots.read_text() == "bll"
+    console = next(once.folder.rglob("console.log")).read_text()
+    assert console.startswith("[    0.1] boots") and "pmu-harness: done" in console
+    assert not once(alone=True, settings=Settings(rerun=True)).cells[0].reused
+    assert once.boots.read_text() == "blll"
+
+
+def test_what_is_known_needs_no_kernel_that_has_booted(once):
+    once(alone=True)
+    for place in once.cache.artifacts.glob("saved-*"):
+        once.cache.remove(place)
+    assert once(alone=True).cells[0].reused
+    assert once.boots.read_text() == "bll"
+
+
+def test_a_kernel_that_cannot_be_saved_boots_for_each_guest(once):
+    (once.tree / "kernel" / "core.c").write_text(CLEAN + "\n")
+    result = once(alone=True)
+    assert result.status is Status.PASS, result.headline
+    assert once.boots.read_text() == "bb"
+    assert once(alone=True).cells[0].reused
+
+
+def test_a_kernel_that_does_not_boot_has_the_verdict_that_it_has_anywhere(once):
+    (once.tree / "kernel" / "core.c").write_text(PANIC + "\n")
+    (cell,) = once(alone=True).cells
+    assert (cell.outcome.end, cell.outcome.stage) == (GuestEnd.PANIC, "boot")
+    assert once.boots.read_text() == "bb"
 
 
 # --- a person's reproducer ---------------------------------------------------

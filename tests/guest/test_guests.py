@@ -4,19 +4,30 @@
 They share the user's cache: a kernel that was built once is not built again.
 """
 
+import io
 import json
 import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pexpect
 import pytest
+from rich.console import Console
 
 from harness.ask.catalog import Catalog
 from harness.ask.plan import fits
+from harness.build.emulator import provide_for
+from harness.guest.blocks import read
+from harness.guest.files import EXECUTED
+from harness.host.progress import Progress
+from harness.host.store import Cache
+from harness.run.folder import RunFolder
 from harness.run.mutants import on_machine
+from harness.run.pipeline import Run, Settings
+from harness.run.request import Asked, prepare
 
 ROOT = Path(__file__).parents[2]
 KERNELS = ("6.1", "6.12")
@@ -368,9 +379,14 @@ def test_a_crash_in_one_scenario_loses_no_other(run):
 
 @pytest.mark.parametrize("machine", [ARM64, X86_64])
 def test_the_same_machine_does_the_same_under_load(run, machine):
-    """The run compares with what the same machines did before; so does this test, byte by byte."""
+    """The run compares with what the same machines did before; so does this test, byte by byte.
+
+    What they went on from is saved anew, under load.
+    """
     there = (*on(machine, KERNELS[-1]), "--alone", *played(TIMED))
     _, _, first = run(*there, name="first")
+    forget = [sys.executable, "-m", "harness", "cache", "clear", "saved", "--yes"]
+    subprocess.run(forget, cwd=ROOT, check=True, capture_output=True)
     spin = [sys.executable, "-c", "while True: pass"]
     load = [subprocess.Popen(spin) for _ in range((os.cpu_count() or 1) * 2)]
     try:
@@ -387,6 +403,66 @@ def test_the_same_machine_does_the_same_under_load(run, machine):
         place = cell.parent.relative_to(first)
         for name in ("records.jsonl", "console.log", "outcome.json"):
             assert (first / place / name).read_bytes() == (second / place / name).read_bytes()
+
+
+def plain(records):
+    """What is the same whenever a guest began: all but times, and what there is of each tick.
+
+    In no order: of tasks on two CPUs, who is first is a matter of time.
+    """
+    kinds = ("event", "phase", "task", "work", "step", "state", "end")
+    return {
+        json.dumps({key: value for key, value in record.items() if key not in ("time", "tid")})
+        for record in map(json.loads, records.read_text().splitlines())
+        if record["kind"] in kinds
+    }
+
+
+def ran(executed):
+    """The addresses that a guest executed."""
+    return {at for start, end in read(executed.read_text()) for at in range(start, end)}
+
+
+@pytest.mark.parametrize("machine", [ARM64, X86_64])
+def test_a_guest_that_goes_on_does_what_one_does_that_boots(tmp_path, machine):
+    """The same verdicts, and the same records but for what docs/architecture.md names."""
+    cache, progress = Cache(), Progress(Console(file=io.StringIO()))
+    asked = Asked(source="debian:6.12", machine=machine, scenarios=TIMED, alone=True)
+    prepared = prepare(CATALOG, cache, asked, progress.say)
+    found = {}
+    for once in (True, False):
+        row = prepared.plan.machine.model_copy(update={"boots_once": once})
+        plan = prepared.plan.model_copy(update={"machine": row})
+        folder = tmp_path / str(once)
+        folder.mkdir()
+        found[once] = Run(
+            prepared=replace(prepared, plan=plan),
+            catalog=CATALOG,
+            cache=cache,
+            folder=RunFolder(folder),
+            progress=progress,
+            settings=Settings(sources=("kernel/events/core.c",)),
+            command="",
+            repeat=lambda cell: "",
+            emulator=provide_for(row, CATALOG, cache, progress),
+        ).execute()
+    verdicts = {
+        once: {
+            (cell.cell.scenario, verdict.check): verdict.status
+            for cell in result.cells
+            for verdict in cell.verdicts
+        }
+        for once, result in found.items()
+    }
+    assert verdicts[True] == verdicts[False]
+    ours = list((tmp_path / "True").rglob("records.jsonl"))
+    assert len(ours) == len(TIMED)
+    for records in ours:
+        theirs = tmp_path / "False" / records.relative_to(tmp_path / "True")
+        assert plain(records) == plain(theirs), records
+        assert records.read_bytes() != theirs.read_bytes(), "both booted, or none"
+        executed, others = (ran(file.with_name(EXECUTED)) for file in (records, theirs))
+        assert len(executed ^ others) < len(others) / 50, "the boot's code is missing"
 
 
 def shell(*argv, **options):

@@ -10,6 +10,7 @@ from harness.machine.argv import (
     Descriptors,
     Files,
     Program,
+    Saving,
     Trace,
     build_argv,
     inner_argv,
@@ -33,20 +34,25 @@ def test_every_machine_has_a_golden_argv(catalog):
     assert {path.stem for path in GOLDEN.glob("*.txt")} == set(catalog.machines)
 
 
-@pytest.mark.parametrize("name", [path.stem for path in (GOLDEN / "outer").glob("*.txt")])
-@pytest.mark.parametrize(("folder", "state"), [("outer", None), ("saved", Path("/c/state"))])
-def test_golden_of_an_outer_system(catalog, name, folder, state):
+@pytest.mark.parametrize("name", [path.stem for path in (GOLDEN / "saved").glob("*.txt")])
+@pytest.mark.parametrize(("folder", "state"), [("saving", None), ("saved", Path("/c/state"))])
+def test_golden_of_a_machine_that_boots_once(catalog, name, folder, state):
     """As it boots to be saved, and as it goes on with a guest."""
-    row = catalog.outers[catalog.machines[name].outer]
-    around = Around(row, Path("/run/guest"), Path("/run/outer,1.log"), Path("/c/memory"), state)
-    words = argv(catalog.machines[name], outer=around)
+    machine = catalog.machines[name]
+    outer = catalog.outers[machine.outer] if machine.outer else None
+    words = argv(
+        machine,
+        outer=Around(outer, Path("/run/outer,1.log")) if outer else None,
+        saving=Saving(Path("/c/memory"), Path("/run/given,1"), state),
+    )
     assert "\n".join(words) + "\n" == (GOLDEN / folder / f"{name}.txt").read_text()
 
 
-@pytest.mark.parametrize("folder", ["outer", "saved"])
-def test_every_machine_in_an_outer_system_has_a_golden_one(catalog, folder):
-    inside = {name for name, row in catalog.machines.items() if row.outer}
-    assert {path.stem for path in (GOLDEN / folder).glob("*.txt")} == inside
+@pytest.mark.parametrize("folder", ["saving", "saved"])
+def test_every_machine_that_boots_once_has_a_golden_one(catalog, folder):
+    once = {name for name, row in catalog.machines.items() if row.boots_once}
+    assert {path.stem for path in (GOLDEN / folder).glob("*.txt")} == once
+    assert {name for name, row in catalog.machines.items() if row.outer} <= once
 
 
 def test_what_runs_in_an_outer_system_is_what_runs_on_hardware(catalog):

@@ -4,7 +4,7 @@
 import pytest
 
 from harness.ask.plan import make_plan
-from harness.guest.blocks import executed, read, written
+from harness.guest.blocks import executed, joined, read, written
 from harness.model import (
     CellResult,
     Claim,
@@ -64,6 +64,11 @@ def test_a_qemu_without_disassembler_tells_a_block_as_one():
     log = ["IN: ", "0xffffffff81000000:  ", "OBJD-T: 488d2551", "OBJD-T: c3", ""]
     log += ["IN: ", "0x10:  ", "OBJD-T: 90"]
     assert executed(log) == [(0x10, 0x11), (0xFFFFFFFF81000000, 0xFFFFFFFF81000005)]
+
+
+def test_what_ran_before_and_what_ran_after_ran():
+    assert joined([(1, 4), (9, 12)], [(3, 6), (20, 21)]) == [(1, 6), (9, 12), (20, 21)]
+    assert joined([], [(3, 6)]) == [(3, 6)]
 
 
 def test_blocks_that_touch_are_one_span_and_each_is_told_once():

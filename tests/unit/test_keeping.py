@@ -30,7 +30,7 @@ def test_what_is_no_size_is_refused(text):
     with pytest.raises(ValueError, match="write 20G, 500M"):
         parse_size(text)
     with pytest.raises(ValueError, match="is no size"):
-        CachePolicy(limit=text)
+        CachePolicy(limit=text, saved="1G")
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,7 @@ def test_the_limit_of_the_catalog(catalog):
     assert catalog.cache_policy.limit is None
     assert catalog.cache_policy.bound(100 * GIB) == 25 * GIB
     assert CachePolicy(limit="20G").bound(100 * GIB) == 20 * GIB
+    assert catalog.cache_policy.saved > GIB
     with pytest.raises(ValueError, match="less than or equal to 1"):
         CachePolicy(share=1.5)
 
@@ -63,7 +64,8 @@ def test_the_limit_of_the_catalog(catalog):
         ("sources/debian-6.12-x", "source", False),
         ("builds/debian-6.12-x-arm64", "build", False),
         ("artifacts/kernel-x", "kernel", True),
-        ("artifacts/saved-x", "outer", True),
+        ("artifacts/saved-x", "saved", True),
+        ("artifacts/outer-x", "outer", True),
         ("artifacts/another-x", "another", False),
         ("observations/x", "observation", True),
         ("debian/arm64", "packages", False),

@@ -4,7 +4,7 @@
 import pytest
 from pydantic import ValidationError
 
-from harness.build.recipe import batch, script
+from harness.build.recipe import batch, prelude, script
 from harness.model import STEPS, Answer, EventSpec, Scenario, Tool, VersionRange, answer_for
 
 EVENT = {"counts": "cycles", "cpu": 0}
@@ -348,3 +348,15 @@ def test_a_tool_is_served_and_has_no_script():
     assert script(tool) == ""
     assert "probe" not in batch(tool)
     assert batch(tool).splitlines()[-2:] == ["load pmu_observer.ko", "serve"]
+
+
+def test_what_most_batches_begin_with_is_a_prelude(catalog):
+    """To the letter: a module with parameters is another one."""
+    usual = "sysctl kernel/perf_cpu_time_max_percent 0\nload pmu_observer.ko\n"
+    found = {name: prelude(row) for name, row in catalog.scenarios.items()}
+    assert set(found.values()) == {"", usual}
+    assert found["cycles-cpu"] == usual
+    assert found["breakpoint-frequency"] == found["reproducer"] == found["cost-cycles"] == ""
+    for name, row in catalog.scenarios.items():
+        assert batch(row).startswith(found[name])
+    assert list(found.values()).count(usual) > len(found) / 2

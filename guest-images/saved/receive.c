@@ -1,11 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * receive BAR: write the files that the host put into an ivshmem device's memory.
- *
- * BAR is the device's memory in sysfs (resource2_wc).  It holds, for each file, a
- * page that begins with the name and the size, and then what is in the file, up
- * to the end of a page.  A page without a name ends them.  They go where we are.
- */
+/* Taking out what the host put in; see receive.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -15,6 +9,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "receive.h"
 
 enum { PAGE = 4096, NAME = 56 };
 
@@ -31,7 +27,7 @@ static void die(const char *what)
 
 static void store(const char *name, const unsigned char *from, size_t left)
 {
-	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0700);
 
 	if (fd < 0)
 		die(name);
@@ -46,25 +42,27 @@ static void store(const char *name, const unsigned char *from, size_t left)
 	close(fd);
 }
 
-int main(int argc, char **argv)
+const unsigned char *given_at(const char *bar, size_t *size)
 {
 	const unsigned char *memory;
 	struct stat status;
-	size_t size, at = 0;
 	int fd;
 
-	setbuf(stdout, NULL);
-	if (argc != 2) {
-		errno = EINVAL;
-		die("usage: receive BAR");
-	}
-	fd = open(argv[1], O_RDONLY);
+	fd = open(bar, O_RDONLY);
 	if (fd < 0 || fstat(fd, &status))
-		die(argv[1]);
-	size = status.st_size;
-	memory = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+		die(bar);
+	*size = status.st_size;
+	memory = mmap(NULL, *size, PROT_READ, MAP_SHARED, fd, 0);
 	if (memory == MAP_FAILED)
-		die(argv[1]);
+		die(bar);
+	close(fd);
+	return memory;
+}
+
+void receive(const unsigned char *memory, size_t size)
+{
+	size_t at = 0;
+
 	while (at + PAGE <= size && memory[at]) {
 		const struct header *header = (const void *)(memory + at);
 
@@ -76,5 +74,4 @@ int main(int argc, char **argv)
 		store(header->name, memory + at, header->size);
 		at += (header->size + PAGE - 1) / PAGE * PAGE;
 	}
-	return 0;
 }
