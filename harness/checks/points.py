@@ -97,15 +97,34 @@ def _on_one_scale(sample: Sample, leader: int, reads: list[Read]) -> bool:
     return begin - _OPENED_NS <= sample.time - sample.enabled <= end + _OPENED_NS
 
 
-def _on_leaders_clock(sample: Sample, leader: int, own: list[Sample]) -> Sample:
-    """A sample of another member, enabled for as long as its leader was by the samples of that."""
+# How far apart a time and a group's times may be taken, of which two samples' are compared.
+_TAKEN_NS = 5_000
+
+
+def _on_leaders_clock(
+    sample: Sample, leader: int, own: list[Sample], read_at: list[int]
+) -> Sample | None:
+    """A sample of another member, enabled for as long as its leader was by the samples of that.
+
+    None where that is so near to a read that nobody knows which of them came first; `read_at` are
+    the reads' enabled times, in order.
+    """
     if sample.id == leader or not own:
         return sample
-    near = own[min(bisect_left(own, sample.time, key=lambda other: other.time), len(own) - 1)]
-    more = sample.time - (near.time - near.enabled) - sample.enabled
+    place = bisect_left(own, sample.time, key=lambda other: other.time)
+    before, after = own[max(0, place - 1)], own[min(place, len(own) - 1)]
+    enabled = sample.time - (after.time - after.enabled)
+    # Its task may have been off the CPU between the two.
+    if before.time <= sample.time <= after.time:
+        enabled = min(max(enabled, before.enabled), after.enabled)
+    more = enabled - sample.enabled
     if abs(more) > _OPENED_NS:
         return sample
     times = {"enabled": sample.enabled + more, "running": sample.running + more}
+    place = bisect_left(read_at, times["enabled"] - _TAKEN_NS)
+    near_read = read_at[place : place + 1]
+    if near_read and near_read[0] <= times["enabled"] + _TAKEN_NS:
+        return None
     return sample.model_copy(update=times)
 
 
@@ -115,11 +134,13 @@ def points(observation: Observation, leader: int) -> list[Point]:
     found = [Point.of(read) for read in observation.records.of(Read) if read.id == leader]
     reads = [read for read in observation.records.of(Read) if read.id == leader]
     own = samples(observation, leader)
-    found += [
-        Point.of(_on_leaders_clock(sample, leader, own))
+    read_at = sorted(read.enabled for read in reads)
+    shifted = [
+        _on_leaders_clock(sample, leader, own, read_at)
         for sample in observation.records.of(Sample)
         if sample.id in members and sample.counts and _on_one_scale(sample, leader, reads)
     ]
+    found += [Point.of(sample) for sample in shifted if sample is not None]
     return sorted(found, key=lambda point: (point.enabled, point.time))
 
 
