@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import platformdirs
 
@@ -131,7 +131,10 @@ class Cache:
 
     def _record(self, name: str, of: str) -> None:
         record = self.record(name)
-        known = json.loads(record.read_bytes()) if record.exists() else {}
+        try:
+            known = json.loads(record.read_bytes())
+        except FileNotFoundError:
+            known = {}
         if known.get("of") == of:
             os.utime(record)
         else:
@@ -144,8 +147,7 @@ class Cache:
         The lock goes with its process, so that none outlives a killed run.
         """
         path = self.root / "locks" / f"{name}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
+        with _opened(path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -259,6 +261,15 @@ class Cache:
             owner = left.name.removeprefix(f".{place.name}.").split(".")[0]
             if owner.isdigit() and not Path(f"/proc/{owner}").exists():
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """A file to lock, made where it is not there."""
+    try:
+        return path.open("ab")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
 
 
 def default_runs() -> Path:

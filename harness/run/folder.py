@@ -2,9 +2,9 @@
 """The layout of a run on disk: plan, host facts, patches, subjects, cells, results."""
 
 import json
+import os
 import shutil
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +115,10 @@ class RunFolder:
     def digest(self, cell: Cell) -> str:
         """Of all that is judged, counted or drawn of a cell."""
         folder = self.cell(cell)
-        return _digest(str(folder), tuple(_state(folder / name) for name in _JUDGED))
+        state = _state(folder)
+        if state not in _digests:
+            _digests[state] = digest(*(_content(folder / name) for name in _JUDGED))
+        return _digests[state]
 
     def executed(self, cell: Cell) -> list[Span] | None:
         """Where the code lies that a cell's guest executed; None where nobody looked."""
@@ -152,19 +155,27 @@ def _as_text(outcome: Outcome) -> str:
     return as_json(outcome.model_dump(mode="json"))
 
 
-@cache
-def _digest(folder: str, _: tuple[object, ...]) -> str:
-    """Of files in this state, which are read once."""
-    return digest(*(_content(Path(folder) / name) for name in _JUDGED))
+# By the state of a cell's files: what was read once need not be read again.
+_digests: dict[tuple[object, ...], str] = {}
 
 
-def _state(path: Path) -> tuple[int, ...]:
-    """What changes when a file does."""
-    try:
-        about = path.stat()
-    except FileNotFoundError:
-        return ()
-    return about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+def note_digest(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Know what is in a cell's folder, which was just written."""
+    parts = (contents.get(name) for name in _JUDGED)
+    _digests[_state(folder)] = digest(*(b"-" if one is None else b"+" + one for one in parts))
+
+
+def _state(folder: Path) -> tuple[object, ...]:
+    """What changes when a file that is judged does."""
+    found: list[object] = [str(folder)]
+    for name in _JUDGED:
+        try:
+            about = os.stat(f"{folder}/{name}")  # noqa: PTH116 (there are thousands)
+        except FileNotFoundError:
+            found.append(None)
+        else:
+            found.append((about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns))
+    return tuple(found)
 
 
 def _content(path: Path) -> bytes:

@@ -2,7 +2,6 @@
 """The guests of a run: each cell observed, or what the same machine did before taken for it."""
 
 import os
-import shutil
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -33,7 +32,7 @@ from harness.model import (
     Scenario,
 )
 from harness.model.coverage import Span
-from harness.run.folder import NOT_STARTED, RunFolder
+from harness.run.folder import NOT_STARTED, RunFolder, note_digest
 from harness.run.judged import JUDGED
 from harness.run.names import Names
 
@@ -65,10 +64,10 @@ class Parts:
 
     def provided(self, scenario: Scenario) -> "Provided | None":
         """What a scenario over SSH needs; None for any other."""
-        from harness.guest.workload import Provided  # noqa: PLC0415 (takes long)
-
         if scenario.tool is None or self.disk is None:
             return None
+        from harness.guest.workload import Provided  # noqa: PLC0415 (takes long)
+
         return Provided(self.disk.result(), self.selftests)
 
     def reproducer(self, scenario: Scenario) -> Path | None:
@@ -316,12 +315,23 @@ class Guests:
 def take(stored: Path, place: Path) -> None:
     """Have a cell's new folder hold a stored observation; what is known of it stays behind."""
     place.mkdir(parents=True, exist_ok=True)
+    contents = {}
     with os.scandir(stored) as entries:
         for entry in entries:
             if entry.is_dir():
                 take(stored / entry.name, place / entry.name)
             elif not entry.name.startswith(JUDGED):
-                shutil.copyfile(entry.path, place / entry.name)
+                contents[entry.name] = _copied(entry.path, f"{place}/{entry.name}")
+    note_digest(place, contents)
+
+
+def _copied(source: str, target: str) -> bytes:
+    """A file's content, which another has now; there are thousands."""
+    with open(source, "rb") as file:  # noqa: PTH123
+        content = file.read()
+    with open(target, "wb") as file:  # noqa: PTH123
+        file.write(content)
+    return content
 
 
 def _host_failed(error: Exception) -> Outcome:

@@ -24,7 +24,7 @@ JUDGED = "judged-"
 # What the modules of a verdict are; a test compares.
 CODE = (
     *("checks", "verdict", "model", "errors.py", "run/judged.py", "run/folder.py"),
-    *("guest/files.py", "guest/records.py", "guest/callback_records.py"),
+    *("guest/files.py", "guest/records.py", "guest/aux_records.py", "guest/callback_records.py"),
     *("guest/pmu_records.py", "guest/tool_records.py", "guest/trace_records.py"),
 )
 # So many are kept of one observation: of both roles, and of two versions of the checks.

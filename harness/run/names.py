@@ -30,6 +30,7 @@ class Names:
     plan: Plan
     qemu: str
     emulator: Built | None
+    _keys: dict[tuple[object, ...], str] = field(default_factory=dict)
     _groups: dict[str, dict[str, str]] = field(default_factory=dict)
     _learned: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -65,7 +66,17 @@ class Names:
             return self._groups[key]
 
     def _key(self, scenario: Scenario, kernel: Kernel, parts: "Parts") -> str:
-        """Digest of all else that a name follows from."""
+        """Digest of all else that a name follows from, made once of what is alike."""
+        made = parts.reproducers.get(scenario.plain_name)
+        alike = (
+            *(kernel.digest, scenario.variant, bool(scenario.trace), bool(scenario.tool)),
+            *(scenario.takes_disk, made.sha256 if made else ""),
+        )
+        if alike not in self._keys:
+            self._keys[alike] = self._key_of(scenario, kernel, parts)
+        return self._keys[alike]
+
+    def _key_of(self, scenario: Scenario, kernel: Kernel, parts: "Parts") -> str:
         made = parts.reproducers.get(scenario.plain_name)
         return digest(
             code(),

@@ -328,7 +328,8 @@ def test_an_interrupted_build_leaves_nothing_running(call, tree, number):
     makefile.write_text(makefile.read_text() + slow)
     run = tree.parent / "run"
     child = call("run", "--source", f"path:{tree}", *ONE, "--output", run, start=True)
-    wait_for(lambda: any("begun" in log.read_text() for log in tree.parent.rglob("build.log")))
+    builds = tree.parent / "cache" / "pmu-harness" / "builds"
+    wait_for(lambda: any("begun" in log.read_text() for log in builds.rglob("build.log")))
     child.send_signal(number)
     out, err = child.communicate(timeout=30)
     assert child.returncode == 130, out + err
