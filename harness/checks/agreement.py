@@ -64,8 +64,9 @@ def _values(observation: Observation) -> dict[int, list[Value]]:
     kernel/events/core.c), in a read those of the one that was read.
     """
     scenario, skew = observation.scenario, slack_ns(observation)
-    # Another task may have its turn between a read and the record of it.
+    # Another task may have its turn between a read and the record of it, or a PMU that is slow.
     alone = exact(observation) and scenario.cpus == 1 and not scenario.tasks
+    alone = alone and not delay_ns(observation)
     skew *= GATHERING if gathers(observation) else 1
     pause = observation.machine.pause_ns
     found: dict[int, list[Value]] = {}
