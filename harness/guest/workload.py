@@ -18,6 +18,9 @@ from harness.machine.crash import recognize
 from harness.model import GuestEnd, Outcome, Tool
 
 _PLACE = "/root"
+# How many times as long a command may take as a guest may be silent: perf test has dozens of
+# entries, and half a minute for them on a host with nothing else to do.
+_PATIENCE = 4
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Work:
 
     def run(self, *argv: str) -> Finished:
         """A command, with a record of how it ended."""
-        done = self.session.run(argv)
+        done = self.session.run(argv, _PATIENCE * self.session.limit_s)
         number = sum(isinstance(record, Command) for record in self.records)
         for kind, content in (("out", done.stdout), ("err", done.stderr)):
             if content:
