@@ -147,7 +147,7 @@ def script(scenario: Scenario) -> str:
     late = scenario.opened_late
     lines = ["quiet"] if scenario.quiet else []
     lines += [
-        _event_line(copy, event, late=copy in late, tolerant=scenario.tolerant)
+        _event_line(copy, event, late=copy in late, may_be_refused=_may_be_refused(scenario, copy))
         for name, event in scenario.events.items()
         for copy in copies(name, event)
     ]
@@ -163,7 +163,11 @@ def _step_line(scenario: Scenario, step: str) -> str:
     return f" ?{step}" if tolerated or step in scenario.answers else f" {step}"
 
 
-def _event_line(name: str, event: EventSpec, *, late: bool, tolerant: bool) -> str:
+def _may_be_refused(scenario: Scenario, event: str) -> bool:
+    return scenario.tolerant or bool(scenario.answers_to_open(event))
+
+
+def _event_line(name: str, event: EventSpec, *, late: bool, may_be_refused: bool) -> str:
     counts = f"pmu:{event.pmu}:{event.counts}" if event.pmu else event.counts
     words = [f"event {name} counts={counts}"]
     own = {"pmu", "counts", "copies", "expect", "records", "sample", "attr"}
@@ -172,6 +176,6 @@ def _event_line(name: str, event: EventSpec, *, late: bool, tolerant: bool) -> s
     given |= {"sample": ",".join(event.sample)} if event.sample else {}
     given |= {f"attr.{field}": value for field, value in event.attr.items()}
     given |= {"late": True} if late else {}
-    given |= {"may_be_refused": True} if event.expect or tolerant else {}
+    given |= {"may_be_refused": True} if may_be_refused else {}
     words += [f"{key}={int(value) if value is True else value}" for key, value in given.items()]
     return " ".join(words)

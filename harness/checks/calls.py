@@ -50,7 +50,7 @@ def _expected_answer(scenario: Scenario, what: str, version: str) -> Answer | No
     verb, _, name = what.partition(" ")
     answers = scenario.answers.get(what, ())
     if verb == "open" and not answers:
-        answers = scenario.specs[name].expect if name in scenario.specs else ()
+        answers = scenario.answers_to_open(name)
     return answer_for(answers, version) if answers else None
 
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The language of configs/scenarios/: events, tasks, steps; or a probe, a tool, a reproducer."""
 
+from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from harness.model.answers import Answers, see_that_all_kernels_are_covered
+from harness.model.answers import Answer, Answers, see_that_all_kernels_are_covered
 from harness.model.base import ALL_VERSIONS, Frozen, VersionRange
 from harness.model.rows import Feature, Machine, Traced
 
@@ -110,14 +111,30 @@ PMU_NAMES = ("test0", "test1", "test2", "test3")
 # The CPU's own PMU, whatever the kernel calls it.
 HARDWARE = "hardware"
 
+_NEW_CONTEXTS = "6.2"
+
+
+@cache
+def _answers_of_a_second_pmu() -> Answers:
+    """How kernels answer to a task's or a cgroup's event of a PMU beside the CPU's own."""
+    refusal = Answer(
+        refused="EINVAL",
+        versions=VersionRange(before=_NEW_CONTEXTS),
+        source="perf_event_alloc(), find_get_context() in kernel/events/core.c: "
+        "perf_invalid_context",
+    )
+    source = "bd2756811766 (perf: Rewrite core context handling)"
+    return (refusal, Answer(versions=VersionRange(since=_NEW_CONTEXTS), source=source))
+
 
 class PmuSpec(Frozen):
     """A test PMU of guest-images/modules/pmu_test.c.
 
-    It has `counters`; counts for a `task`, too, or whatever runs on a CPU (before 6.2 never
-    for a task); an `uncore` one is one for all CPUs; with `interrupt` its events may sample;
-    `exclusive` and `no_exclude` are PERF_PMU_CAP_EXCLUSIVE and PERF_PMU_CAP_NO_EXCLUDE; one
-    with `aux` has trace events, which write into an AUX buffer.
+    It has `counters`; counts for a `task` or a cgroup, too, or whatever runs on a CPU (before
+    6.2 nothing else: events of tasks are expected to be refused there); an `uncore` one is one
+    for all CPUs; with `interrupt` its events may sample; `exclusive` and `no_exclude` are
+    PERF_PMU_CAP_EXCLUSIVE and PERF_PMU_CAP_NO_EXCLUDE; one with `aux` has trace events, which
+    write into an AUX buffer.
     """
 
     counters: int = Field(ge=1, le=16)
@@ -254,15 +271,16 @@ class Scenario(Frozen):
     what the machine tells of accesses to them; `may_lack` are the events that a guest
     may prove not to have, which skips the scenario; `answers` says how kernels answer
     steps (by their text) where that is the question; `tolerant`, all may be refused, and an event
-    that is does nothing.  Every event is read after each of main's
-    steps, and meanwhile; of a `quiet` scenario, at the steps `read` and at the end only, so that
-    what an action loses is not read just before it.  Under a `variant`
-    (harness/model/variant.py) its name has that behind an @.
+    that is does nothing.  Only kernels of `versions` have what it takes.
+    Every event is read after each of main's steps, and meanwhile; of a `quiet` scenario, at the
+    steps `read` and at the end only, so that what an action loses is not read just before it.
+    Under a `variant` (harness/model/variant.py) its name has that behind an @.
     """
 
     name: str
     title: str
     variant: str = ""
+    versions: VersionRange = ALL_VERSIONS
     cpus: int = Field(default=1, ge=1)
     counters: int = Field(default=1, ge=1)
     needs: tuple[Feature, ...] = ()
@@ -330,8 +348,13 @@ class Scenario(Frozen):
         known = tuple(f for f in self.tool.known if f.concerns(version, architecture))
         return self.model_copy(update={"tool": self.tool.model_copy(update={"known": known})})
 
-    def lacks(self, machine: Machine) -> str:
-        """What a machine has not that this takes, as a person reads it; or nothing."""
+    def lacks(self, machine: Machine, version: str | None = None) -> str:
+        """What a machine, or a kernel release, has not that this takes; or nothing.
+
+        It is as a person reads it.
+        """
+        if version is not None and version not in self.versions:
+            return f"a kernel {self.versions}"
         if self.cpus > machine.cpus:
             return f"{self.cpus} CPUs, of which {machine.name} has at most {machine.cpus}"
         if self.counters > machine.counters.all:
@@ -392,6 +415,17 @@ class Scenario(Frozen):
     def event_names(self) -> list[str]:
         """The events' names, those of copies included, in the order of opening."""
         return [copy for name, event in self.events.items() for copy in copies(name, event)]
+
+    def answers_to_open(self, name: str) -> Answers:
+        """How kernels answer the opening of an event, of the name that it has there.
+
+        Empty where that is no question.
+        """
+        event = self.specs.get(name)
+        if event is None or event.expect or self.tolerant:
+            return event.expect if event else ()
+        another = event.pmu is not None and self.pmus[event.pmu].task
+        return _answers_of_a_second_pmu() if another and (event.task or event.cgroup) else ()
 
     def _check_answers(self) -> None:
         """Each is that to a step which there is, and which a kernel may refuse."""

@@ -31,16 +31,16 @@ def chosen(catalog: Catalog, expression: str) -> list[Series]:
     return [catalog.series[name] for name in wanted]
 
 
-def on_machine(series: Series, machine: Machine, catalog: Catalog) -> Series | None:
-    """A saboteur with what of its claim a machine can show; None where that is nothing.
+def on_machine(series: Series, machine: Machine, catalog: Catalog, version: str) -> Series | None:
+    """A saboteur with what of its claim a machine can show, of a kernel release; else None.
 
-    It shows in the claim's scenarios that the machine has, in checks that these ask.
+    It shows in the claim's scenarios that are for both, in checks that these ask.
     """
     claim = series.claim.on(machine.architecture)
     able = [
         catalog.scenarios[name]
         for name in claim.scenarios or catalog.scenarios
-        if not catalog.scenarios[name].lacks(machine)
+        if not catalog.scenarios[name].lacks(machine, version)
     ]
     asked = {HEALTH, *ALWAYS} if able else set()
     asked |= {check for scenario in able for check in scenario.checks}
@@ -113,8 +113,8 @@ def matrix(
     Not one of which the machine can show nothing; of the others, what it can.
     """
     kills = []
-    shown = [on_machine(series, machine, catalog) for series in saboteurs]
     for source, version in kernels.items():
+        shown = [on_machine(series, machine, catalog, version) for series in saboteurs]
         for series in shown:
             if series and fits(series, version, machine.architecture, catalog.series):
                 result, evidence = run(series, source)

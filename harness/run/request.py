@@ -144,6 +144,7 @@ def settle(catalog: Catalog, cache: Cache, asked: Asked, say: Callable[[str], No
     given = chosen.intake if chosen else take_in(asked.patches)
     spec = chosen.source if chosen else _spec(catalog, series, machine, request, asked)
     source = resolve(spec, request)
+    scenarios = for_kernel(scenarios, machine, source.version, say)
     commits = chosen.text if chosen else None
     known = known_issues(asked.known, say, taken=catalog.errata)
     return Ground(
@@ -303,6 +304,26 @@ def scenarios_for(catalog: Catalog, asked: Asked, machine: Machine) -> tuple[Sce
         return ()
     able = tuple(row for row in catalog.scenarios.values() if not row.lacks(machine))
     return _asking(able, asked.checks) if asked.checks else able
+
+
+def for_kernel(
+    rows: Sequence[Scenario], machine: Machine, version: str, say: Callable[[str], None]
+) -> tuple[Scenario, ...]:
+    """Those that are for a kernel release; the others are told of.
+
+    Raises PlanError where none is left.
+    """
+    lacking = {row.name: row.lacks(machine, version) for row in rows if version not in row.versions}
+    told = "; ".join(f"{name} takes {what}" for name, what in lacking.items())
+    if rows and len(lacking) == len(rows):
+        raise PlanError(
+            f"no scenario that was asked for is for kernel {version}",
+            why=told,
+            advice="choose another kernel with --source, or another --scenario",
+        )
+    if lacking:
+        say(f"left out on kernel {version}: {told}")
+    return tuple(row for row in rows if row.name not in lacking)
 
 
 def _asking(rows: Sequence[Scenario], checks: Sequence[str]) -> tuple[Scenario, ...]:

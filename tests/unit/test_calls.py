@@ -48,6 +48,23 @@ def test_another_answer(observe, scenario, what, number, said):
     assert said in fault("kernel.calls", observe(_said(what, number), scenario=scenario))
 
 
+@pytest.mark.parametrize(
+    ("kernel", "number", "status"),
+    [
+        ("6.1", EINVAL, Status.PASS),
+        ("6.1", 0, Status.FAIL),
+        ("6.12", EINVAL, Status.FAIL),
+        ("6.12", 0, Status.PASS),
+    ],
+)
+def test_tasks_have_events_of_a_second_pmu_since_6_2(observe, kernel, number, status):
+    """Of any scenario, without a word of its own: one that is another event's is no question."""
+    made = observe(_said("open own", number), scenario="aux-cpus", kernel=kernel)
+    assert judge("kernel.calls", made).status is status
+    first = observe(_said("open first", number), scenario="aux-cpus", kernel=kernel)
+    assert judge("kernel.calls", first).status is Status.PASS
+
+
 def test_an_answer_is_that_of_a_kernel(observe):
     refused = _said("open full", EINVAL)
     old = observe(refused, scenario=RINGS, kernel="5.10")

@@ -24,6 +24,7 @@ from harness.model import (
 from harness.run.request import (
     Asked,
     command_line,
+    for_kernel,
     repeat_command,
     repeated,
     scenarios_for,
@@ -229,6 +230,17 @@ def test_a_scenario_that_cannot_do_without_breakpoints_says_so(catalog):
         watched = scenario.observe if isinstance(scenario.observe, tuple) else ()
         if opened or "perf_breakpoint" in watched:
             assert "breakpoints" in scenario.needs, scenario.name
+
+
+def test_a_scenario_of_newer_kernels_is_left_out_and_said(catalog):
+    rows = [catalog.scenarios[name] for name in ("idle", "all-at-once")]
+    machine, said = catalog.machines["aarch64-tcg"], []
+    assert for_kernel(rows, machine, "6.12.117", said.append) == tuple(rows)
+    assert said == []
+    assert for_kernel(rows, machine, "6.1.192", said.append) == (rows[0],)
+    assert said == ["left out on kernel 6.1.192: all-at-once takes a kernel 6.2 and newer"]
+    with pytest.raises(PlanError, match=r"no scenario that was asked for is for kernel 6\.1"):
+        for_kernel(rows[1:], machine, "6.1.192", said.append)
 
 
 def asked_for(catalog, machine="aarch64-tcg", **words):
