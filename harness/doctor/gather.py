@@ -104,8 +104,13 @@ class Examination:
         return Choice(asked=asked, machine=asked, reason="asked for by name")
 
     def noted(self, choice: Choice) -> dict[str, Any]:
-        """For a run's host.json: the choice, and what is known of the accelerators by now."""
-        trials = [(row, self.doctor.remembered(row)) for row in self.rows]
+        """For a run's host.json: the choice, and what is known by now of what plays it.
+
+        And of the host's hardware, which would have played it for `auto`.
+        """
+        main = accelerator_of(self.catalog.find("machines", choice.machine), self.catalog)
+        rows = [row for row in self.rows if row.device or row == main]
+        trials = [(row, self.doctor.remembered(row)) for row in rows]
         found = [findings.accelerated(row, trial) for row, trial in trials]
         found += [device for _, trial in trials if (device := findings.device(trial))]
         return {
