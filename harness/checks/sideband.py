@@ -103,7 +103,7 @@ def _switches(told: list[Sideband]) -> list[str]:
 
 
 def _handovers(told: list[Sideband]) -> list[str]:
-    """On a CPU, who goes says who comes, and who comes says who went."""
+    """On a CPU, who goes says who comes, and who comes says who went: thread and process."""
     switches = sorted((r for r in told if r.what == "switch-cpu"), key=lambda record: record.time)
     said = {True: "went", False: "came"}
     faults = [] if switches else ["no switch was told of"]
@@ -117,6 +117,14 @@ def _handovers(told: list[Sideband]) -> list[str]:
                 f"{milliseconds(before.time)}; then {after.tid} {said[after.out]}, with "
                 f"{after.who[1]}"
             )
+    processes = {record.tid: record.pid for record in told if record.pid != _ENDED}
+    faults += [
+        f"thread {tid} is of process {processes[tid]}, and {pid} in what thread {record.tid} says "
+        f"at {milliseconds(record.time)}"
+        for record in switches
+        for pid, tid in [record.who]
+        if tid in processes and pid not in (_ENDED, processes[tid])
+    ]
     return faults
 
 

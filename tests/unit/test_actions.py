@@ -48,11 +48,19 @@ def _tasks(observe, change):
     return fault("records.tasks", observe(WIDE, change))
 
 
+def a_process_that_is_none(records):
+    """Of one who comes, told by who goes."""
+    going = a(Sideband, what="switch-cpu", out=True)
+    third = [record for record in records if going(record)][3]
+    return nth(3, going, who=(7, third.who[1]))(records)
+
+
 def test_a_cpu_tells_who_comes_and_goes(observe):
     assert judge("records.tasks", observe(WIDE)).status is Status.PASS
     going = a(Sideband, what="switch-cpu", out=True)
     assert "; then" in _tasks(observe, nth(3, going, who=(7, 7)))
     assert "; then" in _tasks(observe, without(going, 3))
+    assert "is of process" in _tasks(observe, a_process_that_is_none)
     assert "no switch was told of" in _tasks(observe, without(a(Sideband, what="switch-cpu")))
 
 
