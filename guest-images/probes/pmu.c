@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* PMUs in sysfs; see pmu.h. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -107,13 +108,54 @@ static int rotation_timers(void)
 	return number;
 }
 
+static void record_value(const char *pmu, const char *attribute, const char *text)
+{
+	record("{\"kind\":\"attribute\",\"pmu\":\"%s\",\"name\":\"%s\",\"value\":\"%s\","
+	       "\"time\":%" PRIu64 "}", pmu, attribute, text, monotonic_ns());
+}
+
 static void record_attribute(const char *pmu, const char *attribute)
 {
 	char text[64];
 
 	read_pmu(pmu, attribute, text, sizeof(text));
-	record("{\"kind\":\"attribute\",\"pmu\":\"%s\",\"name\":\"%s\",\"value\":\"%s\","
-	       "\"time\":%" PRIu64 "}", pmu, attribute, text, monotonic_ns());
+	record_value(pmu, attribute, text);
+}
+
+/* What every readable file of a folder holds, below the PMU's; by name. */
+static void record_folder(const char *pmu, const char *below)
+{
+	char path[512], name[300], text[256];
+	struct dirent **found;
+	int number;
+
+	attribute_path(pmu, below, path, sizeof(path));
+	number = scandir(path, &found, NULL, alphasort);
+	for (int i = 0; i < number; i++) {
+		FILE *file = NULL;
+
+		snprintf(name, sizeof(name), "%s%s%s", below, *below ? "/" : "", found[i]->d_name);
+		attribute_path(pmu, name, path, sizeof(path));
+		if (found[i]->d_type == DT_REG && strcmp(found[i]->d_name, "uevent"))
+			file = fopen(path, "r");
+		if (file && fgets(text, sizeof(text), file)) {
+			text[strcspn(text, "\n")] = '\0';
+			record_value(pmu, name, text);
+		}
+		if (file)
+			fclose(file);
+		free(found[i]);
+	}
+	if (number >= 0)
+		free(found);
+}
+
+static void record_attributes(const char *pmu)
+{
+	static const char * const folders[] = { "", "caps", "events", "format" };
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		record_folder(pmu, folders[i]);
 }
 
 bool pmu_step(const struct step *step)
@@ -125,6 +167,8 @@ bool pmu_step(const struct step *step)
 			record_die("write to a PMU's work");
 	} else if (!strcmp(verb, "show")) {
 		record_attribute(pmu, attribute);
+	} else if (!strcmp(verb, "attributes")) {
+		record_attributes(pmu);
 	} else if (!strcmp(verb, "set")) {
 		bool done = write_pmu(pmu, attribute, step->words[3]);
 

@@ -4,6 +4,7 @@
 from harness.checks import (
     account,
     agreement,
+    attributes,
     aux,
     belonging,
     buffer,
@@ -35,6 +36,7 @@ from harness.model import CALLS
 
 _FAMILIES = (
     calls,
+    attributes,
     identity,
     agreement,
     residue,

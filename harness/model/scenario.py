@@ -161,6 +161,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "join": ("cgroup",),
     "work": ("pmu", "times"),
     "show": ("pmu", "attribute"),
+    "attributes": ("pmu",),
     "set": ("pmu", "attribute", "value"),
     "timers": (),
     "read": (),

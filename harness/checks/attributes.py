@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""Attributes: what sysfs says of a PMU, by which tools name its events."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from harness.checks.base import FEW, Check, Observation, Property, inconclusive, verdict
+from harness.guest.pmu_records import Attribute
+from harness.model import Verdict
+
+ATTRIBUTES = "kernel.attributes"
+
+# What a term means where it has no value, and the bits of a word: perf's parser of terms,
+# tools/perf/util/pmu.c, perf_pmu__format_parse().
+_FORMAT = re.compile(r"(config\d?):(\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)")
+_TERM = re.compile(r"(\w+)(?:=(0x[0-9a-f]+|\d+))?")
+# Files of an event's that are no event: its scale, its unit, whether it is an amount.
+_BESIDE = (".scale", ".unit", ".snapshot", ".per-pkg")
+# Formats of one word share bits there: of several CPUs', perf's own tests say nothing of it.
+_SHARED = re.compile(r"config[1-9]")
+
+
+def _attributes(observation: Observation) -> dict[str, list[str]]:
+    """What each attribute held at each look, by `PMU/FILE`."""
+    found: dict[str, list[str]] = {}
+    for record in observation.records.of(Attribute):
+        found.setdefault(f"{record.pmu}/{record.name}", []).append(record.value)
+    return found
+
+
+def _below(shown: Mapping[str, list[str]], folder: str) -> dict[str, dict[str, str]]:
+    """{PMU: {name: value}} of one folder's files, as they were first."""
+    found: dict[str, dict[str, str]] = {}
+    for place, values in shown.items():
+        pmu, _, file = place.partition("/")
+        kind, _, name = file.partition("/")
+        if kind == folder and not name.endswith(_BESIDE):
+            found.setdefault(pmu, {})[name] = values[0]
+    return found
+
+
+def _bits(ranges: str) -> set[int]:
+    """The bits of `0-7,32-35`."""
+    found: set[int] = set()
+    for part in ranges.split(","):
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
+    return found
+
+
+def _wrong_formats(pmu: str, formats: Mapping[str, str]) -> Iterator[str]:
+    """Formats that are none, or that have a bit of config which another one has."""
+    taken: dict[int, str] = {}
+    for name, value in formats.items():
+        match = _FORMAT.fullmatch(value)
+        if match is None:
+            yield f"{pmu}/format/{name} is no format: {value}"
+        elif not _SHARED.fullmatch(match[1]):
+            for bit in sorted(_bits(match[2]) & taken.keys()):
+                yield f"{pmu}/format/{name} has bit {bit} of config, which {taken[bit]} has"
+            taken |= dict.fromkeys(_bits(match[2]), name)
+
+
+def _wrong_events(pmu: str, events: Mapping[str, str], formats: Mapping[str, str]) -> Iterator[str]:
+    """Events that are not made of formats, or whose terms do not fit into them."""
+    for name, value in events.items():
+        for term in value.split(","):
+            match = _TERM.fullmatch(term)
+            form = _FORMAT.fullmatch(formats.get(match[1], "")) if match else None
+            if match is None or (formats and form is None):
+                yield f"{pmu}/events/{name}: {term} is of no format"
+            elif form and int(match[2] or "1", 0) >> len(_bits(form[2])):
+                yield f"{pmu}/events/{name}: {term} does not fit into {form[0]}"
+
+
+def _unlike(mine: Mapping[str, list[str]], theirs: Mapping[str, list[str]]) -> Iterator[str]:
+    """What the reference's kernel says otherwise; what it does not have is new."""
+    for place, values in theirs.items():
+        said = mine[place][0] if place in mine else "not there"
+        if said != values[0]:
+            yield f"{place} is {said}, of the reference {values[0]}"
+
+
+def judge_attributes(observation: Observation, reference: Observation | None) -> Verdict:
+    """Formats and events are well-formed, stay what they are, and have what the reference's have.
+
+    Documentation/ABI/testing/sysfs-bus-event_source-devices-events and -format.
+    """
+    expected = "events made of formats, no bit twice, the same at each look and by the reference"
+    shown = _attributes(observation)
+    if not shown:
+        return inconclusive(ATTRIBUTES, "no attribute was looked at", expected)
+    faults = [
+        f"{place} was {values[0]}, and later {other}"
+        for place, values in shown.items()
+        for other in dict.fromkeys(values[1:])
+        if other != values[0]
+    ]
+    formats, events = _below(shown, "format"), _below(shown, "events")
+    for pmu, mine in formats.items():
+        faults += _wrong_formats(pmu, mine)
+    for pmu, mine in events.items():
+        faults += _wrong_events(pmu, mine, formats.get(pmu, {}))
+    if reference and reference.records.of(Attribute):
+        faults += _unlike(shown, _attributes(reference))
+    number = sum(map(len, events.values()))
+    return verdict(
+        ATTRIBUTES,
+        faults,
+        measured=f"{len(shown)} attributes, {number} of them events; {len(faults)} faults",
+        expected=expected,
+        metrics={"attributes": len(shown), "events": number, "faults": len(faults)},
+    )
+
+
+CHECKS = (
+    Check(
+        ATTRIBUTES,
+        "Does sysfs name the PMU's formats and events rightly?",
+        judge_attributes,
+        Property("attributes", most=FEW),
+    ),
+)
