@@ -57,11 +57,17 @@ struct perf_event_attr new_attr(uint32_t type, uint64_t config)
 	return attr;
 }
 
+static bool is_clock(const struct perf_event_attr *attr)
+{
+	return attr->type == PERF_TYPE_SOFTWARE && (attr->config == PERF_COUNT_SW_CPU_CLOCK ||
+						    attr->config == PERF_COUNT_SW_TASK_CLOCK);
+}
+
 /* Software events of a fixed period that are to tell it are sampled at each count
- * (perf_swevent_event() in kernel/events/core.c). */
+ * (perf_swevent_event() in kernel/events/core.c), but for clocks. */
 static bool tells_period(const struct perf_event_attr *attr)
 {
-	return attr->freq || attr->sample_period == 1 ||
+	return attr->freq || attr->sample_period == 1 || is_clock(attr) ||
 	       (attr->type != PERF_TYPE_SOFTWARE && attr->type != PERF_TYPE_TRACEPOINT &&
 		attr->type != PERF_TYPE_BREAKPOINT);
 }

@@ -391,3 +391,14 @@ def test_a_software_events_last_period_has_not_ended(observe):
 def test_without_samples_there_are_no_periods(observe):
     found = judge("sampling.periods", observe(CPU, without(a(Sample))))
     assert found.status is Status.PASS and found.metrics["samples"] == 0
+
+
+def test_the_period_of_a_clock_that_was_changed(observe):
+    """A defect of all kernels: docs/findings.md, clock-period-untold."""
+    name = "6.12/clock-periods"
+    assert "cpu (id 2) sum up to 54000000" in fault("sampling.periods", observe(name))
+    told = observe(name, every(a(Sample, id=2), period=400_000))
+    assert "cpu (id 2)" not in fault("sampling.periods", told)
+    # Samples of other software events do not tell it.
+    faults = observe(name, every(a(Event), type=1, config=2))
+    assert judge("sampling.periods", faults).status is Status.PASS
