@@ -17,6 +17,9 @@
  * (perf_event_create_kernel_counter()): a number N written to it N work events of
  * its own, on CPU 0; what they counted is read from it.
  *
+ * An event of a PMU with filters is told ranges of addresses, which change nothing:
+ * the attribute ranges has those of the event that was told last.
+ *
  * docs/contexts.md tells how scenarios use them.
  */
 #include <linux/cpuhotplug.h>
@@ -39,6 +42,7 @@
 
 #define MAX_PMUS	4
 #define MAX_COUNTERS	16
+#define MAX_FILTERS	4
 /* As for the software clocks: perf_swevent_start_hrtimer() in kernel/events/core.c. */
 #define SHORTEST_NS	10000
 /* Of a delay: callbacks run with interrupts off, and udelay() is for short times. */
@@ -60,6 +64,7 @@ PER_PMU(interrupt, "1: overflows interrupt, so that events may sample");
 PER_PMU(exclusive, "1: PERF_PMU_CAP_EXCLUSIVE");
 PER_PMU(no_exclude, "1: PERF_PMU_CAP_NO_EXCLUDE; else exclude_* is taken and does nothing");
 PER_PMU(aux, "1: it traces work into an AUX buffer; PERF_PMU_CAP_ITRACE");
+PER_PMU(filters, "1: an event may be told ranges of addresses");
 
 enum what { CLOCK = 1, WORK = 2, TRACE = 3 };
 
@@ -103,6 +108,9 @@ struct test_pmu {
 	atomic_t failing[SWITCHED], delay_us[SWITCHED];
 	struct perf_event *own[MAX_COUNTERS];
 	unsigned int own_number;
+	/* What an event of it was told last, and how many that were. */
+	struct perf_addr_filter_range ranges[MAX_FILTERS];
+	unsigned int ranges_number;
 };
 
 /* Of the counters that PMUs have for themselves. */
@@ -312,6 +320,7 @@ static void test_start(struct perf_event *event, int flags)
 		return;
 	if (event->attr.config == TRACE && !begin_trace(event))
 		return;
+	perf_event_addr_filters_sync(event);
 	hwc->state = 0;
 	local64_set(&hwc->prev_count, value_now(event));
 	if (is_sampling_event(event)) {
@@ -674,7 +683,47 @@ static ssize_t kernel_counter_show(struct device *device, struct device_attribut
 }
 static DEVICE_ATTR_RW(kernel_counter);
 
+/* --- ranges of addresses ----------------------------------------------------- */
+
+static int test_filters_validate(struct list_head *filters)
+{
+	struct list_head *each;
+	unsigned int found = 0;
+
+	list_for_each(each, filters)
+		found++;
+	return found > MAX_FILTERS ? -EOPNOTSUPP : 0;
+}
+
+/* Where the kernel found what the filters name, in the memory of the event's task. */
+static void test_filters_sync(struct perf_event *event)
+{
+	struct perf_addr_filters_head *head = perf_event_addr_filters(event);
+	struct test_pmu *test = test_pmu_of(event->pmu);
+	struct perf_addr_filter *filter;
+	unsigned int found = 0;
+
+	list_for_each_entry(filter, &head->list, entry) {
+		test->ranges[found] = event->addr_filter_ranges[found];
+		found++;
+	}
+	test->ranges_number = found;
+}
+
+static ssize_t ranges_show(struct device *device, struct device_attribute *attribute, char *text)
+{
+	struct test_pmu *test = test_pmu_of_device(device);
+	int used = 0;
+
+	for (unsigned int i = 0; i < test->ranges_number; i++)
+		used += sysfs_emit_at(text, used, "%s%lx+%lx", i ? " " : "",
+				      test->ranges[i].start, test->ranges[i].size);
+	return used + sysfs_emit_at(text, used, "\n");
+}
+static DEVICE_ATTR_RO(ranges);
+
 static struct attribute *test_attributes[] = {
+	&dev_attr_ranges.attr,
 	&dev_attr_kernel_counter.attr,
 	&dev_attr_cpumask.attr,
 	&dev_attr_work.attr,
@@ -782,6 +831,11 @@ static int register_pmu(int place)
 		.cancel_txn = test_cancel_txn,
 		.event_idx = test_event_idx,
 	};
+	if (filters[place]) {
+		test->pmu.nr_addr_filters = MAX_FILTERS;
+		test->pmu.addr_filters_validate = test_filters_validate;
+		test->pmu.addr_filters_sync = test_filters_sync;
+	}
 	if (aux[place] && !uncore[place]) {
 		test->pmu.setup_aux = test_setup_aux;
 		test->pmu.free_aux = test_free_aux;

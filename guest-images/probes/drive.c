@@ -435,7 +435,7 @@ static bool place_breakpoint(const struct counter *counter, const char *where)
 	return try_control(counter, PERF_EVENT_IOC_MODIFY_ATTRIBUTES, (uintptr_t)&attr);
 }
 
-/* Have a tracepoint event count all of its kind, or none; any other expression is none at all. */
+/* Have a tracepoint event count all of its kind, or none; another expression is what it is. */
 static bool filter(const struct counter *counter, const char *which)
 {
 	const char *expression = which;

@@ -134,7 +134,7 @@ class PmuSpec(Frozen):
     6.2 nothing else: events of tasks are expected to be refused there); an `uncore` one is one
     for all CPUs; with `interrupt` its events may sample; `exclusive` and `no_exclude` are
     PERF_PMU_CAP_EXCLUSIVE and PERF_PMU_CAP_NO_EXCLUDE; one with `aux` has trace events, which
-    write into an AUX buffer.
+    write into an AUX buffer; events of one with `filters` may be told ranges of addresses.
     """
 
     counters: int = Field(ge=1, le=16)
@@ -144,6 +144,7 @@ class PmuSpec(Frozen):
     exclusive: bool = False
     no_exclude: bool = False
     aux: bool = False
+    filters: bool = False
 
 
 # What a step of guest-images/probes/drive.c is: its verb, and the kinds of its words.

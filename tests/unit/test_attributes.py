@@ -54,3 +54,13 @@ def test_what_the_reference_says_otherwise(observe):
 def test_nobody_looked(observe):
     nothing = observe(ARM64, without(a(Attribute)))
     assert judge(CHECK, nothing).status is Status.INCONCLUSIVE
+
+
+def test_what_is_asked_for_by_name_may_change(observe):
+    """The ranges of addresses of whoever was told last; and the reference's were the same."""
+    filters = "6.12/address-filters"
+    assert judge(CHECK, observe(filters), observe(filters)).status is Status.PASS
+    moved = nth(2, a(Attribute, name="ranges"), value="400000+200")
+    said = judge(CHECK, observe(filters, moved), observe(filters)).evidence
+    assert len(said) == 1
+    assert "400000+200, then" in said[0]
