@@ -2,7 +2,8 @@
 """Attributes: what sysfs says of a PMU, by which tools name its events."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 
 from harness.checks.base import FEW, Check, Observation, Property, inconclusive, verdict
 from harness.guest.pmu_records import Attribute
@@ -80,12 +81,16 @@ def _asked(observation: Observation) -> set[str]:
     return {"/".join(words[1:3]) for words in steps if words[0] in ("show", "set")}
 
 
+def _in_turn(values: Iterable[str]) -> str:
+    return ", then ".join(value for value, _ in groupby(values))
+
+
 def _unlike(mine: Mapping[str, list[str]], theirs: Mapping[str, list[str]]) -> Iterator[str]:
     """What the reference's kernel says otherwise; what it does not have is new."""
     for place, values in theirs.items():
         said = mine.get(place, ["not there"])
         if said != values:
-            yield f"{place} is {', then '.join(said)}, of the reference {', then '.join(values)}"
+            yield f"{place} is {_in_turn(said)}, of the reference {_in_turn(values)}"
 
 
 def judge_attributes(observation: Observation, reference: Observation | None) -> Verdict:
