@@ -153,6 +153,25 @@ def _programming_fault(start: Callback, machine: Machine, *, own: bool) -> str:
     return f"the counter was programmed to {start.prev[1]:#x}, not to -{left}"
 
 
+def _not_reloaded(records: Records) -> list[Callback]:
+    """Starts without PERF_EF_RELOAD behind which the core had set period_left to 0.
+
+    A driver that heeds the flag, as x86_pmu_start() does, goes on with the old period then; one
+    that does not, as armpmu_start(), begins a new one all the same.
+    """
+    found, left = [], dict[int, int]()
+    for call in on_hardware(records):
+        if (
+            call.call == "start"
+            and left.get(call.id)
+            and call.left[0] == 0
+            and not call.flags & _PERF_EF_RELOAD
+        ):
+            found.append(call)
+        left[call.id] = call.left[1]
+    return found
+
+
 def _starts(records: Records) -> list[Callback]:
     """The calls that start an event on its counter.
 
@@ -200,6 +219,11 @@ def judge_reload(observation: Observation, _: Observation | None) -> Verdict:
         fault = _programming_fault(start, observation.machine, own=own)
         if fault:
             faults.append(f"{named(names, start.id)} at {milliseconds(start.time)}: {fault}")
+    faults += [
+        f"{named(names, call.id)} at {milliseconds(call.time)}: period_left was set to 0, and "
+        f"start from {call.caller} has not PERF_EF_RELOAD"
+        for call in _not_reloaded(records)
+    ]
     if not starts:
         return inconclusive(RELOAD, "no event was started", expected)
     measured = f"branch taken in {taken} of {judged} adjustments, {len(starts)} starts, "

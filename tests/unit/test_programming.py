@@ -285,3 +285,12 @@ def test_an_event_of_the_kernels_own_may_have_a_period_of_64_bits(observe):
     """KVM's on 6.1, whose counters have 32: period_left is -1, and none is further from a wrap."""
     unsigned = nth(0, WIDE, left=(-1, -1), prev=(0, 2**64 - 2**31 + 1))
     assert judge("retention.reload", observe(VIRTUAL, unsigned)).status is Status.PASS
+
+
+def test_a_period_that_is_begun_anew_takes_a_reload(observe):
+    """Told of by the log on arm64 as well, whose driver does not look at the flag."""
+    name = "6.12/period-ioctl"
+    assert judge("retention.reload", observe(name)).status is Status.PASS
+    starts = a(Callback, call="start", caller="__perf_event_period")
+    said = fault("retention.reload", observe(name, nth(0, starts, flags=0)))
+    assert "period_left was set to 0, and start from __perf_event_period has not" in said
