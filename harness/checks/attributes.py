@@ -3,23 +3,26 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from harness.checks.base import FEW, Check, Observation, Property, inconclusive, verdict
+from harness.checks.points import main_phases
 from harness.guest.pmu_records import Attribute
 from harness.guest.records import Phase
 from harness.model import Verdict
 
 ATTRIBUTES = "kernel.attributes"
 
-# What a term means where it has no value, and the bits of a word: perf's parser of terms,
-# tools/perf/util/pmu.c, perf_pmu__format_parse().
+# The bits of a word of perf_event_attr: perf_pmu__format_parse() in tools/perf/util/pmu.c.
 _FORMAT = re.compile(r"(config\d?):(\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)")
 _TERM = re.compile(r"(\w+)(?:=(0x[0-9a-f]+|\d+))?")
 # Files of an event's that are no event: its scale, its unit, whether it is an amount.
 _BESIDE = (".scale", ".unit", ".snapshot", ".per-pkg")
-# Formats of one word share bits there: of several CPUs', perf's own tests say nothing of it.
+# Words whose bits mean one thing or another by the event: Intel's ldlat and offcore_rsp.
 _SHARED = re.compile(r"config[1-9]")
+# A range of addresses, of a file or not: if_tokens in kernel/events/core.c.
+_RANGE = re.compile(r"(?:filter|start|stop),(0x[0-9a-f]+)(?:/(0x[0-9a-f]+))?(@[^,]+)?")
+_PAGE = 4096
 
 
 def _attributes(observation: Observation) -> dict[str, list[str]]:
@@ -75,6 +78,29 @@ def _wrong_events(pmu: str, events: Mapping[str, str], formats: Mapping[str, str
                 yield f"{pmu}/events/{name}: {term} does not fit into {form[0]}"
 
 
+def _wrong_range(wanted: tuple[str, str, str], told: str) -> bool:
+    """True if a range is not what was asked for: of a file, nor at that place in a page of it."""
+    start, size = (int(number, 16) for number in told.split("+"))
+    offset = int(wanted[0], 16)
+    if not wanted[2]:
+        return (start, size) != (offset, int(wanted[1] or "0", 16))
+    # 0 where it is not mapped.
+    return start != 0 and (start - offset) % _PAGE != 0
+
+
+def _wrong_ranges(observation: Observation) -> Iterator[str]:
+    """What a test PMU was told by a step, as the step behind it shows."""
+    for step, look in pairwise(main_phases(observation)):
+        words = step.name.split()
+        if words[0] != "filter" or look.name.split()[::2] != ["show", "ranges"]:
+            continue
+        shown = (r for r in observation.records.of(Attribute) if r.time >= look.time)
+        told = next((record.value.split() for record in shown), [])
+        wanted = _RANGE.findall(words[2])
+        if len(wanted) != len(told) or any(map(_wrong_range, wanted, told)):
+            yield f"{step.name}: the PMU was told {' '.join(told) or 'nothing'}"
+
+
 def _asked(observation: Observation) -> set[str]:
     """Those that a step asks for by name: to see them change is the question."""
     steps = (phase.name.split() for phase in observation.records.of(Phase))
@@ -102,10 +128,11 @@ def judge_attributes(observation: Observation, reference: Observation | None) ->
     shown = _attributes(observation)
     if not shown:
         return inconclusive(ATTRIBUTES, "no attribute was looked at", expected)
+    asked = _asked(observation)
     faults = [
         f"{place} was {values[0]}, and later {other}"
         for place, values in shown.items()
-        if place not in _asked(observation)
+        if place not in asked
         for other in dict.fromkeys(values[1:])
         if other != values[0]
     ]
@@ -114,6 +141,7 @@ def judge_attributes(observation: Observation, reference: Observation | None) ->
         faults += _wrong_formats(pmu, mine)
     for pmu, mine in events.items():
         faults += _wrong_events(pmu, mine, formats.get(pmu, {}))
+    faults += _wrong_ranges(observation)
     if reference and reference.records.of(Attribute):
         faults += _unlike(shown, _attributes(reference))
     number = sum(map(len, events.values()))

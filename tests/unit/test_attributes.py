@@ -60,7 +60,11 @@ def test_what_is_asked_for_by_name_may_change(observe):
     """The ranges of addresses of whoever was told last; and the reference's were the same."""
     filters = "6.12/address-filters"
     assert judge(CHECK, observe(filters), observe(filters)).status is Status.PASS
-    moved = nth(2, a(Attribute, name="ranges"), value="400000+200")
+    assert judge(CHECK, observe(filters)).status is Status.PASS
+    for number, value in ((0, "1000+100"), (1, ""), (2, "400000+200"), (3, "400000+10 400040+0")):
+        wrong = nth(number, a(Attribute, name="ranges"), value=value)
+        assert "the PMU was told" in fault(CHECK, observe(filters, wrong))
+    moved = nth(2, a(Attribute, name="ranges"), value="500100+200")
     said = judge(CHECK, observe(filters, moved), observe(filters)).evidence
     assert len(said) == 1
-    assert "400000+200, then" in said[0]
+    assert "500100+200, then" in said[0]
